@@ -1,0 +1,74 @@
+#pragma once
+/// @file
+/// The operations of `pool` in completion-token form, for servers on callbacks, futures, strands and other awaitables.
+///
+/// Each takes any completion token for `void(result<T>)`. The handler runs on its associated executor, or the pool's
+/// if it has none; its cancellation slot is honoured as the coroutine form says. Errors, thread safety and lifetime
+/// are those of the coroutine form.
+
+#include <snakepit/detail/completion.hpp>
+#include <snakepit/pool.hpp>
+
+#include <asio/async_result.hpp>
+
+namespace snakepit {
+namespace detail {
+SNAKEPIT_API void begin_start(std::shared_ptr<pool_impl> impl, completion<result<void>> done);
+SNAKEPIT_API void begin_stop(std::shared_ptr<pool_impl> impl, completion<result<void>> done);
+SNAKEPIT_API void begin_execute(std::shared_ptr<pool_impl> impl, std::string tool, value arguments,
+                                call_options options, completion<result<value>> done);
+SNAKEPIT_API asio::any_io_executor executor_of(const pool_impl& impl);
+}  // namespace detail
+
+/// `pool::start`.
+template <class Token>
+auto async_start(pool& on, Token&& token) {
+    return asio::async_initiate<Token, void(result<void>)>(
+        [](auto handler, std::shared_ptr<detail::pool_impl> impl) {
+            const auto home = detail::executor_of(*impl);
+            detail::begin_start(std::move(impl), {std::move(handler), home});
+        },
+        token, on.impl());
+}
+
+/// `pool::stop`.
+template <class Token>
+auto async_stop(pool& on, Token&& token) {
+    return asio::async_initiate<Token, void(result<void>)>(
+        [](auto handler, std::shared_ptr<detail::pool_impl> impl) {
+            const auto home = detail::executor_of(*impl);
+            detail::begin_stop(std::move(impl), {std::move(handler), home});
+        },
+        token, on.impl());
+}
+
+/// `pool::execute`.
+template <class Token>
+auto async_execute(pool& on, std::string tool, value arguments, call_options options, Token&& token) {
+    return asio::async_initiate<Token, void(result<value>)>(
+        [](auto handler, std::shared_ptr<detail::pool_impl> impl, std::string name, value given, call_options how) {
+            const auto home = detail::executor_of(*impl);
+            detail::begin_execute(std::move(impl), std::move(name), std::move(given), std::move(how),
+                                  {std::move(handler), home});
+        },
+        token, on.impl(), std::move(tool), std::move(arguments), std::move(options));
+}
+
+/// `pool::call<T>`: the token comes before the tool's arguments.
+template <class T, class Token, class... Args>
+auto async_call(pool& on, const call_options& options, Token&& token, std::string tool, const Args&... arguments) {
+    return asio::async_initiate<Token, void(result<T>)>(
+        [](auto handler, std::shared_ptr<detail::pool_impl> impl, std::string name, result<value> list,
+           call_options how) {
+            const auto home = detail::executor_of(*impl);
+            detail::completion<result<T>> typed(std::move(handler), home);
+            if (!list) return detail::completion<result<T>>::post(std::move(typed), tl::unexpected(list.error()));
+            detail::begin_execute(std::move(impl), name, std::move(*list), std::move(how),
+                                  std::move(typed).template adapt<result<value>>([name](result<value> reply) {
+                                      return detail::reply_as<T>(std::move(reply), name);
+                                  }));
+        },
+        token, on.impl(), tool, detail::positional(tool, arguments...), options);
+}
+
+}  // namespace snakepit

@@ -1,0 +1,148 @@
+#pragma once
+/// @file
+/// What can go wrong: `errc` says what happened, `failure` says what to do about it, `error` is what travels.
+
+#include <snakepit/export.hpp>
+
+#include <fmt/format.h>
+#include <iosfwd>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <tl/expected.hpp>
+#include <vector>
+
+namespace snakepit {
+
+/// What happened. The numbers are stable.
+enum class errc {
+    // The call did not run, or its outcome is not known.
+    queue_full = 1,         ///< as many calls wait as `pool_options::queue_limit` allows
+    deadline_exceeded = 2,  ///< `call_options::timeout` was over before the reply came
+    cancelled = 3,          ///< the caller's cancellation reached the call
+    worker_lost = 4,        ///< the worker that held the call ended; see `error::exit`
+    pool_stopped = 5,       ///< the pool is stopping, has stopped, or was destroyed
+    not_started = 6,        ///< `start()` has not completed with success
+    already_started = 7,    ///< `start()` was called before
+
+    // The call was wrong, or the tool did not like it.
+    unknown_tool = 10,       ///< no such tool; the message names the nearest ones
+    bad_arguments = 11,      ///< unknown, missing or too many arguments; the tool was not run
+    tool_raised = 12,        ///< the tool raised; see `error::python`
+    unserializable = 13,     ///< a value that cannot travel; the message names the path inside it
+    message_too_large = 14,  ///< a value over `pool_options::max_message_bytes`, either way
+    type_mismatch = 15,      ///< the reply cannot become the C++ type that was asked for
+
+    // The pool could not start.
+    invalid_options = 20,    ///< every mistake is in the message
+    python_unfit = 21,       ///< no Python that can run a worker; the message says why not, for each one
+    module_failed = 22,      ///< the user's module could not be imported, has no tools, or its setup failed
+    start_timeout = 23,      ///< a worker was not ready within `pool_options::start_timeout`
+    launch_failed = 24,      ///< the system refused a process, a descriptor, a socket
+    socket_directory = 25,   ///< not private, a symbolic link, or its path is too long
+    protocol_mismatch = 26,  ///< the worker's Python package speaks another major version; both are named
+    protocol_violation = 27  ///< a worker broke the protocol and was cut off
+};
+
+/// What to do about an error: compare `error::code()` with these.
+enum class failure {
+    retry_elsewhere = 1,  ///< a later or other attempt may succeed; mind that the tool may have acted already
+    caller_gave_up = 2,   ///< the caller's own deadline or cancellation
+    permanent = 3         ///< the same again fails the same way
+};
+
+/// The category of `errc`, named "snakepit".
+[[nodiscard]] SNAKEPIT_API const std::error_category& error_category() noexcept;
+/// The category of `failure`, named "snakepit.failure".
+[[nodiscard]] SNAKEPIT_API const std::error_category& failure_category() noexcept;
+
+[[nodiscard]] SNAKEPIT_API std::error_code make_error_code(errc e) noexcept;
+[[nodiscard]] SNAKEPIT_API std::error_condition make_error_condition(failure f) noexcept;
+
+/// One Python exception of a chain.
+struct python_exception {
+    std::string type;     ///< class, qualified with its module unless built in ("ValueError", "app.Missing")
+    std::string message;  ///< `str()` of it, at most 8 KiB
+};
+
+/// What a Python tool raised.
+struct python_error : python_exception {
+    std::string traceback;                 ///< as Python prints it: files, lines, chained exceptions
+    std::vector<python_exception> causes;  ///< what it was raised from, nearest first
+};
+
+/// How a worker process ended.
+struct worker_exit {
+    int code = -1;            ///< exit code, or -1 when a signal ended it or it is not known
+    int signal = 0;           ///< signal number, or 0
+    std::string output_tail;  ///< the last lines it wrote to stdout and stderr
+    /// "exit code 3", "signal 9 (SIGKILL)", or "unknown".
+    [[nodiscard]] SNAKEPIT_API std::string describe() const;
+};
+
+/** Why an operation has no value. Cheap to copy and to move; immutable once made.
+
+    @par Thread safety  like an int: distinct objects may be used from distinct threads */
+class SNAKEPIT_API error {
+public:
+    /// @param message  what was wrong and what to do, in words; may be empty
+    error(errc code, std::string message);
+
+    [[nodiscard]] std::error_code code() const noexcept { return code_; }
+    [[nodiscard]] const std::string& message() const noexcept;
+    /// Name of the tool that was called; empty when the error is not about one.
+    [[nodiscard]] const std::string& tool() const noexcept;
+    /// Id of the worker concerned ("w0"); empty when there is none.
+    [[nodiscard]] const std::string& worker() const noexcept;
+    /// What Python raised, or null. Lives as long as any copy of this error.
+    [[nodiscard]] const python_error* python() const noexcept;
+    /// How the worker ended, or null. Lives as long as any copy of this error.
+    [[nodiscard]] const worker_exit* exit() const noexcept;
+
+    /// One line for logs: code, tool, worker, message.
+    [[nodiscard]] std::string summary() const;
+    /// Everything: the summary, then the traceback and the worker's last output.
+    [[nodiscard]] std::string full() const;
+
+    /// Copies with one more fact; used where the fact becomes known.
+    [[nodiscard]] error with_tool(std::string name) const;
+    [[nodiscard]] error with_worker(std::string id) const;
+    [[nodiscard]] error with_python(python_error what) const;
+    [[nodiscard]] error with_exit(worker_exit how) const;
+
+    friend bool operator==(const error& e, errc c) noexcept { return e.code_ == make_error_code(c); }
+    /// Same code and message.
+    friend bool operator==(const error& a, const error& b) noexcept {
+        return a.code_ == b.code_ && a.message() == b.message();
+    }
+
+private:
+    struct detail;
+    template <class F>
+    error changed(F f) const;
+    std::error_code code_;
+    std::shared_ptr<const detail> detail_;
+};
+
+/// A value or an error.
+template <class T>
+using result = tl::expected<T, error>;
+
+SNAKEPIT_API std::ostream& operator<<(std::ostream& to, const error& e);
+
+}  // namespace snakepit
+
+template <>
+struct std::is_error_code_enum<snakepit::errc> : std::true_type {};
+template <>
+struct std::is_error_condition_enum<snakepit::failure> : std::true_type {};
+
+/// Prints `error::full()`.
+template <>
+struct fmt::formatter<snakepit::error> : fmt::formatter<std::string_view> {
+    template <class Context>
+    auto format(const snakepit::error& e, Context& ctx) const {
+        return fmt::formatter<std::string_view>::format(e.full(), ctx);
+    }
+};

@@ -1,0 +1,120 @@
+#pragma once
+/// @file
+/// How a pool and a call are configured.
+
+#include <snakepit/export.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace snakepit {
+
+/// How many workers a pool has.
+struct worker_count {
+    /// Workers that `pool::start` brings up and that are kept up. 1 to 1,000.
+    int min = 2;
+    /// Upper bound for growth under load; 0: the same as min. At least min, at most 1,000.
+    /// Growth is not automatic in this version: the pool keeps `min` workers.
+    int max = 0;
+};
+
+/// Which code serves the worker's side of the Work stream.
+enum class lane_kind {
+    automatic,  ///< direct if this grpcio can do it, else iterator
+    direct,     ///< the runner's own completion queue: fastest
+    iterator    ///< grpcio's public API
+};
+
+/// What becomes of the lines that workers write to stdout and stderr. The last ones are always kept for errors.
+enum class worker_output {
+    keep,    ///< nothing else
+    forward  ///< also written to the host's stderr, each line behind "[w0] "
+};
+
+/// One mistake in a `pool_options`.
+struct option_mistake {
+    std::string field;    ///< "workers.min"
+    std::string value;    ///< what it was
+    std::string allowed;  ///< what it may be
+};
+
+/** Everything that a pool can be told. Checked as a whole by `pool::start`, which reports all mistakes at once.
+
+    @par Thread safety  a plain value; the pool keeps a copy */
+struct pool_options {
+    /// Import name of the user's module ("text_tools", "app.tools"). Required.
+    std::string module{};
+    /// The Python that runs the workers: a path or a name on PATH. Empty: the first that can import what a worker
+    /// needs, of $SNAKEPIT_PYTHON, $VIRTUAL_ENV/bin/python, python3 on PATH, /usr/bin/python3.
+    std::string python{};
+    /// Directories put in front of Python's sys.path, in this order. Empty: the current directory.
+    std::vector<std::string> python_path{};
+    worker_count workers{};
+    /// Calls that may wait for a worker. 0: none, a call finds a free place or fails with errc::queue_full. At most
+    /// 10,000,000.
+    std::size_t queue_limit = 10'000;
+    /// Calls outstanding at one worker at once, the running one included. 1 to 4,096. The default keeps frames full
+    /// for tools of a few microseconds; for slow tools 1 or 2 spread the work more evenly.
+    int calls_per_worker = 64;
+    /// Longest time from starting a worker to its hello, the import of the module included. 100 ms to 1 hour.
+    std::chrono::milliseconds start_timeout{30'000};
+    /// How long `pool::stop` lets running calls finish. 0: not at all. At most 24 hours.
+    std::chrono::milliseconds drain_timeout{10'000};
+    /// How long each later step of the stop ladder (asked to stop, SIGTERM) may take before the next. 1 ms to 10 min.
+    std::chrono::milliseconds stop_grace{2'000};
+    /// Wait before a worker that died is started again: doubles from `first` to `longest`, with jitter of a quarter,
+    /// and begins anew once a worker has been up for `longest`. 1 ms to 1 hour, first not above longest.
+    struct {
+        std::chrono::milliseconds first{20};
+        std::chrono::milliseconds longest{5'000};
+    } restart_backoff{};
+    /// Variables set in the workers' environment, on top of the host's. OMP_NUM_THREADS and its kind are set to the
+    /// processors' share of one worker unless the host or this map sets them.
+    std::map<std::string, std::string> environment{};
+    /// Largest value, encoded, either way. 1 KiB to 1 GiB.
+    std::size_t max_message_bytes = std::size_t{64} << 20;
+    /// A directory for the pool's socket that belongs to this user and nobody else may enter; made when it does not
+    /// exist. Empty: a new one below $XDG_RUNTIME_DIR or the temporary directory, removed at the end.
+    std::string socket_directory{};
+    lane_kind lane = lane_kind::automatic;
+    worker_output output = worker_output::keep;
+
+    /// Every mistake; empty when there is none.
+    [[nodiscard]] SNAKEPIT_API std::vector<option_mistake> mistakes() const;
+};
+
+/// How one call is to be made. A class with setters, not an aggregate: g++ 12 destroys aggregate temporaries in a
+/// co_await expression twice.
+class call_options {
+public:
+    /// "No limit" for `timeout`.
+    static constexpr std::chrono::steady_clock::duration no_timeout{0};
+
+    call_options() {}  // not defaulted: that would make it an aggregate-like temporary again
+
+    /// Longest time until the reply: queue, wire and Python together. Zero: no limit. Default 30 s. A negative time
+    /// fails with errc::deadline_exceeded at once.
+    call_options& timeout(std::chrono::steady_clock::duration d) {
+        timeout_ = d;
+        return *this;
+    }
+    /// Key of the session that the tool sees as `current_call().session`; UTF-8, at most 256 bytes. Empty: none.
+    call_options& session(std::string key) {
+        session_ = std::move(key);
+        return *this;
+    }
+
+    [[nodiscard]] std::chrono::steady_clock::duration timeout() const noexcept { return timeout_; }
+    [[nodiscard]] const std::string& session() const noexcept { return session_; }
+
+private:
+    std::chrono::steady_clock::duration timeout_ = std::chrono::seconds(30);
+    std::string session_;
+};
+
+}  // namespace snakepit

@@ -1,0 +1,182 @@
+#pragma once
+/// @file
+/// The pool: asynchronous C++ calls Python.
+
+#include <snakepit/array.hpp>
+#include <snakepit/error.hpp>
+#include <snakepit/export.hpp>
+#include <snakepit/options.hpp>
+#include <snakepit/stats.hpp>
+#include <snakepit/tools.hpp>
+#include <snakepit/value.hpp>
+
+#include <asio/any_io_executor.hpp>
+#include <asio/awaitable.hpp>
+#include <exception>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace snakepit {
+namespace detail {
+class pool_impl;
+
+template <class T>
+inline constexpr bool is_integer =
+    std::is_integral_v<T> && !std::is_same_v<T, bool> && !std::is_same_v<T, char> && !std::is_same_v<T, wchar_t> &&
+    !std::is_same_v<T, char8_t> && !std::is_same_v<T, char16_t> && !std::is_same_v<T, char32_t>;
+
+/// Whether a number goes into T unharmed; nlohmann's conversions would cut it to size.
+template <class T>
+bool fits(const value& reply) {
+    if constexpr (is_integer<T>) {
+        if (reply.is_number_unsigned()) return std::in_range<T>(reply.get<std::uint64_t>());
+        if (reply.is_number_integer()) return std::in_range<T>(reply.get<std::int64_t>());
+        return !reply.is_number_float() && !reply.is_boolean();
+    } else {
+        return true;
+    }
+}
+
+/// The reply as T by nlohmann's conversions.
+template <class T>
+result<T> reply_as(result<value> reply, const std::string& tool) {
+    if (!reply) return tl::unexpected(std::move(reply).error());
+    if constexpr (std::is_void_v<T>) {
+        return {};
+    } else if constexpr (std::is_same_v<T, value>) {
+        return std::move(*reply);
+    } else {
+        const auto mismatch = [&](const std::string& why) {
+            return tl::unexpected(error(errc::type_mismatch, "the reply is no such C++ type: " + why).with_tool(tool));
+        };
+        if (!fits<T>(*reply)) return mismatch(reply->dump(-1, ' ', false, value::error_handler_t::replace));
+        try {
+            return reply->template get<T>();
+        } catch (const std::exception& e) {  // the user's conversion may throw anything
+            return mismatch(e.what());
+        }
+    }
+}
+
+/// Arguments in the order given, as a list.
+template <class... Args>
+result<value> positional(const std::string& tool, const Args&... arguments) {
+    try {
+        value list = value::array();
+        (list.push_back(value(arguments)), ...);
+        return list;
+    } catch (const std::exception& e) {
+        return tl::unexpected(error(errc::unserializable, e.what()).with_tool(tool));
+    }
+}
+}  // namespace detail
+
+/** A pool of supervised Python worker processes.
+
+    Runs on the caller's executor; a started pool keeps its `io_context::run()` going until `stop()` has completed or
+    the pool object is destroyed. The execution context must outlive the pool.
+
+    @par Executor  supervision, deadlines and the acceptor run on the executor given; sending and receiving do not
+                   wait for it. A context blocked for a second delays deadlines and restarts by a second, loses nothing.
+    @par Thread safety  every member may be called from any thread at any time, the destructor excepted
+    @par Lifetime  destruction without `stop()` is safe: calls end with errc::pool_stopped, workers are killed, nothing
+                   is left behind; it may block up to 2 s. Not from within one of gRPC's threads. */
+class SNAKEPIT_API pool {
+public:
+    /// Does nothing yet: no process, no socket. Options are checked by `start`.
+    pool(asio::any_io_executor on, pool_options options);
+    ~pool();
+    pool(pool&&) noexcept;
+    pool& operator=(pool&&) noexcept;
+    pool(const pool&) = delete;
+    pool& operator=(const pool&) = delete;
+
+    /** Find a Python, start `workers.min` workers and wait until all are ready.
+
+        When one of them cannot start, all are ended and the first reason is returned. A pool starts once.
+
+        @par Errors         errc::invalid_options, python_unfit, module_failed, start_timeout, launch_failed,
+                            socket_directory, protocol_mismatch, already_started, pool_stopped, cancelled, worker_lost
+        @par Cancellation   terminal and partial: the pool is stopped
+        @par Executor       may be awaited on any executor and resumes there
+        @par Thread safety  safe
+        @par Lifetime       holds the pool's state; the pool object may die first */
+    [[nodiscard]] asio::awaitable<result<void>> start();
+
+    /** Run a Python tool on the least loaded worker, waiting first come, first served while all are busy.
+
+        @param tool       name of the tool
+        @param arguments  an object becomes keyword arguments, a list positional ones, anything else one argument;
+                          taken by value, as is all else: nothing of the caller's must stay alive
+        @param options    deadline, session
+        @return  the tool's value, or an error. Never throws for an outcome listed here.
+        @par Errors         errc::queue_full, deadline_exceeded, cancelled, worker_lost, pool_stopped, not_started,
+                            unknown_tool, bad_arguments, tool_raised, unserializable, message_too_large,
+                            protocol_violation
+        @par Cancellation   terminal and partial: the caller gets errc::cancelled at once and Python is asked to stop.
+                            Not total: it may already have acted. The worker's place is free when Python has ended.
+        @par Executor       may be awaited on any executor and resumes there
+        @par Thread safety  safe
+        @par Lifetime       holds the pool's state; the pool object may die first, which ends the call */
+    [[nodiscard]] asio::awaitable<result<value>> execute(std::string tool, value arguments = value::array(),
+                                                         call_options options = call_options());
+
+    /** `execute` with C++ types: positional arguments and the result go through nlohmann's conversions, so users' own
+        structs work (NLOHMANN_DEFINE_TYPE_...).
+
+        With g++ 12 give structs as named variables, not as temporaries: it destroys aggregate temporaries in a
+        co_await expression twice.
+
+        @tparam T  type of the result; void ignores it. A number that does not go into T is errc::type_mismatch; inside
+                   lists and structs nlohmann's conversions cut numbers to size
+        @par Errors  those of `execute`, and errc::type_mismatch */
+    template <class T, class... Args>
+    [[nodiscard]] asio::awaitable<result<T>> call(std::string tool, const Args&... arguments) {
+        return call<T>(call_options(), std::move(tool), arguments...);
+    }
+    /// The same with options.
+    template <class T, class... Args>
+    [[nodiscard]] asio::awaitable<result<T>> call(const call_options& options, std::string tool,
+                                                  const Args&... arguments) {
+        auto list = detail::positional(tool, arguments...);
+        return call_encoded<T>(impl_, std::move(tool), std::move(list), options);
+    }
+
+    /// The tools of the module, in its order. Empty before `start()` has completed with success.
+    [[nodiscard]] std::vector<tool_spec> tools() const;
+
+    /// Counters and workers at this moment.
+    [[nodiscard]] pool_stats stats() const;
+
+    /** End the pool: waiting calls end with errc::pool_stopped, calls that workers hold may finish within
+        `drain_timeout`, then the ladder: asked to stop, SIGTERM, SIGKILL. Idempotent; a second call waits for the
+        same end.
+
+        @return  always success
+        @par Cancellation   terminal and partial: stops waiting; the end goes on
+        @par Executor       may be awaited on any executor and resumes there
+        @par Thread safety  safe
+        @par Lifetime       holds the pool's state; the pool object may die first */
+    [[nodiscard]] asio::awaitable<result<void>> stop();
+
+    /// For the token forms in async.hpp.
+    [[nodiscard]] const std::shared_ptr<detail::pool_impl>& impl() const noexcept { return impl_; }
+
+private:
+    static asio::awaitable<result<value>> execute_on(std::shared_ptr<detail::pool_impl> impl, std::string tool,
+                                                     value arguments, call_options options);
+    template <class T>
+    static asio::awaitable<result<T>> call_encoded(std::shared_ptr<detail::pool_impl> impl, std::string tool,
+                                                   result<value> list, call_options options) {
+        if (!list) co_return tl::unexpected(std::move(list).error());
+        auto reply = co_await execute_on(std::move(impl), tool, std::move(*list), std::move(options));
+        co_return detail::reply_as<T>(std::move(reply), tool);
+    }
+
+    std::shared_ptr<detail::pool_impl> impl_;
+};
+
+}  // namespace snakepit

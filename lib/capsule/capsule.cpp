@@ -1,0 +1,307 @@
+#include "capsule/capsule.hpp"
+
+#include <asio/post.hpp>
+#include <csignal>
+#include <fmt/format.h>
+#include <sys/wait.h>
+
+namespace snakepit::detail {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto hello_limit = 5s;       // from accept to hello
+constexpr auto status_limit = 1s;      // from the pidfd to the launcher's word of how it ended; mostly 1 ms
+constexpr auto suspicion = 100ms;      // a stream ended: is the process about to? mostly 1 ms
+constexpr auto kill_limit = 2s;        // from SIGKILL to the end of the process
+constexpr auto dump_time = 200ms;      // for a Python stack to be written
+const int dump_signal = SIGRTMIN + 2;  // py/snakepit arms faulthandler for it
+
+template <class T>
+const T* as(const capsule_event& e) {
+    if constexpr (std::is_constructible_v<attachment_event, T>) {
+        const auto* wire = std::get_if<attachment_event>(&e);
+        return wire ? std::get_if<T>(wire) : nullptr;
+    } else {
+        return std::get_if<T>(&e);
+    }
+}
+
+python_error python_error_of(const value& report) {
+    python_error e;
+    e.type = report.value("type", std::string());
+    e.message = report.value("message", std::string());
+    e.traceback = report.value("traceback", std::string());
+    return e;
+}
+
+worker_exit exit_of(const std::optional<int>& wait_status, std::string output) {
+    worker_exit x;
+    if (wait_status && WIFEXITED(*wait_status)) x.code = WEXITSTATUS(*wait_status);
+    if (wait_status && WIFSIGNALED(*wait_status)) x.signal = WTERMSIG(*wait_status);
+    x.output_tail = std::move(output);
+    return x;
+}
+
+}  // namespace
+
+capsule::capsule(std::string id, std::shared_ptr<const pool_services> pool,
+                 std::function<void(result<void>)> first_start)
+    : id_(std::move(id)),
+      on_(pool->on),
+      pool_(std::move(pool)),
+      mail_(std::make_shared<capsule_mailbox>(on_)),
+      first_start_(std::move(first_start)),
+      backoff_(pool_->options.restart_backoff.first, pool_->options.restart_backoff.longest) {
+    stats_.id = id_;
+}
+
+void capsule::enter(worker_state s) {
+    const std::lock_guard lock(mutex_);
+    stats_.state = s;
+}
+
+asio::awaitable<void> capsule::run(std::shared_ptr<capsule> self) {
+    for (;;) {
+        const auto end = co_await live(self);
+        const bool first_failed = self->first_start_ != nullptr;
+        if (auto tell = std::exchange(self->first_start_, nullptr)) tell(tl::unexpected(end.why));
+        if (end.stopping || first_failed) break;
+        self->enter(worker_state::restarting);
+        const auto again = clock::now() + self->backoff_.after(end.up);
+        while (!self->stopping_) {
+            const auto e = co_await capsule_mailbox::next(self->mail_, again);
+            if (!e) break;
+            if (as<heard::stop>(*e)) self->stopping_ = true;
+        }
+        if (self->stopping_) break;
+        const std::lock_guard lock(self->mutex_);
+        ++self->stats_.restarts;
+    }
+    self->enter(worker_state::dead);
+}
+
+/// One incarnation from its start to its end.
+asio::awaitable<capsule::ending> capsule::live(std::shared_ptr<capsule> self) {
+    ending end;
+    departure gone;
+    auto now = std::make_shared<incarnation>(self->on_, self->pool_, self->mail_);
+    std::uint64_t number = 0;
+    {
+        const std::lock_guard lock(self->mutex_);
+        if (self->ended_) {
+            end.stopping = true;
+            co_return end;
+        }
+        number = ++self->stats_.incarnation;
+        self->stats_.state = worker_state::booting;
+        self->now_ = now;
+    }
+    const auto born = clock::now();
+    auto started = co_await incarnation::start(now, self->id_, number);
+    if (started) {
+        {
+            const std::lock_guard lock(self->mutex_);
+            self->stats_.pid = now->pid();
+            if (self->ended_) now->kill(SIGKILL);  // end_now came while there was no process yet
+        }
+        started = co_await boot(self, now, gone);
+    }
+    if (!started) {
+        end.why = started.error().with_worker(self->id_);
+        end.stopping = self->stopping_;
+        co_await bury(self, now, gone);
+        co_return end;
+    }
+    if (auto tell = std::exchange(self->first_start_, nullptr)) tell({});
+
+    std::string reason;
+    bool breach = false;
+    while (reason.empty() && !gone.exited && !self->stopping_) {
+        const auto e = co_await capsule_mailbox::next(self->mail_, clock::time_point::max());
+        if (as<heard::exited>(*e)) gone.exited = true;
+        else if (const auto* s = as<heard::status>(*e)) gone.hear(*s);
+        else if (const auto* b = as<heard::broken>(*e)) {
+            reason = b->why;
+            breach = b->breach;
+        }
+        else if (as<heard::stop>(*e)) self->stopping_ = true;
+    }
+    if (self->stopping_) {
+        co_await stop_ladder(self, now, gone);
+    } else {
+        // Unroutable in the turn in which its death is known; its calls wait for the explanation, not for long.
+        self->pool_->board->suspend(*self->line_);
+        if (!breach && co_await wait_gone(self, suspicion, gone)) reason.clear();  // the cause, not its effect
+        if (!gone.exited) now->kill(SIGKILL);
+        co_await wait_gone(self, status_limit, gone);
+    }
+    end.why = self->explain(*now, gone, std::move(reason));
+    end.stopping = self->stopping_;
+    end.up = clock::now() - born;
+    self->pool_->board->disconnect(*self->line_, end.why);
+    co_await bury(self, now, gone);
+    co_return end;
+}
+
+/// From the process to the first call that it may be given.
+asio::awaitable<result<void>> capsule::boot(std::shared_ptr<capsule> self, std::shared_ptr<incarnation> now,
+                                            departure& gone) {
+    const auto& options = self->pool_->options;
+    auto deadline = clock::now() + options.start_timeout;
+    std::optional<worker_hello> hello;
+    for (;;) {
+        const auto e = co_await capsule_mailbox::next(self->mail_, deadline);
+        if (!e) {
+            now->kill(dump_signal);
+            co_await wait_gone(self, dump_time, gone);
+            co_return tl::unexpected(
+                error(errc::start_timeout,
+                      fmt::format("the worker was not ready within {} ms: {}; its last output shows where it was",
+                                  options.start_timeout.count(),
+                                  hello ? "it did not open its Work stream" : "it was importing module " + options.module))
+                    .with_exit(exit_of(gone.wait_status, now->output())));
+        }
+        if (as<heard::connected>(*e)) deadline = std::min(deadline, clock::now() + hello_limit);
+        if (const auto* h = as<heard::hello>(*e)) {
+            if (!h->what) {
+                now->connection().refuse(h->what.error());
+                co_await wait_gone(self, options.stop_grace, gone);
+                co_return tl::unexpected(h->what.error());
+            }
+            hello = *h->what;
+            now->connection().welcome();
+        }
+        if (as<heard::work_open>(*e) && hello) {
+            auto line = self->pool_->board->connect(self->id_, hello->tools, now->connection_ptr());
+            bool ended = false;
+            {
+                const std::lock_guard lock(self->mutex_);
+                self->line_ = line;
+                self->stats_.state = worker_state::ready;
+                self->stats_.lane = hello->lane;
+                ended = self->ended_;
+            }
+            const error stopped(errc::pool_stopped, "the pool was destroyed");
+            if (ended) self->pool_->board->disconnect(*line, stopped);  // end_now came before there was a line
+            else now->connection().carry(std::move(line));
+            co_return result<void>();
+        }
+        if (as<heard::stop>(*e)) {
+            self->stopping_ = true;
+            co_return tl::unexpected(error(errc::pool_stopped, "the pool was stopped while the worker started"));
+        }
+        const auto* report = as<heard::report>(*e);
+        if (const auto* s = as<heard::status>(*e)) gone.hear(*s);
+        const bool exited = as<heard::exited>(*e);
+        gone.exited = gone.exited || exited;
+        if (report || exited || as<heard::broken>(*e)) {
+            auto said = report ? std::optional<value>(report->what) : now->last_report();
+            co_await wait_gone(self, report || exited ? status_limit : options.stop_grace, gone);
+            if (!said) said = now->last_report();
+            co_return tl::unexpected(self->start_failure(*now, gone, said));
+        }
+    }
+}
+
+/// Drain, then ask, then SIGTERM; bury() is the last rung.
+asio::awaitable<void> capsule::stop_ladder(std::shared_ptr<capsule> self, std::shared_ptr<incarnation> now,
+                                           departure& gone) {
+    const auto& options = self->pool_->options;
+    auto& board = *self->pool_->board;
+    self->enter(worker_state::stopping);
+    const auto last = board.suspend(*self->line_);
+    if (options.drain_timeout > 0ms || board.load(*self->line_) == 0) {
+        now->connection().drain(last);
+        if (co_await wait_gone(self, std::max<clock::duration>(options.drain_timeout, options.stop_grace), gone)) co_return;
+    }
+    board.disconnect(*self->line_,
+                     error(errc::pool_stopped, "the call had not finished when the pool's drain_timeout was over"));
+    now->connection().stop(last);
+    if (co_await wait_gone(self, options.stop_grace, gone)) co_return;
+    now->kill(SIGTERM);
+    co_await wait_gone(self, options.stop_grace, gone);
+}
+
+/// Whatever is left of it goes.
+asio::awaitable<void> capsule::bury(std::shared_ptr<capsule> self, std::shared_ptr<incarnation> now, departure& gone) {
+    if (now->pid() != 0 && !gone.exited) {
+        now->kill(SIGKILL);
+        co_await wait_gone(self, kill_limit, gone);
+    }
+    auto how = exit_of(gone.wait_status, {}).describe();
+    now->close("the worker has ended");
+    while (const auto e = co_await capsule_mailbox::next(self->mail_, clock::now()))  // the next one is not to hear it
+        if (as<heard::stop>(*e)) self->stopping_ = true;
+    const std::lock_guard lock(self->mutex_);
+    self->line_ = nullptr;
+    self->now_ = nullptr;
+    self->stats_.pid = 0;
+    self->stats_.last_exit = std::move(how);
+}
+
+/// Until the process has ended and the launcher has said how, at most `limit` each.
+/// @return  whether it has ended
+asio::awaitable<bool> capsule::wait_gone(std::shared_ptr<capsule> self, clock::duration limit, departure& gone) {
+    auto until = clock::now() + limit;
+    while (!gone.exited || !gone.told) {
+        const auto e = co_await capsule_mailbox::next(self->mail_, until);
+        if (!e) break;
+        if (as<heard::exited>(*e)) {
+            gone.exited = true;
+            until = clock::now() + status_limit;
+        }
+        if (const auto* s = as<heard::status>(*e)) gone.hear(*s);
+        if (as<heard::stop>(*e)) self->stopping_ = true;
+    }
+    co_return gone.exited;
+}
+
+error capsule::explain(incarnation& now, const departure& gone, std::string reason) const {
+    auto how = exit_of(gone.wait_status, now.output());
+    auto what = reason.empty() ? fmt::format("the worker (pid {}) ended: {}", now.pid(), how.describe())
+                               : fmt::format("the worker (pid {}) was ended: {}", now.pid(), reason);
+    return error(errc::worker_lost, std::move(what)).with_worker(id_).with_exit(std::move(how));
+}
+
+error capsule::start_failure(incarnation& now, const departure& gone, const std::optional<value>& report) const {
+    auto how = exit_of(gone.wait_status, now.output());
+    const auto& module = pool_->options.module;
+    if (!report)
+        return error(errc::module_failed, fmt::format("the worker ended ({}) while it imported module {}", how.describe(), module))
+            .with_exit(std::move(how));
+    const auto stage = report->value("stage", std::string());
+    auto raised = python_error_of(*report);
+    const bool ours = stage == "grpc" || stage == "connect" || stage == "refused";
+    auto what = ours ? fmt::format("the worker could not {}: {}", stage == "grpc" ? "load grpc" : "attach", raised.message)
+                     : fmt::format("module {} failed ({}): {}{}{}", module, stage, raised.type,
+                                   raised.type.empty() ? "" : ": ", raised.message);
+    return error(ours ? errc::launch_failed : errc::module_failed, std::move(what))
+        .with_python(std::move(raised))
+        .with_exit(std::move(how));
+}
+
+void capsule::request_stop() {
+    asio::post(on_, [self = shared_from_this()] { self->mail_->push(heard::stop{}); });
+}
+
+void capsule::end_now(const error& why) noexcept {
+    std::unique_lock lock(mutex_);
+    ended_ = true;
+    const auto now = now_;
+    const auto held = line_;
+    lock.unlock();
+    if (now) now->kill(SIGKILL);
+    if (held) pool_->board->disconnect(*held, why);
+    request_stop();
+}
+
+worker_stats capsule::stats() const {
+    const std::lock_guard lock(mutex_);
+    auto s = stats_;
+    if (line_) s.outstanding = pool_->board->load(*line_);
+    if (s.state == worker_state::ready && s.outstanding > 0) s.state = worker_state::executing;
+    return s;
+}
+
+}  // namespace snakepit::detail

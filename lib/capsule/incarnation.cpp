@@ -1,0 +1,188 @@
+#include "capsule/incarnation.hpp"
+
+#include <asio/co_spawn.hpp>
+#include <asio/post.hpp>
+#include <cerrno>
+#include <csignal>
+#include <fcntl.h>
+#include <filesystem>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace snakepit::detail {
+namespace {
+
+std::string lane_name(lane_kind kind) {
+    switch (kind) {
+        case lane_kind::automatic: break;
+        case lane_kind::direct: return "direct";
+        case lane_kind::iterator: return "iterator";
+    }
+    return "auto";
+}
+
+std::vector<std::string> absolute_paths(const pool_options& options) {
+    std::vector<std::string> paths;
+    std::error_code failed;
+    const auto here = std::filesystem::current_path(failed).string();  // may have been deleted
+    if (options.python_path.empty() && !failed) paths.push_back(here);
+    for (const auto& p : options.python_path) {
+        const auto absolute = std::filesystem::absolute(p, failed);
+        paths.push_back(failed ? p : absolute.lexically_normal().string());
+    }
+    return paths;
+}
+
+bool write_all(int fd, std::string_view text) {
+    while (!text.empty()) {
+        const auto put = ::send(fd, text.data(), text.size(), MSG_NOSIGNAL);
+        if (put < 0 && errno == EINTR) continue;
+        if (put <= 0) return false;
+        text.remove_prefix(static_cast<std::size_t>(put));
+    }
+    return true;
+}
+
+constexpr std::size_t longest_report = 256 << 10;
+
+}  // namespace
+
+incarnation::incarnation(strand on, std::shared_ptr<const pool_services> pool, std::shared_ptr<capsule_mailbox> to)
+    : on_(std::move(on)), pool_(std::move(pool)), mail_(std::move(to)) {}
+
+/// From any thread; dropped when this incarnation has been closed by then.
+void incarnation::tell(capsule_event e) {
+    asio::post(on_, [self = shared_from_this(), e = std::move(e)]() mutable {
+        if (!self->closed_) self->mail_->push(std::move(e));
+    });
+}
+
+asio::awaitable<result<void>> incarnation::start(std::shared_ptr<incarnation> self, std::string worker,
+                                                 std::uint64_t number) {
+    const auto& options = self->pool_->options;
+    auto launch = make_socket_pair(SOCK_STREAM);
+    auto life_line = make_pipe();
+    auto out = make_pipe();
+    auto err = make_pipe();
+    for (const auto* made : {&launch, &life_line, &out, &err})
+        if (!*made) co_return tl::unexpected(made->error());
+
+    worker_fds fds{std::move(launch->second), std::move(life_line->first), std::move(out->second),
+                   std::move(err->second)};
+    const std::weak_ptr<incarnation> weak = self;
+    const auto& launcher_strand = self->pool_->launch->on();
+    // Named: as a temporary in the co_await expression g++ 12 would destroy it twice.
+    launcher::on_exit ended = [weak](std::optional<int> wait_status) {
+        if (const auto me = weak.lock()) me->tell(heard::status{wait_status});
+    };
+    auto process = co_await asio::co_spawn(
+        launcher_strand, launcher::spawn(self->pool_->launch, std::move(fds), std::move(ended)), asio::use_awaitable);
+    if (!process) co_return tl::unexpected(process.error());
+
+    self->pid_ = process->pid;
+    self->exit_watch_.emplace(self->on_, ::fcntl(process->pidfd.get(), F_DUPFD_CLOEXEC, 3));
+    {
+        const std::lock_guard lock(self->mutex_);
+        self->pidfd_ = std::move(process->pidfd);
+        self->life_line_ = std::move(life_line->second);
+    }
+    self->watch_exit();
+    const auto prefix = options.output == worker_output::forward ? "[" + worker + "] " : std::string();
+    self->out_ = std::make_shared<output_tail>(self->on_, std::move(out->first), prefix);
+    self->err_ = std::make_shared<output_tail>(self->on_, std::move(err->first), prefix);
+    self->out_->start();
+    self->err_->start();
+
+    const auto secret = token::random();
+    self->connection_ = std::make_shared<attachment>(
+        attachment::identity{worker, number, self->pid_, secret},
+        attachment::limits{options.calls_per_worker, options.max_message_bytes}, self->pool_->board,
+        [weak](capsule_event e) {
+            if (const auto me = weak.lock()) me->tell(std::move(e));
+        });
+    self->pool_->door->expect(self->connection_);
+
+    self->launch_.emplace(self->on_, launch->first.release());
+    const value go = {{"address", self->pool_->door->address()},
+                      {"worker", worker},
+                      {"incarnation", number},
+                      {"token", secret.hex()},
+                      {"module", options.module},
+                      {"python_path", absolute_paths(options)},
+                      {"lane", lane_name(options.lane)}};
+    // A few hundred bytes into an empty socket: never blocks. If the worker is gone, its exit says so.
+    write_all(self->launch_->native_handle(), go.dump(-1, ' ', false, value::error_handler_t::replace) + "\n");
+    self->launch_->non_blocking(true);
+    self->watch_report();
+    co_return result<void>();
+}
+
+void incarnation::watch_exit() {
+    exit_watch_->async_wait(asio::posix::stream_descriptor::wait_read,
+                            [self = shared_from_this()](const asio::error_code& failed) {
+                                if (!failed && !self->closed_) self->mail_->push(heard::exited{});
+                            });
+}
+
+void incarnation::watch_report() {
+    launch_->async_wait(asio::posix::stream_descriptor::wait_read,
+                        [self = shared_from_this()](const asio::error_code& failed) {
+                            if (failed || self->closed_) return;
+                            const auto before = self->report_.size();
+                            if (auto said = self->last_report()) return self->mail_->push(heard::report{std::move(*said)});
+                            if (self->report_.size() != before) self->watch_report();
+                        });
+}
+
+std::optional<value> incarnation::last_report() {
+    if (!launch_) return std::nullopt;
+    char buffer[16 << 10];
+    while (report_.size() < longest_report) {
+        const auto got = ::recv(launch_->native_handle(), buffer, sizeof buffer, MSG_DONTWAIT);
+        if (got <= 0) break;
+        report_.append(buffer, static_cast<std::size_t>(got));
+    }
+    const auto end = report_.find('\n');
+    if (end == std::string::npos) return std::nullopt;
+    auto said = value::parse(report_.substr(0, end), nullptr, false);
+    report_.clear();
+    if (!said.is_object()) return std::nullopt;
+    return said;
+}
+
+void incarnation::kill(int signal) noexcept {
+    const std::lock_guard lock(mutex_);
+    if (pidfd_) ::syscall(SYS_pidfd_send_signal, pidfd_.get(), signal, nullptr, 0u);
+}
+
+std::string incarnation::output() {
+    std::string text;
+    for (const auto& tail : {out_, err_}) {
+        if (!tail) continue;
+        tail->drain();
+        const auto lines = tail->text();
+        if (!text.empty() && !lines.empty()) text += '\n';
+        text += lines;
+    }
+    return text;
+}
+
+void incarnation::close(const std::string& why) {
+    closed_ = true;
+    asio::error_code none;
+    if (exit_watch_) exit_watch_->close(none);
+    if (launch_) launch_->close(none);
+    if (out_) out_->close();
+    if (err_) err_->close();
+    if (connection_) {
+        pool_->door->forget(*connection_);
+        connection_->cut(why);
+        connection_.reset();
+    }
+    const std::lock_guard lock(mutex_);
+    pidfd_.reset();
+    life_line_.reset();
+}
+
+}  // namespace snakepit::detail

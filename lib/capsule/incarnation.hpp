@@ -1,0 +1,94 @@
+#pragma once
+// One start of one worker: its process, its pipes, its connection, and all that they have to say.
+
+#include "capsule/mailbox.hpp"
+#include "process/launcher.hpp"
+#include "process/output_tail.hpp"
+#include "wire/attachment.hpp"
+#include "wire/endpoint.hpp"
+
+#include <snakepit/error.hpp>
+#include <snakepit/options.hpp>
+
+#include <asio/posix/stream_descriptor.hpp>
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <variant>
+
+namespace snakepit::detail {
+
+/// What a capsule hears beside what its connection says.
+namespace heard {
+struct exited {};  ///< by pidfd
+struct status {
+    std::optional<int> wait_status;  ///< by the launcher, soon after exited; nothing when it can no longer tell
+};
+struct report {
+    value what;  ///< why the worker cannot start, in its own words
+};
+struct stop {};  ///< asked for by the pool
+}  // namespace heard
+
+using capsule_event = std::variant<attachment_event, heard::exited, heard::status, heard::report, heard::stop>;
+using capsule_mailbox = mailbox<capsule_event>;
+
+/// What every capsule of a pool shares.
+struct pool_services {
+    asio::any_io_executor on;
+    pool_options options;
+    std::shared_ptr<launcher> launch;
+    std::shared_ptr<endpoint> door;
+    std::shared_ptr<switchboard> board;
+};
+
+/** Feeds the mailbox of its capsule until `close`.
+
+    @par Thread safety  use it on the capsule's strand, `kill` from any thread */
+class incarnation : public std::enable_shared_from_this<incarnation> {
+public:
+    using strand = asio::strand<asio::any_io_executor>;
+
+    incarnation(strand on, std::shared_ptr<const pool_services> pool, std::shared_ptr<capsule_mailbox> to);
+
+    /// Starts the process and tells it what to do. @return  or errc::launch_failed, python_unfit, pool_stopped
+    [[nodiscard]] static asio::awaitable<result<void>> start(std::shared_ptr<incarnation> self, std::string worker,
+                                                             std::uint64_t number);
+
+    [[nodiscard]] attachment& connection() noexcept { return *connection_; }
+    [[nodiscard]] const std::shared_ptr<attachment>& connection_ptr() const noexcept { return connection_; }
+    [[nodiscard]] int pid() const noexcept { return pid_; }
+    /// Any thread. Through the pidfd, so never another process.
+    void kill(int signal) noexcept;
+    /// The last lines of stdout and stderr, all that was written until now.
+    [[nodiscard]] std::string output();
+    /// What the worker said on its launch socket, if it has not been heard yet.
+    [[nodiscard]] std::optional<value> last_report();
+    /// Stops to listen, cuts the connection, lets go of the life-line.
+    void close(const std::string& why);
+
+private:
+    void watch_exit();
+    void watch_report();
+    void tell(capsule_event e);
+
+    const strand on_;
+    const std::shared_ptr<const pool_services> pool_;
+    const std::shared_ptr<capsule_mailbox> mail_;
+    bool closed_ = false;
+    int pid_ = 0;
+    std::optional<asio::posix::stream_descriptor> exit_watch_;
+    std::optional<asio::posix::stream_descriptor> launch_;
+    std::string report_;
+    std::shared_ptr<output_tail> out_;
+    std::shared_ptr<output_tail> err_;
+    std::shared_ptr<attachment> connection_;
+
+    std::mutex mutex_;
+    unique_fd pidfd_;
+    unique_fd life_line_;
+};
+
+}  // namespace snakepit::detail

@@ -1,0 +1,95 @@
+// snakepit call MODULE:TOOL [JSON]
+
+#include "cli/commands.hpp"
+#include "cli/common.hpp"
+#include "value/json_text.hpp"
+
+#include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstring>
+#include <fmt/format.h>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <memory>
+
+namespace snakepit::cli {
+namespace {
+
+struct call_arguments {
+    common_options common;
+    std::string tool;
+    std::string json;
+    bool pretty = false;
+};
+
+constexpr auto footer = R"(
+A JSON object is keyword arguments, an array positional ones, anything else one argument; none: no arguments.
+'-' takes the JSON from the standard input, @FILE from a file. What starts with '-', such as -5, goes behind '--'.
+What JSON has no word for is written {"$float": "nan"}, {"$bytes": "<base64>"} and
+{"$array": {"dtype": "<f8", "shape": [2], "base64": "..."}}, in both directions.
+
+examples:
+  snakepit call text_tools:count_words '{"text": "some text"}'
+  snakepit call stats:mean '[[1, 2, 3]]' --path ./python --timeout 5
+  snakepit call stats:mean @arguments.json --pretty
+)";
+
+result<std::string> read_all(const std::string& source) {
+    std::ifstream file;
+    if (source != "-") {
+        file.open(source.substr(1), std::ios::binary);
+        if (!file)
+            return tl::unexpected(
+                error(errc::bad_arguments, fmt::format("cannot read {}: {}", source.substr(1), std::strerror(errno))));
+    }
+    auto& from = source == "-" ? std::cin : file;
+    std::string text{std::istreambuf_iterator<char>(from), {}};
+    return text;
+}
+
+result<value> parse(const std::string& given) {
+    if (given.empty()) return value::array();
+    if (given != "-" && !given.starts_with('@')) return detail::from_json_text(given);
+    auto text = read_all(given);
+    if (!text) return tl::unexpected(text.error());
+    return detail::from_json_text(*text);
+}
+
+asio::awaitable<int> call_and_print(pool& workers, std::string tool, value arguments, const call_arguments& given) {
+    constexpr int indent = 2;
+    auto options = make_call_options(given.common);
+    auto reply = co_await workers.execute(std::move(tool), std::move(arguments), std::move(options));
+    if (reply) co_return print_line(detail::to_json_text(*reply, given.pretty ? indent : -1));
+    if (reply.error() == errc::cancelled) co_return exit_failed;  // the signal says it
+    complain_of(reply.error());
+    co_return reply.error() == errc::unknown_tool || reply.error() == errc::bad_arguments ? exit_usage : exit_failed;
+}
+
+int run(const call_arguments& given) {
+    tool_name name;
+    if (!parse_tool_name(given.tool, name)) return exit_usage;
+    auto arguments = parse(given.json);
+    if (!arguments) {
+        complain("arguments: " + arguments.error().message());
+        return exit_usage;
+    }
+    return with_pool(make_pool_options(given.common, name.module, 1), [&](pool& workers) {
+        return call_and_print(workers, name.tool, *std::move(arguments), given);
+    });
+}
+
+}  // namespace
+
+command add_call(CLI::App& to) {
+    auto given = std::make_shared<call_arguments>();
+    to.footer(footer);
+    to.add_option("tool", given->tool, "what to call")->type_name("MODULE:TOOL")->required();
+    to.add_option("json", given->json, "its arguments")->type_name("JSON|-|@FILE");
+    to.add_flag("--pretty", given->pretty, "print the result over several lines");
+    add_timeout_option(to, given->common, "the call");
+    add_pool_options(to, given->common);
+    return [given] { return run(*given); };
+}
+
+}  // namespace snakepit::cli

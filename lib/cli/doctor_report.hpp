@@ -1,0 +1,40 @@
+#pragma once
+// What `snakepit doctor` finds out.
+
+#include "cli/common.hpp"
+
+#include <snakepit/value.hpp>
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace snakepit::cli {
+
+enum class level { ok, warning, problem };
+
+struct finding {
+    level how_bad = level::ok;
+    std::string subject;  ///< "python", "limits"
+    std::string text;
+    std::string remedy;  ///< what to do; may be empty when all is well
+};
+
+struct doctor_report {
+    value facts = value::object();  ///< by subject, for programs
+    std::vector<finding> findings;
+
+    void add(level how_bad, std::string_view subject, std::string text, std::string remedy = {}) {
+        findings.push_back({how_bad, std::string(subject), std::move(text), std::move(remedy)});
+    }
+};
+
+/// Which Pythons there are, and which one the workers would run. @return  its path, or nothing
+std::optional<std::string> examine_pythons(const common_options& common, doctor_report& into);
+/// Processors, memory, limits, the socket's directory.
+void examine_system(doctor_report& into);
+/// Whether a real worker starts and answers. @return  exit_ok, or 128 + number of the signal that interrupted it
+int examine_worker(const common_options& common, doctor_report& into);
+
+}  // namespace snakepit::cli

@@ -1,0 +1,110 @@
+#include "cli/doctor_report.hpp"
+
+#include <cerrno>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <fmt/format.h>
+#include <fstream>
+#include <string>
+#include <system_error>
+
+namespace snakepit::cli {
+namespace {
+namespace fs = std::filesystem;
+using clock = std::chrono::steady_clock;
+
+constexpr auto module_name = "snakepit_doctor_trial";
+constexpr auto module_text = R"(import snakepit
+
+
+@snakepit.tool
+def echo(value):
+    return value
+)";
+
+/// A directory with the module of the trial, for as long as it lives.
+class trial_directory {
+public:
+    trial_directory() {
+        auto name = (fs::temp_directory_path() / "snakepit-doctor-XXXXXX").string();
+        if (!::mkdtemp(name.data())) throw fs::filesystem_error("mkdtemp", name, std::error_code(errno, std::generic_category()));
+        path_ = name;
+        std::ofstream(path_ / (std::string(module_name) + ".py")) << module_text;
+    }
+    trial_directory(const trial_directory&) = delete;
+    trial_directory& operator=(const trial_directory&) = delete;
+    ~trial_directory() {
+        std::error_code none;
+        fs::remove_all(path_, none);
+    }
+    [[nodiscard]] const fs::path& path() const noexcept { return path_; }
+
+private:
+    fs::path path_;
+};
+
+double milliseconds_since(clock::time_point then) {
+    return std::chrono::duration<double, std::milli>(clock::now() - then).count();
+}
+
+asio::awaitable<int> try_echo(pool& workers, clock::time_point begun, value& facts, doctor_report& into) {
+    constexpr auto limit = std::chrono::seconds(10);
+    const double start_ms = milliseconds_since(begun);
+    facts["started"] = true;
+    facts["start_ms"] = start_ms;
+    const value sent = {{"text", "\u00e9"}, {"numbers", {1, 2.5}}};
+    value arguments = value::array();
+    arguments.push_back(sent);
+    call_options options;
+    options.timeout(limit);
+    const auto asked = clock::now();
+    std::string tool = "echo";
+    auto reply = co_await workers.execute(std::move(tool), std::move(arguments), std::move(options));
+    const double call_ms = milliseconds_since(asked);
+    if (!reply || *reply != sent) {
+        into.add(level::problem, "worker",
+                 reply ? std::string("a worker returned something else than it was given") : reply.error().full(),
+                 "this should not happen: please report it, with the output of snakepit doctor --json");
+        co_return exit_failed;
+    }
+    facts["answered"] = true;
+    facts["call_ms"] = call_ms;
+    into.add(level::ok, "worker", fmt::format("a worker was ready after {:.0f} ms and answered its first call in {:.2f} ms",
+                                              start_ms, call_ms));
+    const auto stats = workers.stats();
+    const auto lane = stats.workers.empty() ? std::string() : stats.workers.front().lane;
+    facts["lane"] = lane;
+    if (lane == "iterator")
+        into.add(level::warning, "worker", "it uses grpcio's public stream iterator, since the faster direct lane does not "
+                                           "work with this grpcio: calls take about twice as long",
+                 "use Debian's python3-grpcio, or another release of grpcio");
+    else into.add(level::ok, "worker", fmt::format("lane: {}", lane));
+    co_return exit_ok;
+}
+
+}  // namespace
+
+int examine_worker(const common_options& common, doctor_report& into) {
+    value facts = {{"started", false}, {"answered", false}, {"start_ms", nullptr}, {"call_ms", nullptr}, {"lane", nullptr}};
+    int code = exit_failed;
+    try {
+        const trial_directory trial;
+        auto options = make_pool_options(common, module_name, 1);
+        options.python_path = {trial.path().string()};
+        const auto begun = clock::now();
+        code = with_pool(
+            std::move(options), [&](pool& workers) { return try_echo(workers, begun, facts, into); },
+            [&](const error& why) {
+                into.add(level::problem, "worker", "no worker could be started: " + why.full(),
+                         "see the other findings; a longer --start-timeout helps where starting is only slow");
+            });
+    } catch (const fs::filesystem_error& e) {
+        into.add(level::problem, "worker", fmt::format("no directory for a trial: {}", e.what()),
+                 "set TMPDIR to a directory that can be written to");
+    }
+    into.facts["worker"] = std::move(facts);
+    return code > exit_signalled ? code : exit_ok;
+}
+
+}  // namespace snakepit::cli

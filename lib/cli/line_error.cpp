@@ -1,0 +1,45 @@
+#include "cli/line_error.hpp"
+
+#include <snakepit/value.hpp>
+
+namespace snakepit::cli {
+
+std::string_view name_of(const std::error_code& code) {
+    if (code.category() != error_category()) return "unknown";
+    switch (static_cast<errc>(code.value())) {
+        case errc::queue_full: return "queue_full";
+        case errc::deadline_exceeded: return "deadline_exceeded";
+        case errc::cancelled: return "cancelled";
+        case errc::worker_lost: return "worker_lost";
+        case errc::pool_stopped: return "pool_stopped";
+        case errc::not_started: return "not_started";
+        case errc::already_started: return "already_started";
+        case errc::unknown_tool: return "unknown_tool";
+        case errc::bad_arguments: return "bad_arguments";
+        case errc::tool_raised: return "tool_raised";
+        case errc::unserializable: return "unserializable";
+        case errc::message_too_large: return "message_too_large";
+        case errc::type_mismatch: return "type_mismatch";
+        case errc::invalid_options: return "invalid_options";
+        case errc::python_unfit: return "python_unfit";
+        case errc::module_failed: return "module_failed";
+        case errc::start_timeout: return "start_timeout";
+        case errc::launch_failed: return "launch_failed";
+        case errc::socket_directory: return "socket_directory";
+        case errc::protocol_mismatch: return "protocol_mismatch";
+        case errc::protocol_violation: return "protocol_violation";
+    }
+    return "unknown";
+}
+
+std::string line_error(const error& why, std::uint64_t line) {
+    value about = {{"code", name_of(why.code())}, {"message", why.message()}, {"type", nullptr}};
+    if (const auto* python = why.python()) {
+        about["type"] = python->type;
+        about["message"] = python->message;
+    }
+    const value whole = {{"error", std::move(about)}, {"line", line}};
+    return whole.dump(-1, ' ', false, value::error_handler_t::replace);
+}
+
+}  // namespace snakepit::cli

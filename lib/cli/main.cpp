@@ -1,0 +1,97 @@
+// The `snakepit` command.
+
+#include "cli/commands.hpp"
+#include "cli/common.hpp"
+#include "pool/limits.hpp"
+#include "pool/nearest_names.hpp"
+
+#include <snakepit/version.hpp>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <csignal>
+#include <exception>
+#include <fmt/format.h>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace snakepit::cli {
+namespace {
+
+constexpr auto description = "Run Python tools in supervised worker processes.";
+constexpr auto examples = R"(
+A tool is a function of a Python module with the decorator @snakepit.tool.
+
+examples:
+  snakepit call text_tools:count_words '["some text"]'
+  snakepit map text_tools:count_words --in lines.txt > counts.jsonl
+  snakepit tools text_tools
+  snakepit doctor
+
+exit codes: 0 all went well; 1 a call failed; 2 usage, the module or the Python was wrong;
+128 + n ended by signal n (130 Ctrl-C, 141 nobody reads the output)
+)";
+
+int usage(std::string_view problem, std::string_view hint) {
+    complain(problem);
+    fmt::print(stderr, "{}\n", hint);
+    return exit_usage;
+}
+
+int run(int argc, char** argv) {
+    CLI::App app(description, "snakepit");
+    app.footer(examples);
+    app.set_version_flag("--version", fmt::format("snakepit {} (protocol {}.{})", SNAKEPIT_VERSION,
+                                                  detail::protocol_major, detail::protocol_minor),
+                         "show the version");
+    app.set_help_flag("-h,--help", "show this text");
+    app.require_subcommand(1);
+
+    std::vector<std::string> names;
+    std::map<const CLI::App*, command> commands;
+    const auto add = [&](const char* name, const char* what, command (*fill)(CLI::App&)) {
+        auto* sub = app.add_subcommand(name, what);
+        names.emplace_back(name);
+        commands[sub] = fill(*sub);
+    };
+    add("call", "call one tool and print its result as JSON", add_call);
+    add("map", "call a tool for each line of the input, in parallel", add_map);
+    add("tools", "list the tools of a module", add_tools);
+    add("doctor", "find out whether everything needed is here, and what to do if not", add_doctor);
+
+    if (argc < 2) {
+        fmt::print(stderr, "{}", app.help());
+        return exit_usage;
+    }
+    if (const std::string first = argv[1];
+        !first.starts_with('-') && std::find(names.begin(), names.end(), first) == names.end())
+        return usage(fmt::format("there is no command '{}'; {}", first, detail::nearest_names(first, names)),
+                     "Run `snakepit --help` for the commands.");
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::Success& wanted) {  // help or version
+        app.exit(wanted);
+        return exit_ok;
+    } catch (const CLI::ParseError& mistake) {
+        const auto chosen = app.get_subcommands();
+        return usage(mistake.what(), chosen.empty()
+                                         ? std::string("Run `snakepit --help` for what there is.")
+                                         : fmt::format("Run `snakepit {} --help` for its options.", chosen[0]->get_name()));
+    }
+    return commands.at(app.get_subcommands().at(0))();
+}
+
+}  // namespace
+}  // namespace snakepit::cli
+
+int main(int argc, char** argv) {
+    // A reader that goes away shows as an error of write().
+    std::signal(SIGPIPE, SIG_IGN);
+    try {
+        return snakepit::cli::run(argc, argv);
+    } catch (const std::exception& e) {
+        snakepit::cli::complain(e.what());
+        return snakepit::cli::exit_failed;
+    }
+}

@@ -1,0 +1,67 @@
+#pragma once
+// One call from its admission to its end.
+
+#include "pool/intrusive_list.hpp"
+
+#include <snakepit/detail/completion.hpp>
+#include <snakepit/error.hpp>
+#include <snakepit/value.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace snakepit::detail {
+
+class line;
+
+/// Where a call is. Changes under the switchboard's mutex only.
+enum class call_place : std::uint8_t {
+    outside,  ///< not yet let in
+    queued,   ///< waits for a line
+    outbox,   ///< has a place on a line, not yet in a frame
+    sent,     ///< in a frame, or partly in one when it is large
+    ended     ///< its slot, if it had one, is free
+};
+
+/** The caller's side of a call and its place in the switchboard.
+
+    It ends twice: for its caller (`answered`) when the outcome is posted, and for its worker (`ended`) when the worker
+    has confirmed it. A cancelled or expired call that was sent is answered long before it has ended.
+
+    What every call needs comes first and together: with many calls waiting each is cold when its turn comes. */
+struct call {
+    using clock = std::chrono::steady_clock;
+
+    // The switchboard's.
+    list_hook<call> hook;      ///< in the queue, or a line's outbox or transfers
+    list_hook<call> due_hook;  ///< in the timing wheel
+    std::uint64_t due_tick = 0;
+    std::size_t weight = 0;  ///< bytes that it takes of the line's credit
+    line* on = nullptr;
+    std::shared_ptr<call> self;  ///< while let in and not ended
+    std::uint64_t ticket = 0;    ///< counts the calls that were let in
+    std::uint64_t id = 0;        ///< on the wire, once sent
+    std::uint32_t tool_index = 0;
+    std::uint16_t due_slot = 0;
+    call_place place = call_place::outside;
+    bool answered = false;
+
+    // The caller's.
+    clock::time_point deadline = clock::time_point::max();
+    std::string arguments;  ///< MessagePack, unless it is large
+    std::string session;
+    completion<result<value>> done;
+    std::string tool;
+    std::shared_ptr<const std::string> large;  ///< MessagePack over max_inline_bytes, kept until it was sent whole
+
+    // The switchboard's again.
+    std::size_t offset = 0;      ///< how much of `large` was sent
+    std::uint64_t transfer = 0;  ///< its number on the line, from its first piece on
+    result<value> outcome;       ///< once answered
+};
+
+using call_ptr = std::shared_ptr<call>;
+
+}  // namespace snakepit::detail

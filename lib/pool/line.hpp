@@ -1,0 +1,89 @@
+#pragma once
+// One incarnation of a worker as the switchboard sees it, and the lane that carries its frames.
+
+#include "pool/call.hpp"
+#include "pool/intrusive_list.hpp"
+
+#include <absl/container/flat_hash_map.h>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace snakepit::detail {
+
+/// A piece of a large value, of a string that stays alive as long as the piece.
+struct out_chunk {
+    std::uint64_t transfer = 0;
+    std::size_t offset = 0;
+    std::size_t size = 0;
+    std::shared_ptr<const std::string> whole;  ///< null: forget the transfer
+};
+
+struct out_call {
+    std::uint64_t id = 0;
+    std::uint32_t tool = 0;  ///< the worker's number of it
+    std::string arguments;   ///< when transfer is 0
+    std::uint64_t transfer = 0;
+    call::clock::time_point deadline;
+    std::string session;
+};
+
+/// What leaves as one frame.
+struct out_frame {
+    std::vector<out_chunk> chunks;
+    std::vector<out_call> calls;
+    std::size_t bytes = 0;
+
+    [[nodiscard]] std::size_t items() const noexcept { return chunks.size() + calls.size(); }
+    void clear() {
+        chunks.clear();
+        calls.clear();
+        bytes = 0;
+    }
+};
+
+/** What the switchboard asks of a transport: a gRPC stream, or a fake in tests.
+
+    @par Thread safety  called from any thread, never under the switchboard's mutex */
+class lane {
+public:
+    virtual ~lane() = default;
+    /// Take frames from the switchboard and write them, one at a time, until there are none.
+    virtual void flush() = 0;
+    /// Tell the worker that these calls are not wanted any more.
+    virtual void cancel(const std::vector<std::uint64_t>& ids) = 0;
+};
+
+/// All of it belongs to the switchboard and is touched under its mutex only.
+class line {
+public:
+    line() = default;
+
+private:
+    friend class switchboard;
+
+    static constexpr std::uint32_t no_such_tool = ~std::uint32_t{0};
+
+    list_hook<line> bucket_hook;
+    bool routable = false;
+    bool writing = false;
+    bool closed = false;
+    int load = 0;                  // calls with a place here: in outbox, transfers, sent
+    std::size_t in_flight = 0;     // bytes of their arguments
+    call* flush_posted = nullptr;  // the call in the outbox on whose executor a flush is on its way
+    std::shared_ptr<lane> out;
+    std::vector<std::uint32_t> tools;  // the pool's number of a tool -> this worker's
+    intrusive_list<call, &call::hook> outbox;
+    std::size_t outbox_bytes = 0;
+    std::uint64_t last_id = 0;
+    absl::flat_hash_map<std::uint64_t, call*> sent;
+    intrusive_list<call, &call::hook> transfers;  // large calls that are being sent, turn by turn
+    std::vector<std::uint64_t> aborts;            // transfers to be forgotten
+    std::uint64_t last_transfer = 0;
+    std::string worker;
+    list_hook<line> all_hook;
+    std::shared_ptr<line> self;  // until it is closed
+};
+
+}  // namespace snakepit::detail

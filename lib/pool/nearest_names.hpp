@@ -1,0 +1,13 @@
+#pragma once
+// "Did you mean": names close to one that does not exist.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace snakepit::detail {
+
+/// "did you mean a, b?", or what names there are when none is near.
+[[nodiscard]] std::string nearest_names(std::string_view wanted, const std::vector<std::string>& names);
+
+}  // namespace snakepit::detail

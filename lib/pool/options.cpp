@@ -1,0 +1,74 @@
+#include <snakepit/options.hpp>
+
+#include <fmt/format.h>
+#include <string_view>
+
+namespace snakepit {
+namespace {
+
+using namespace std::chrono_literals;
+
+bool is_identifier(std::string_view part) {
+    if (part.empty() || (part[0] >= '0' && part[0] <= '9')) return false;
+    for (const char c : part) {
+        const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+        const bool other = (c >= '0' && c <= '9') || static_cast<unsigned char>(c) >= 0x80;
+        if (!letter && !other) return false;
+    }
+    return true;
+}
+
+bool is_module_name(std::string_view name) {
+    for (;;) {
+        const auto dot = name.find('.');
+        if (!is_identifier(name.substr(0, dot))) return false;
+        if (dot == std::string_view::npos) return true;
+        name.remove_prefix(dot + 1);
+    }
+}
+
+class checker {
+public:
+    void require(bool fits, std::string field, std::string value, std::string allowed) {
+        if (!fits) found.push_back({std::move(field), std::move(value), std::move(allowed)});
+    }
+    template <class T>
+    void range(const char* field, T value, T least, T most) {
+        require(value >= least && value <= most, field, fmt::format("{}", value), fmt::format("{} to {}", least, most));
+    }
+    void time(const char* field, std::chrono::milliseconds value, std::chrono::milliseconds least,
+              std::chrono::milliseconds most) {
+        require(value >= least && value <= most, field, fmt::format("{} ms", value.count()),
+                fmt::format("{} ms to {} ms", least.count(), most.count()));
+    }
+    std::vector<option_mistake> found;
+};
+
+}  // namespace
+
+std::vector<option_mistake> pool_options::mistakes() const {
+    checker c;
+    c.require(is_module_name(module), "module", '"' + module + '"',
+              "the import name of a Python module, such as \"text_tools\" or \"app.tools\"");
+    c.range("workers.min", workers.min, 1, 1'000);
+    c.require(workers.max == 0 || (workers.max >= workers.min && workers.max <= 1'000), "workers.max",
+              std::to_string(workers.max), "0, or workers.min to 1000");
+    c.range<std::size_t>("queue_limit", queue_limit, 0, 10'000'000);
+    c.range("calls_per_worker", calls_per_worker, 1, 4'096);
+    c.time("start_timeout", start_timeout, 100ms, 1h);
+    c.time("drain_timeout", drain_timeout, 0ms, 24h);
+    c.time("stop_grace", stop_grace, 1ms, 10min);
+    c.time("restart_backoff.first", restart_backoff.first, 1ms, 1h);
+    c.time("restart_backoff.longest", restart_backoff.longest, 1ms, 1h);
+    c.require(restart_backoff.first <= restart_backoff.longest, "restart_backoff.first",
+              fmt::format("{} ms", restart_backoff.first.count()), "not above restart_backoff.longest");
+    c.range<std::size_t>("max_message_bytes", max_message_bytes, 1 << 10, std::size_t{1} << 30);
+    for (const auto& [name, text] : environment)
+        c.require(!name.empty() && name.find('=') == name.npos && name.find('\0') == name.npos &&
+                      text.find('\0') == text.npos,
+                  "environment", '"' + name + '"', "names without '=', names and values without NUL bytes");
+    for (const auto& p : python_path) c.require(!p.empty(), "python_path", "\"\"", "directories");
+    return std::move(c.found);
+}
+
+}  // namespace snakepit

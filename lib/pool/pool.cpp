@@ -1,0 +1,80 @@
+#include "pool/pool_impl.hpp"
+
+#include <snakepit/async.hpp>
+#include <snakepit/pool.hpp>
+
+#include <asio/this_coro.hpp>
+#include <asio/use_awaitable.hpp>
+
+namespace snakepit {
+namespace detail {
+
+void begin_start(std::shared_ptr<pool_impl> impl, completion<result<void>> done) { impl->begin_start(std::move(done)); }
+void begin_stop(std::shared_ptr<pool_impl> impl, completion<result<void>> done) { impl->begin_stop(std::move(done)); }
+void begin_execute(std::shared_ptr<pool_impl> impl, std::string tool, value arguments, call_options options,
+                   completion<result<value>> done) {
+    impl->begin_execute(std::move(tool), std::move(arguments), std::move(options), std::move(done));
+}
+asio::any_io_executor executor_of(const pool_impl& impl) { return impl.executor(); }
+
+namespace {
+
+// Nothing announces a cancellation that came before: each operation looks for itself. The awaitable takes the pool's
+// state by value, so that the pool object may go meanwhile.
+asio::awaitable<bool> cancelled_before() {
+    const auto state = co_await asio::this_coro::cancellation_state;
+    co_return state.cancelled() != asio::cancellation_type::none;
+}
+
+error cancelled_error() { return {errc::cancelled, "the caller had been cancelled before it asked"}; }
+
+using operation = void (*)(std::shared_ptr<pool_impl>, completion<result<void>>);
+
+asio::awaitable<result<void>> await(std::shared_ptr<pool_impl> impl, operation begin) {
+    if (co_await cancelled_before()) co_return tl::unexpected(cancelled_error());
+    co_return co_await asio::async_initiate<const asio::use_awaitable_t<>, void(result<void>)>(
+        [](auto handler, std::shared_ptr<pool_impl> to, operation start) {
+            const auto home = to->executor();
+            start(std::move(to), {std::move(handler), home});
+        },
+        asio::use_awaitable, std::move(impl), begin);
+}
+
+}  // namespace
+}  // namespace detail
+
+pool::pool(asio::any_io_executor on, pool_options options)
+    : impl_(std::make_shared<detail::pool_impl>(std::move(on), std::move(options))) {}
+pool::~pool() {
+    if (impl_) impl_->end_now();
+}
+pool::pool(pool&&) noexcept = default;
+pool& pool::operator=(pool&& other) noexcept {
+    std::swap(impl_, other.impl_);
+    return *this;
+}
+
+asio::awaitable<result<void>> pool::start() { return detail::await(impl_, detail::begin_start); }
+asio::awaitable<result<void>> pool::stop() { return detail::await(impl_, detail::begin_stop); }
+
+asio::awaitable<result<value>> pool::execute(std::string tool, value arguments, call_options options) {
+    return execute_on(impl_, std::move(tool), std::move(arguments), std::move(options));
+}
+
+asio::awaitable<result<value>> pool::execute_on(std::shared_ptr<detail::pool_impl> impl, std::string tool,
+                                                value arguments, call_options options) {
+    const auto state = co_await asio::this_coro::cancellation_state;
+    if (state.cancelled() != asio::cancellation_type::none)
+        co_return tl::unexpected(detail::cancelled_error().with_tool(std::move(tool)));
+    co_return co_await asio::async_initiate<const asio::use_awaitable_t<>, void(result<value>)>(
+        [](auto handler, std::shared_ptr<detail::pool_impl> to, std::string name, value given, call_options how) {
+            const auto home = to->executor();
+            to->begin_execute(std::move(name), std::move(given), std::move(how), {std::move(handler), home});
+        },
+        asio::use_awaitable, std::move(impl), std::move(tool), std::move(arguments), std::move(options));
+}
+
+std::vector<tool_spec> pool::tools() const { return impl_->tools(); }
+pool_stats pool::stats() const { return impl_->stats(); }
+
+}  // namespace snakepit

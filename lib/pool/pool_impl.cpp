@@ -1,0 +1,279 @@
+#include "pool/pool_impl.hpp"
+
+#include "pool/limits.hpp"
+#include "pool/nearest_names.hpp"
+#include "value/codec.hpp"
+#include "value/utf8.hpp"
+
+#include <asio/co_spawn.hpp>
+#include <asio/post.hpp>
+#include <asio/redirect_error.hpp>
+#include <asio/use_awaitable.hpp>
+#include <cstdlib>
+#include <fmt/format.h>
+#include <thread>
+
+namespace snakepit::detail {
+namespace {
+
+constexpr std::size_t longest_session = 256;
+
+/// Threads of numerical libraries times workers: without a share for each they trample on each other.
+std::map<std::string, std::string> worker_environment(const pool_options& options) {
+    auto env = options.environment;
+    const auto workers = static_cast<unsigned>(options.workers.min);
+    const auto share = std::to_string(std::max(1u, std::thread::hardware_concurrency() / workers));
+    for (const char* name : {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"})
+        if (!std::getenv(name)) env.emplace(name, share);
+    return env;
+}
+
+bool asks_to_stop(asio::cancellation_type type) {
+    return (type & (asio::cancellation_type::terminal | asio::cancellation_type::partial)) !=
+           asio::cancellation_type::none;
+}
+
+call::clock::time_point deadline_after(call::clock::duration timeout) {
+    const auto now = call::clock::now();
+    const bool for_ever = timeout == call_options::no_timeout || timeout > call::clock::time_point::max() - now;
+    return for_ever ? call::clock::time_point::max() : now + timeout;
+}
+
+error stopped_error() { return {errc::pool_stopped, "the pool is stopping or has stopped"}; }
+
+}  // namespace
+
+pool_impl::pool_impl(asio::any_io_executor on, pool_options options)
+    : on_(std::move(on)), strand_(on_), options_(std::move(options)), alarm_(strand_), changed_(strand_) {
+    changed_.expires_at(call::clock::time_point::max());
+}
+
+// ---- calls
+
+void pool_impl::begin_execute(std::string tool, value arguments, call_options options, completion<result<value>> done) {
+    std::unique_lock lock(mutex_);
+    const auto board = board_;
+    lock.unlock();
+    const auto fail = [&](const error& why) {
+        auto named = why.with_tool(tool);
+        completion<result<value>>::post(std::move(done), tl::unexpected(std::move(named)));
+    };
+    if (!board) return fail(error(errc::not_started, "await pool.start() first"));
+    if (options.session().size() > longest_session || !is_utf8(options.session()))
+        return fail(error(errc::bad_arguments, fmt::format("the session's key has to be UTF-8 of at most {} bytes",
+                                                           longest_session)));
+    auto encoded = encode(arguments, "args", options_.max_message_bytes);
+    if (!encoded) return fail(encoded.error());
+
+    auto c = std::make_shared<call>();
+    c->tool = std::move(tool);
+    if (encoded->size() > max_inline_bytes) c->large = std::make_shared<const std::string>(std::move(*encoded));
+    else c->arguments = std::move(*encoded);
+    c->session = options.session();
+    c->deadline = deadline_after(options.timeout());
+    c->done = std::move(done);
+    if (auto slot = c->done.slot(); slot.is_connected())
+        slot.assign([weak = std::weak_ptr(c), board](asio::cancellation_type type) {
+            if (!asks_to_stop(type)) return;
+            if (const auto live = weak.lock()) board->give_up(*live, errc::cancelled);
+        });
+    board->submit(std::move(c));
+}
+
+void pool_impl::set_alarm(call::clock::time_point at) {
+    asio::post(strand_, [weak = weak_from_this(), at] {
+        const auto self = weak.lock();
+        if (!self || at >= self->alarm_at_ || self->phase_ == phase::stopped) return;
+        self->alarm_at_ = at;
+        self->arm();
+    });
+}
+
+void pool_impl::arm() {
+    alarm_.expires_at(alarm_at_);
+    alarm_.async_wait([weak = weak_from_this()](const asio::error_code& moved) {
+        const auto self = weak.lock();
+        if (moved || !self) return;
+        self->alarm_at_ = call::clock::time_point::max();
+        self->board_->expire(call::clock::now());
+    });
+}
+
+// ---- start
+
+void pool_impl::begin_start(completion<result<void>> done) {
+    auto shared = std::make_shared<waiter>(waiter{std::move(done)});
+    if (auto slot = shared->done.slot(); slot.is_connected())
+        slot.assign([weak = weak_from_this()](asio::cancellation_type type) {
+            if (const auto self = weak.lock(); self && asks_to_stop(type)) self->request_stop();
+        });
+    asio::co_spawn(strand_, start(shared_from_this()), [shared](std::exception_ptr failed, result<void> up) {
+        if (failed) up = tl::unexpected(error(errc::launch_failed, "an exception escaped while the pool started"));
+        completion<result<void>>::post(std::move(shared->done), std::move(up));
+    });
+}
+
+asio::awaitable<result<void>> pool_impl::start(std::shared_ptr<pool_impl> self) {
+    if (self->phase_ == phase::stopping || self->phase_ == phase::stopped) co_return tl::unexpected(stopped_error());
+    if (self->phase_ != phase::fresh)
+        co_return tl::unexpected(error(errc::already_started, "a pool starts once"));
+    if (const auto mistakes = self->options_.mistakes(); !mistakes.empty()) {
+        std::string all;
+        for (const auto& m : mistakes)
+            all += fmt::format("{}{} is {}, allowed: {}", all.empty() ? "" : "; ", m.field, m.value, m.allowed);
+        co_return tl::unexpected(error(errc::invalid_options, std::move(all)));
+    }
+    self->phase_ = phase::starting;
+    auto up = co_await bring_up(self);
+    if (up && self->phase_ == phase::starting) {
+        self->phase_ = phase::running;
+        self->board_->open();
+        co_return up;
+    }
+    if (up) up = tl::unexpected(stopped_error());
+    co_await bring_down(self);
+    co_return up;
+}
+
+asio::awaitable<result<void>> pool_impl::bring_up(std::shared_ptr<pool_impl> self) {
+    const auto& options = self->options_;
+    auto board = std::make_shared<switchboard>(
+        switchboard::limits{options.queue_limit, options.calls_per_worker, max_inflight_bytes},
+        [weak = self->weak_from_this()](call::clock::time_point at) {
+            if (const auto me = weak.lock()) me->set_alarm(at);
+        });
+    auto services = std::make_shared<pool_services>(pool_services{
+        self->on_, options,
+        std::make_shared<launcher>(self->strand_, launcher::config{options.python, worker_environment(options),
+                                                                   options.start_timeout}),
+        std::make_shared<endpoint>(self->strand_, options.max_message_bytes), board});
+    {
+        const std::lock_guard lock(self->mutex_);
+        if (self->ended_) co_return tl::unexpected(stopped_error());
+        self->board_ = board;
+        self->launcher_ = services->launch;
+        self->endpoint_ = services->door;
+    }
+    if (auto open = services->door->open(options.socket_directory); !open) co_return tl::unexpected(open.error());
+    if (auto up = co_await launcher::start(services->launch); !up) co_return tl::unexpected(up.error());
+
+    for (int i = 0; i < options.workers.min; ++i) {
+        auto made = std::make_shared<capsule>(
+            fmt::format("w{}", i), services, [strand = self->strand_, weak = self->weak_from_this()](result<void> up) {
+                asio::post(strand, [weak, up = std::move(up)] {
+                    const auto me = weak.lock();
+                    if (!me) return;
+                    if (up) ++me->ready_;
+                    else if (!me->first_failure_) me->first_failure_ = up.error();
+                    me->changed_.cancel();
+                });
+            });
+        const std::lock_guard lock(self->mutex_);
+        if (self->ended_) co_return tl::unexpected(stopped_error());
+        self->capsules_.push_back(made);
+        ++self->running_;
+        asio::co_spawn(made->on(), capsule::run(made), [strand = self->strand_, weak = self->weak_from_this()](std::exception_ptr) {
+            asio::post(strand, [weak] {
+                const auto me = weak.lock();
+                if (!me) return;
+                --me->running_;
+                me->changed_.cancel();
+            });
+        });
+    }
+    const auto wanted = static_cast<std::size_t>(options.workers.min);
+    while (self->ready_ < wanted && !self->first_failure_ && self->phase_ == phase::starting) {
+        asio::error_code woken;
+        co_await self->changed_.async_wait(asio::redirect_error(asio::use_awaitable, woken));
+    }
+    if (self->first_failure_) co_return tl::unexpected(*self->first_failure_);
+    co_return result<void>();
+}
+
+// ---- the end
+
+void pool_impl::begin_stop(completion<result<void>> done) {
+    auto shared = std::make_shared<waiter>(waiter{std::move(done)});
+    if (auto slot = shared->done.slot(); slot.is_connected())
+        slot.assign([strand = strand_, weak = std::weak_ptr(shared)](asio::cancellation_type type) {
+            if (!asks_to_stop(type)) return;
+            asio::post(strand, [weak] {
+                if (const auto w = weak.lock(); w && w->done)
+                    completion<result<void>>::post(
+                        std::move(w->done),
+                        tl::unexpected(error(errc::cancelled, "no longer waiting; the pool goes on stopping")));
+            });
+        });
+    asio::post(strand_, [self = shared_from_this(), shared] { self->add_waiter(shared); });
+    request_stop();
+}
+
+void pool_impl::add_waiter(std::shared_ptr<waiter> w) {
+    if (phase_ == phase::stopped) completion<result<void>>::post(std::move(w->done), {});
+    else stop_waiters_.push_back(std::move(w));
+}
+
+void pool_impl::request_stop() {
+    asio::post(strand_, [self = shared_from_this()] {
+        const auto before = self->phase_;
+        if (before == phase::stopping || before == phase::stopped) return;
+        self->phase_ = phase::stopping;
+        self->changed_.cancel();
+        if (before == phase::starting) return;  // start() brings it down
+        asio::co_spawn(self->strand_, bring_down(self), [](std::exception_ptr) {});
+    });
+}
+
+asio::awaitable<void> pool_impl::bring_down(std::shared_ptr<pool_impl> self) {
+    self->phase_ = phase::stopping;
+    {
+        const std::lock_guard lock(self->mutex_);
+        if (!self->board_)  // never started: calls are to hear that it has stopped
+            self->board_ = std::make_shared<switchboard>(switchboard::limits{0, 1, 0}, [](auto) {});
+    }
+    self->board_->shut(stopped_error());
+    for (const auto& c : self->capsules_) c->request_stop();
+    while (self->running_ > 0) {
+        asio::error_code woken;
+        co_await self->changed_.async_wait(asio::redirect_error(asio::use_awaitable, woken));
+    }
+    if (self->endpoint_) self->endpoint_->close();
+    if (self->launcher_) self->launcher_->close();
+    self->phase_ = phase::stopped;
+    self->alarm_.cancel();
+    for (const auto& w : std::exchange(self->stop_waiters_, {}))
+        if (w->done) completion<result<void>>::post(std::move(w->done), {});
+}
+
+void pool_impl::end_now() noexcept {
+    std::unique_lock lock(mutex_);
+    ended_ = true;
+    const auto board = board_;
+    const auto capsules = capsules_;
+    const auto door = endpoint_;
+    const auto launch = launcher_;
+    lock.unlock();
+    const error why(errc::pool_stopped, "the pool was destroyed");
+    if (board) board->shut(why);
+    for (const auto& c : capsules) c->end_now(why);
+    if (door) door->close();
+    if (launch) launch->close();
+    request_stop();
+}
+
+// ---- what it knows
+
+std::vector<tool_spec> pool_impl::tools() const {
+    const std::lock_guard lock(mutex_);
+    return board_ ? board_->tools() : std::vector<tool_spec>();
+}
+
+pool_stats pool_impl::stats() const {
+    const std::lock_guard lock(mutex_);
+    auto s = board_ ? board_->stats() : pool_stats();
+    if (endpoint_) s.refused_connections = endpoint_->refused();
+    for (const auto& c : capsules_) s.workers.push_back(c->stats());
+    return s;
+}
+
+}  // namespace snakepit::detail

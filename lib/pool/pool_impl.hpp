@@ -1,0 +1,77 @@
+#pragma once
+// What a pool is made of, and how it comes up and goes down.
+
+#include "capsule/capsule.hpp"
+#include "pool/switchboard.hpp"
+#include "process/launcher.hpp"
+#include "wire/endpoint.hpp"
+
+#include <snakepit/async.hpp>
+#include <snakepit/options.hpp>
+#include <snakepit/stats.hpp>
+
+#include <asio/any_io_executor.hpp>
+#include <asio/awaitable.hpp>
+#include <asio/executor_work_guard.hpp>
+#include <asio/steady_timer.hpp>
+#include <asio/strand.hpp>
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+namespace snakepit::detail {
+
+/** @par Thread safety  the public members from any thread; the rest belongs to the strand, or to the mutex */
+class pool_impl : public std::enable_shared_from_this<pool_impl> {
+public:
+    pool_impl(asio::any_io_executor on, pool_options options);
+
+    void begin_start(completion<result<void>> done);
+    void begin_stop(completion<result<void>> done);
+    void begin_execute(std::string tool, value arguments, call_options options, completion<result<value>> done);
+    [[nodiscard]] std::vector<tool_spec> tools() const;
+    [[nodiscard]] pool_stats stats() const;
+    [[nodiscard]] const asio::any_io_executor& executor() const noexcept { return on_; }
+    /// The pool object is destroyed: everything ends, with or without the executor.
+    void end_now() noexcept;
+
+private:
+    enum class phase { fresh, starting, running, stopping, stopped };
+    struct waiter {
+        completion<result<void>> done;
+    };
+
+    static asio::awaitable<result<void>> start(std::shared_ptr<pool_impl> self);
+    static asio::awaitable<result<void>> bring_up(std::shared_ptr<pool_impl> self);
+    static asio::awaitable<void> bring_down(std::shared_ptr<pool_impl> self);
+    void request_stop();
+    void set_alarm(call::clock::time_point at);
+    void arm();
+    void add_waiter(std::shared_ptr<waiter> w);
+
+    const asio::any_io_executor on_;
+    const asio::strand<asio::any_io_executor> strand_;
+    const pool_options options_;
+    std::shared_ptr<switchboard> board_;
+
+    // The strand's.
+    phase phase_ = phase::fresh;
+    asio::steady_timer alarm_;
+    call::clock::time_point alarm_at_ = call::clock::time_point::max();
+    asio::steady_timer changed_;  // cancelled when something below has changed
+    std::size_t ready_ = 0;
+    std::size_t running_ = 0;  // capsules whose loop has not ended
+    std::optional<error> first_failure_;
+    std::vector<std::shared_ptr<waiter>> stop_waiters_;
+
+    // The mutex's: what end_now and stats need from any thread.
+    mutable std::mutex mutex_;
+    bool ended_ = false;
+    std::shared_ptr<launcher> launcher_;
+    std::shared_ptr<endpoint> endpoint_;
+    std::vector<std::shared_ptr<capsule>> capsules_;
+};
+
+}  // namespace snakepit::detail

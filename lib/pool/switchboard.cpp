@@ -1,0 +1,565 @@
+#include "pool/switchboard.hpp"
+
+#include "pool/completions.hpp"
+#include "pool/limits.hpp"
+#include "pool/nearest_names.hpp"
+
+#include <fmt/format.h>
+#include <algorithm>
+#include <asio/execution/blocking.hpp>
+#include <asio/require.hpp>
+#include <bit>
+
+namespace snakepit::detail {
+namespace {
+
+/// Flushes a lane behind the coroutines that are ready now, so that their calls leave in the same frame. Flushes also
+/// when the executor drops it unrun, since the line waits for it.
+class posted_flush {
+public:
+    explicit posted_flush(std::shared_ptr<lane> l) : lane_(std::move(l)) {}
+    posted_flush(posted_flush&&) = default;
+    posted_flush& operator=(posted_flush&&) = delete;
+    ~posted_flush() {
+        if (lane_) lane_->flush();
+    }
+    void operator()() { std::exchange(lane_, nullptr)->flush(); }
+
+private:
+    std::shared_ptr<lane> lane_;
+};
+
+error gave_up(errc why) {
+    return {why, why == errc::cancelled ? "the caller cancelled the call" : "the call's timeout is over"};
+}
+
+}  // namespace
+
+/// What follows from a change, to be done without the mutex.
+struct switchboard::consequences {
+    struct not_wanted {
+        std::shared_ptr<lane> at;
+        std::vector<std::uint64_t> ids;
+    };
+    std::vector<call_ptr> ended;   // for their callers
+    std::vector<call_ptr> buried;  // for their workers, long after their callers; freed without the mutex
+    std::vector<std::shared_ptr<lane>> flushes;
+    std::vector<not_wanted> cancels;
+    bool alarm = false;
+};
+
+switchboard::switchboard(limits allowed, alarm set_alarm)
+    : allowed_(allowed),
+      set_alarm_(std::move(set_alarm)),
+      epoch_(call::clock::now()),
+      buckets_(static_cast<std::size_t>(allowed.calls_per_line)),
+      bucket_bits_((buckets_.size() + 63) / 64),
+      warmer_(allowed.queue) {}
+
+switchboard::~switchboard() {
+    const error why(errc::pool_stopped, "the pool was destroyed");
+    shut(why);
+    while (line* l = lines_.front()) disconnect(*l, why);
+}
+
+std::uint64_t switchboard::tick_of(call::clock::time_point t) const {
+    constexpr call::clock::duration furthest = std::chrono::hours(24 * 365 * 100);  // rounding up never overflows
+    return static_cast<std::uint64_t>(
+        std::chrono::ceil<std::chrono::milliseconds>(std::min(t - epoch_, furthest)).count());
+}
+
+// ---- callers
+
+/// The words for a refusal, found without the mutex: near names take their time.
+error switchboard::explain(errc refused, const std::string& tool) const {
+    switch (refused) {
+        case errc::pool_stopped: return shut_->with_tool(tool);
+        case errc::not_started: return error(refused, "await pool.start() first").with_tool(tool);
+        case errc::unknown_tool: {
+            std::vector<std::string> names;
+            {
+                const std::lock_guard lock(mutex_);
+                for (const auto& t : tools_) names.push_back(t.name);
+            }
+            return error(refused, fmt::format("no tool \"{}\"; {}", tool, nearest_names(tool, names))).with_tool(tool);
+        }
+        case errc::queue_full:
+            return error(refused, fmt::format("{} calls wait already; try again later, or raise queue_limit or workers",
+                                              allowed_.queue))
+                .with_tool(tool);
+        default: return gave_up(refused).with_tool(tool);
+    }
+}
+
+std::optional<errc> switchboard::refusal(call& c, bool too_late) {
+    if (shut_) return errc::pool_stopped;
+    if (!open_) return errc::not_started;
+    if (too_late) return errc::deadline_exceeded;
+    const auto known = tool_index_.find(c.tool);
+    if (known == tool_index_.end()) return errc::unknown_tool;
+    c.tool_index = known->second;
+    return std::nullopt;
+}
+
+void switchboard::submit(call_ptr c) {
+    consequences todo;
+    std::optional<posted_flush> flush_soon;
+    asio::any_io_executor home;
+    std::optional<errc> refused;
+    const bool has_deadline = c->deadline != call::clock::time_point::max();
+    const bool too_late = has_deadline && c->deadline <= call::clock::now();
+    c->weight = (c->large ? c->large->size() : c->arguments.size()) + c->session.size() + item_overhead;
+    {
+        const std::lock_guard lock(mutex_);
+        line* free_line = nullptr;
+        refused = refusal(*c, too_late);
+        if (!refused) {
+            free_line = queue_.empty() ? pick(c->weight) : nullptr;
+            if (!free_line && queue_.size() >= allowed_.queue) {
+                ++counters_.refused;
+                refused = errc::queue_full;
+            }
+        }
+        if (refused) {
+            c->answered = true;
+            c->place = call_place::ended;
+        } else {
+            c->ticket = ++counters_.submitted;
+            c->self = c;
+            if (has_deadline) {
+                deadlines_.insert(*c, tick_of(c->deadline));
+                if (c->due_tick < alarm_at_) {
+                    alarm_at_ = c->due_tick;
+                    todo.alarm = true;
+                }
+            }
+            if (!free_line) {
+                c->place = call_place::queued;
+                queue_.push_back(*c);
+                warmer_.joined(*c, *queue_.front());
+            } else if (put_on(*free_line, *c, todo)) {
+                line& l = *free_line;
+                if (l.outbox_bytes >= eager_flush_bytes || l.outbox.size() >= eager_flush_items) {
+                    want_flush(l, todo);
+                } else if (!l.writing && !(l.flush_posted && l.flush_posted->done.executor() == c->done.executor())) {
+                    // Another executor's flush is not waited for: that one may be busy, or may not run at all.
+                    l.flush_posted = c.get();
+                    flush_soon.emplace(l.out);
+                    home = asio::require(c->done.executor(), asio::execution::blocking.never);
+                }
+            }
+        }
+    }
+    if (refused) {
+        c->outcome = tl::unexpected(explain(*refused, c->tool));
+        todo.ended.push_back(std::move(c));
+    }
+    if (flush_soon) home.execute(std::move(*flush_soon));
+    act(todo);
+}
+
+void switchboard::give_up(call& c, errc why) {
+    consequences todo;
+    {
+        const std::lock_guard lock(mutex_);
+        give_up_locked(c, why, todo);
+    }
+    act(todo);
+}
+
+void switchboard::give_up_locked(call& c, errc why, consequences& todo) {
+    if (c.answered || c.place == call_place::outside) return;
+    ++(why == errc::cancelled ? counters_.cancelled : counters_.expired);
+    const auto reason = tl::unexpected(gave_up(why).with_tool(c.tool));
+    if (c.place == call_place::sent && c.id != 0) {  // its place is free when the worker says so
+        answer(c.self, reason, todo);
+        if (todo.cancels.empty() || todo.cancels.back().at != c.on->out) todo.cancels.push_back({c.on->out, {}});
+        todo.cancels.back().ids.push_back(c.id);
+        return;
+    }
+    answer(c.self, reason, todo);
+    if (c.place == call_place::queued) {
+        queue_.erase(c);
+    } else {
+        line& l = *c.on;
+        if (c.place == call_place::outbox) {
+            l.outbox.erase(c);
+            l.outbox_bytes -= c.weight;
+            if (l.flush_posted == &c) l.flush_posted = nullptr;
+        } else {
+            l.transfers.erase(c);
+            if (c.transfer != 0) {
+                l.aborts.push_back(c.transfer);
+                want_flush(l, todo);
+            }
+        }
+        release(c);
+    }
+    c.place = call_place::ended;
+    c.self.reset();
+    pump(todo);  // its place is free; and at the head of the queue a large call may have held up small ones
+}
+
+void switchboard::expire(call::clock::time_point now) {
+    consequences todo;
+    {
+        const std::lock_guard lock(mutex_);
+        const auto tick = std::chrono::floor<std::chrono::milliseconds>(now - epoch_).count();
+        deadlines_.advance(static_cast<std::uint64_t>(tick),
+                           [&](call& c) { give_up_locked(c, errc::deadline_exceeded, todo); });
+        alarm_at_ = deadlines_.next();
+        todo.alarm = true;
+    }
+    act(todo);
+}
+
+// ---- lines
+
+std::shared_ptr<line> switchboard::connect(std::string worker, const std::vector<tool_spec>& tools,
+                                           std::shared_ptr<lane> out) {
+    auto l = std::make_shared<line>();
+    consequences todo;
+    {
+        const std::lock_guard lock(mutex_);
+        l->worker = std::move(worker);
+        l->out = std::move(out);
+        for (std::uint32_t i = 0; i < tools.size(); ++i) {
+            const auto [known, is_new] = tool_index_.emplace(tools[i].name, static_cast<std::uint32_t>(tools_.size()));
+            if (is_new) tools_.push_back(tools[i]);
+            if (l->tools.size() <= known->second) l->tools.resize(known->second + 1, line::no_such_tool);
+            l->tools[known->second] = i;
+        }
+        l->self = l;
+        lines_.push_back(*l);
+        l->routable = true;
+        enter_bucket(*l);
+        pump(todo);
+    }
+    act(todo);
+    return l;
+}
+
+bool switchboard::take(line& from, out_frame& into) {
+    std::vector<out_chunk> old_chunks;  // they may hold large values: freed without the mutex
+    const std::lock_guard lock(mutex_);
+    from.flush_posted = nullptr;
+    if (from.writing || from.closed) return false;
+    if (from.outbox.empty() && from.transfers.empty() && from.aborts.empty()) return false;
+    old_chunks.swap(into.chunks);
+    into.clear();
+
+    const auto room = [&](std::size_t bytes) {
+        return into.bytes + bytes <= max_frame_bytes && into.items() + 2 <= max_frame_items;
+    };
+    const auto add_call = [&](call& c, std::uint64_t transfer) {
+        c.id = ++from.last_id;
+        c.place = call_place::sent;
+        from.sent.emplace(c.id, &c);
+        into.bytes += c.arguments.size() + c.session.size() + item_overhead;
+        into.calls.push_back(
+            {c.id, from.tools[c.tool_index], std::move(c.arguments), transfer, c.deadline, std::move(c.session)});
+    };
+    // A piece of the large value whose turn it is; the call itself follows its last piece.
+    const auto add_chunk = [&] {
+        call& c = *from.transfers.pop_front();
+        if (c.offset == 0) c.transfer = ++from.last_transfer;
+        const auto left = c.large->size() - c.offset;
+        const auto fits = max_frame_bytes - into.bytes - 2 * item_overhead - c.session.size();
+        const auto size = std::min({left, max_inline_bytes, fits});
+        into.chunks.push_back({c.transfer, c.offset, size, c.large});
+        into.bytes += size + item_overhead;
+        c.offset += size;
+        if (size == left) {
+            add_call(c, c.transfer);
+            c.large.reset();
+        } else {
+            from.transfers.push_back(c);
+        }
+    };
+
+    for (const auto t : from.aborts) {
+        into.chunks.push_back({t, 0, 0, nullptr});
+        into.bytes += item_overhead;
+    }
+    from.aborts.clear();
+    constexpr std::size_t least_piece = std::size_t{4} << 10;
+    if (!from.transfers.empty()) add_chunk();  // large values move on also while small calls fill every frame
+    while (call* c = from.outbox.front()) {
+        if (!c->large && !room(c->weight)) break;
+        from.outbox.erase(*c);
+        from.outbox_bytes -= c->weight;
+        if (c->large) {
+            c->place = call_place::sent;
+            from.transfers.push_back(*c);
+        } else {
+            add_call(*c, 0);
+        }
+    }
+    while (!from.transfers.empty() && room(least_piece + 2 * item_overhead + from.transfers.front()->session.size()))
+        add_chunk();
+    from.writing = true;
+    return true;
+}
+
+void switchboard::written(line& to) {
+    const std::lock_guard lock(mutex_);
+    to.writing = false;
+}
+
+std::optional<std::string> switchboard::settle(line& from, std::vector<settlement>& replies) {
+    std::optional<std::string> breach;
+    consequences todo;
+    todo.ended.reserve(replies.size());
+    {
+        const std::lock_guard lock(mutex_);
+        if (from.closed) return std::nullopt;
+        for (auto& reply : replies) {
+            const auto held = from.sent.find(reply.id);
+            if (held == from.sent.end()) {
+                breach = reply.id > from.last_id
+                             ? fmt::format("reply to call {}, but only {} were sent", reply.id, from.last_id)
+                             : fmt::format("second reply to call {}", reply.id);
+                break;
+            }
+            call& c = *held->second;
+            from.sent.erase(held);
+            release(c);
+            c.place = call_place::ended;
+            if (c.answered) {
+                ++counters_.late_replies;
+                todo.buried.push_back(std::move(c.self));
+            } else {
+                ++(reply.outcome ? counters_.succeeded : counters_.failed);
+                if (!reply.outcome)
+                    reply.outcome = tl::unexpected(reply.outcome.error().with_tool(c.tool).with_worker(from.worker));
+                answer(std::move(c.self), std::move(reply.outcome), todo);
+            }
+        }
+        pump(todo);
+    }
+    act(todo);
+    return breach;
+}
+
+std::uint64_t switchboard::suspend(line& l) {
+    consequences todo;
+    std::uint64_t last = 0;
+    {
+        const std::lock_guard lock(mutex_);
+        leave_bucket(l);
+        l.routable = false;
+        last = l.last_id;
+        give_back_unsent(l, todo);
+        pump(todo);
+    }
+    act(todo);
+    return last;
+}
+
+void switchboard::disconnect(line& l, const error& why) {
+    consequences todo;
+    std::shared_ptr<line> self;
+    std::shared_ptr<lane> out;  // line and lane hold each other until here
+    {
+        const std::lock_guard lock(mutex_);
+        if (l.closed) return;
+        self = std::move(l.self);
+        out = std::move(l.out);
+        lines_.erase(l);
+        leave_bucket(l);
+        l.routable = false;
+        l.closed = true;
+        give_back_unsent(l, todo);
+        std::vector<call*> lost;
+        for (const auto& [id, c] : l.sent) lost.push_back(c);
+        l.sent.clear();
+        std::sort(lost.begin(), lost.end(), [](const call* a, const call* b) { return a->id < b->id; });
+        for (call* c : lost) {
+            release(*c);
+            c->place = call_place::ended;
+            if (c->answered) {
+                todo.buried.push_back(std::move(c->self));
+            } else {
+                ++counters_.failed;
+                answer(std::move(c->self), tl::unexpected(why.with_tool(c->tool)), todo);
+            }
+        }
+        pump(todo);
+    }
+    act(todo);
+}
+
+/// Calls that no frame has taken whole go back into the queue, where they were let in before all who wait; nobody will
+/// ever know.
+void switchboard::give_back_unsent(line& l, consequences& todo) {
+    std::vector<call*> unsent;
+    while (call* c = l.transfers.pop_front()) {
+        if (c->transfer != 0) l.aborts.push_back(c->transfer);
+        c->transfer = 0;
+        c->offset = 0;
+        unsent.push_back(c);
+    }
+    if (!l.aborts.empty() && !l.closed) want_flush(l, todo);
+    while (call* c = l.outbox.pop_front()) unsent.push_back(c);
+    l.outbox_bytes = 0;
+    l.flush_posted = nullptr;
+
+    std::sort(unsent.begin(), unsent.end(), [](const call* a, const call* b) { return a->ticket < b->ticket; });
+    call* behind = queue_.front();
+    for (call* c : unsent) {
+        if (shut_) {
+            ++counters_.failed;
+            release(*c);
+            c->place = call_place::ended;
+            answer(std::move(c->self), tl::unexpected(shut_->with_tool(c->tool)), todo);
+            continue;
+        }
+        --counters_.in_flight;
+        release(*c);
+        c->on = nullptr;
+        c->place = call_place::queued;
+        while (behind && behind->ticket < c->ticket) behind = behind->hook.next;
+        queue_.insert(behind, *c);
+    }
+}
+
+std::size_t switchboard::load(const line& l) const {
+    const std::lock_guard lock(mutex_);
+    return static_cast<std::size_t>(l.load);
+}
+
+// ---- the whole
+
+void switchboard::open() {
+    const std::lock_guard lock(mutex_);
+    open_ = true;
+}
+
+void switchboard::shut(const error& why) {
+    consequences todo;
+    {
+        const std::lock_guard lock(mutex_);
+        if (shut_) return;
+        shut_ = why;
+        while (call* c = queue_.pop_front()) {
+            ++counters_.failed;
+            c->place = call_place::ended;
+            answer(std::move(c->self), tl::unexpected(why.with_tool(c->tool)), todo);
+        }
+    }
+    act(todo);
+}
+
+std::vector<tool_spec> switchboard::tools() const {
+    const std::lock_guard lock(mutex_);
+    return open_ ? tools_ : std::vector<tool_spec>();
+}
+
+pool_stats switchboard::stats() const {
+    const std::lock_guard lock(mutex_);
+    auto s = counters_;
+    s.queued = queue_.size();
+    return s;
+}
+
+// ---- under the mutex
+
+line* switchboard::pick(std::size_t weight) {
+    for (std::size_t word = 0; word < bucket_bits_.size(); ++word) {
+        for (auto bits = bucket_bits_[word]; bits != 0; bits &= bits - 1) {
+            auto& bucket = buckets_[word * 64 + static_cast<std::size_t>(std::countr_zero(bits))];
+            for (line* l = bucket.front(); l; l = l->bucket_hook.next)
+                if (l->in_flight == 0 || l->in_flight + weight <= allowed_.in_flight) return l;
+        }
+    }
+    return nullptr;
+}
+
+/// @return  false when the call has ended instead
+bool switchboard::put_on(line& l, call& c, consequences& todo) {
+    if (c.tool_index >= l.tools.size() || l.tools[c.tool_index] == line::no_such_tool) {
+        ++counters_.failed;
+        c.place = call_place::ended;
+        answer(std::move(c.self),
+               tl::unexpected(error(errc::unknown_tool, "gone: the module has changed since the pool was started")
+                                  .with_tool(c.tool)
+                                  .with_worker(l.worker)),
+               todo);
+        return false;
+    }
+    ++counters_.in_flight;
+    c.place = call_place::outbox;
+    c.on = &l;
+    l.outbox.push_back(c);
+    l.outbox_bytes += c.weight;
+    l.in_flight += c.weight;
+    set_load(l, l.load + 1);
+    return true;
+}
+
+void switchboard::pump(consequences& todo) {
+    while (call* c = queue_.front()) {
+        line* l = pick(c->weight);
+        if (!l) return;
+        queue_.erase(*c);
+        queue_warmer::turn_has_come(*c);
+        if (put_on(*l, *c, todo)) want_flush(*l, todo);
+    }
+}
+
+/// The caller's end of the call.
+void switchboard::answer(call_ptr c, result<value> outcome, consequences& todo) {
+    if (c->due_hook.linked) deadlines_.erase(*c);
+    if (c->on) --counters_.in_flight;
+    c->answered = true;
+    c->outcome = std::move(outcome);
+    todo.ended.push_back(std::move(c));
+}
+
+/// The worker's end of the call: its place is free.
+void switchboard::release(call& c) {
+    line& l = *c.on;
+    l.in_flight -= c.weight;
+    set_load(l, l.load - 1);
+}
+
+/// Unless a frame is being written: the end of that write takes along what is there.
+void switchboard::want_flush(const line& l, consequences& todo) {
+    if (!l.writing && (todo.flushes.empty() || todo.flushes.back() != l.out)) todo.flushes.push_back(l.out);
+}
+
+void switchboard::set_load(line& l, int load) {
+    leave_bucket(l);
+    l.load = load;
+    enter_bucket(l);
+}
+
+void switchboard::enter_bucket(line& l) {
+    if (!l.routable || l.load >= allowed_.calls_per_line) return;
+    const auto i = static_cast<std::size_t>(l.load);
+    buckets_[i].push_front(l);  // the last one used comes first: its memory is warm
+    bucket_bits_[i / 64] |= std::uint64_t{1} << (i % 64);
+}
+
+void switchboard::leave_bucket(line& l) {
+    if (!l.bucket_hook.linked) return;
+    const auto i = static_cast<std::size_t>(l.load);
+    buckets_[i].erase(l);
+    if (buckets_[i].empty()) bucket_bits_[i / 64] &= ~(std::uint64_t{1} << (i % 64));
+}
+
+void switchboard::act(consequences& todo) {
+    deliver(std::move(todo.ended));
+    for (const auto& l : todo.flushes) l->flush();
+    for (const auto& c : todo.cancels) c.at->cancel(c.ids);
+    if (!todo.alarm) return;
+    const std::lock_guard one_at_a_time(alarm_mutex_);
+    std::uint64_t tick = timing_wheel<call>::never;
+    {
+        const std::lock_guard lock(mutex_);
+        tick = alarm_at_;
+    }
+    if (tick != timing_wheel<call>::never) set_alarm_(epoch_ + std::chrono::milliseconds(tick));
+}
+
+}  // namespace snakepit::detail

@@ -1,0 +1,126 @@
+#pragma once
+// Who gets which call: the queue of waiting calls, the lines of the workers, and the deadlines, under one mutex.
+
+#include "pool/call.hpp"
+#include "pool/line.hpp"
+#include "pool/queue_warmer.hpp"
+#include "pool/timing_wheel.hpp"
+
+#include <snakepit/stats.hpp>
+#include <snakepit/tools.hpp>
+
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace snakepit::detail {
+
+/// A reply as it came off the wire.
+struct settlement {
+    std::uint64_t id = 0;
+    result<value> outcome;
+};
+
+/** The busy middle of a pool. Calls come in by `submit`, leave in frames by `take`, and end by `settle`.
+
+    The mutex is held for less than a microsecond per call, never across a suspension, a user's code, a codec or a
+    large copy; everything that follows from a change (completions, flushes, cancels) happens after it is released.
+
+    @par Thread safety  every member from any thread */
+class switchboard {
+public:
+    struct limits {
+        std::size_t queue = 0;      ///< calls that may wait
+        int calls_per_line = 1;     ///< calls with a place on one line
+        std::size_t in_flight = 0;  ///< bytes of arguments on one line, unless one call alone has more
+    };
+    /// Asked for a call of `expire` at that time or soon after; replaces what it was asked for before. Called without
+    /// the mutex, one at a time; must not call back.
+    using alarm = std::function<void(call::clock::time_point)>;
+
+    switchboard(limits allowed, alarm set_alarm);
+    ~switchboard();
+    switchboard(const switchboard&) = delete;
+    switchboard& operator=(const switchboard&) = delete;
+
+    // The callers' side.
+
+    /// Lets the call in, or completes it with the reason why not. Completes by posting, never before this returns.
+    void submit(call_ptr c);
+    /// Answers the caller with `why` (cancelled, deadline_exceeded) if it has no answer yet.
+    void give_up(call& c, errc why);
+    /// Gives up what is due; the alarm's answer.
+    void expire(call::clock::time_point now);
+
+    // The workers' side.
+
+    /// A worker is ready: calls may go to it from now on.
+    [[nodiscard]] std::shared_ptr<line> connect(std::string worker, const std::vector<tool_spec>& tools,
+                                                std::shared_ptr<lane> out);
+    /// The next frame, or false when there is none or one is being written. After true, `written` must follow, and
+    /// until then `into` is the caller's; after false it was not touched.
+    [[nodiscard]] bool take(line& from, out_frame& into);
+    void written(line& to);
+    /// The calls of a frame have ended at their worker.
+    /// @return  or the breach of protocol when the worker replied to a call that it does not hold
+    [[nodiscard]] std::optional<std::string> settle(line& from, std::vector<settlement>& replies);
+    /// No new calls for this worker; what it was not sent goes back to the head of the queue.
+    /// @return  the last id it was sent
+    std::uint64_t suspend(line& l);
+    /// The worker is gone. What it was sent ends with `why`, what it was not goes to others. Must follow `connect`.
+    void disconnect(line& l, const error& why);
+    [[nodiscard]] std::size_t load(const line& l) const;
+
+    // The whole.
+
+    /// Calls are let in from now on.
+    void open();
+    /// Nobody is let in any more, and who waits ends with `why`.
+    void shut(const error& why);
+    [[nodiscard]] std::vector<tool_spec> tools() const;
+    /// The counters; workers are not filled in.
+    [[nodiscard]] pool_stats stats() const;
+
+private:
+    struct consequences;
+
+    [[nodiscard]] std::optional<errc> refusal(call& c, bool too_late);
+    [[nodiscard]] error explain(errc refused, const std::string& tool) const;
+    line* pick(std::size_t weight);
+    bool put_on(line& l, call& c, consequences& todo);
+    void pump(consequences& todo);
+    void answer(call_ptr c, result<value> outcome, consequences& todo);
+    void give_up_locked(call& c, errc why, consequences& todo);
+    void release(call& c);
+    void set_load(line& l, int load);
+    void enter_bucket(line& l);
+    void leave_bucket(line& l);
+    void give_back_unsent(line& l, consequences& todo);
+    void want_flush(const line& l, consequences& todo);
+    void act(consequences& todo);
+    [[nodiscard]] std::uint64_t tick_of(call::clock::time_point t) const;
+
+    const limits allowed_;
+    const alarm set_alarm_;
+    const call::clock::time_point epoch_;
+
+    std::mutex alarm_mutex_;  // taken before the other one: the last alarm set is the newest
+    mutable std::mutex mutex_;
+    bool open_ = false;
+    std::optional<error> shut_;
+    intrusive_list<call, &call::hook> queue_;
+    std::vector<intrusive_list<line, &line::bucket_hook>> buckets_;  // routable lines by load, below the limit
+    std::vector<std::uint64_t> bucket_bits_;                         // which of them are not empty
+    intrusive_list<line, &line::all_hook> lines_;                    // not disconnected yet
+    queue_warmer warmer_;
+    timing_wheel<call> deadlines_;
+    std::uint64_t alarm_at_ = timing_wheel<call>::never;
+    std::vector<tool_spec> tools_;
+    std::unordered_map<std::string, std::uint32_t> tool_index_;
+    pool_stats counters_;
+};
+
+}  // namespace snakepit::detail

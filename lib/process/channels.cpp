@@ -1,0 +1,83 @@
+#include "process/channels.hpp"
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/socket.h>
+
+namespace snakepit::detail {
+namespace {
+
+constexpr std::size_t most_fds = 8;
+constexpr std::size_t most_bytes = 64 << 10;
+
+error system_failure(const char* what) {
+    return {errc::launch_failed, fmt::format("{}: {}", what, std::strerror(errno))};
+}
+
+}  // namespace
+
+result<fd_pair> make_pipe() {
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) return tl::unexpected(system_failure("cannot make a pipe"));
+    return fd_pair{unique_fd(ends[0]), unique_fd(ends[1])};
+}
+
+result<fd_pair> make_socket_pair(int type) {
+    int ends[2];
+    if (::socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends) != 0)
+        return tl::unexpected(system_failure("cannot make a socket pair"));
+    return fd_pair{unique_fd(ends[0]), unique_fd(ends[1])};
+}
+
+result<void> send_packet(int socket, const value& body, const std::vector<int>& fds) {
+    auto text = body.dump();
+    iovec data{text.data(), text.size()};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * most_fds)> control{};
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    if (!fds.empty()) {
+        message.msg_control = control.data();
+        message.msg_controllen = CMSG_SPACE(sizeof(int) * fds.size());
+        cmsghdr* head = CMSG_FIRSTHDR(&message);
+        head->cmsg_level = SOL_SOCKET;
+        head->cmsg_type = SCM_RIGHTS;
+        head->cmsg_len = CMSG_LEN(sizeof(int) * fds.size());
+        std::memcpy(CMSG_DATA(head), fds.data(), sizeof(int) * fds.size());
+    }
+    while (::sendmsg(socket, &message, MSG_NOSIGNAL) < 0)
+        if (errno != EINTR) return tl::unexpected(system_failure("cannot reach the launcher process"));
+    return {};
+}
+
+result<std::optional<packet>> receive_packet(int socket) {
+    std::string text(most_bytes, '\0');
+    iovec data{text.data(), text.size()};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * most_fds)> control{};
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    const auto got = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return std::nullopt;
+    if (got < 0) return tl::unexpected(system_failure("cannot hear the launcher process"));
+
+    packet p;
+    for (cmsghdr* head = CMSG_FIRSTHDR(&message); head; head = CMSG_NXTHDR(&message, head)) {
+        if (head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS) continue;
+        std::vector<int> fds((head->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+        std::memcpy(fds.data(), CMSG_DATA(head), fds.size() * sizeof(int));
+        for (const int fd : fds) p.fds.emplace_back(fd);
+    }
+    if (got == 0) return tl::unexpected(error(errc::launch_failed, "the launcher process ended"));
+    text.resize(static_cast<std::size_t>(got));
+    p.body = value::parse(text, nullptr, false);
+    if (!p.body.is_object()) return tl::unexpected(error(errc::launch_failed, "the launcher process sent no JSON"));
+    return p;
+}
+
+}  // namespace snakepit::detail

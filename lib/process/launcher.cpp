@@ -1,0 +1,303 @@
+#include "process/launcher.hpp"
+
+#include "process/package_dir.hpp"
+#include "process/python_candidates.hpp"
+
+#include <asio/post.hpp>
+#include <asio/redirect_error.hpp>
+#include <asio/use_awaitable.hpp>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+extern char** environ;
+
+namespace snakepit::detail {
+namespace {
+
+std::vector<std::string> composed_environment(const std::map<std::string, std::string>& extra) {
+    std::vector<std::string> all;
+    const auto name_of = [](std::string_view entry) { return entry.substr(0, entry.find('=')); };
+    for (char** e = environ; *e; ++e)
+        if (!extra.contains(std::string(name_of(*e)))) all.emplace_back(*e);
+    for (const auto& [name, text] : extra) all.push_back(name + "=" + text);
+    return all;
+}
+
+std::vector<char*> pointers(std::vector<std::string>& texts) {
+    std::vector<char*> p;
+    for (auto& t : texts) p.push_back(t.data());
+    p.push_back(nullptr);
+    return p;
+}
+
+/// posix_spawn with a clean slate: default signals, nothing blocked, only the descriptors 0 to 3.
+result<int> spawn_process(std::vector<std::string> argv, std::vector<std::string> env, int socket, int complaints) {
+    posix_spawn_file_actions_t files;
+    posix_spawnattr_t attributes;
+    ::posix_spawn_file_actions_init(&files);
+    ::posix_spawnattr_init(&attributes);
+    // Away from 0 to 3 first, or one of the two could be overwritten by the other.
+    const unique_fd s(::fcntl(socket, F_DUPFD_CLOEXEC, 10));
+    const unique_fd c(::fcntl(complaints, F_DUPFD_CLOEXEC, 10));
+    ::posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
+    ::posix_spawn_file_actions_adddup2(&files, c.get(), 1);
+    ::posix_spawn_file_actions_adddup2(&files, c.get(), 2);
+    ::posix_spawn_file_actions_adddup2(&files, s.get(), 3);
+    ::posix_spawn_file_actions_addclosefrom_np(&files, 4);
+    sigset_t none;
+    sigset_t all;
+    ::sigemptyset(&none);
+    ::sigfillset(&all);
+    ::posix_spawnattr_setsigmask(&attributes, &none);
+    ::posix_spawnattr_setsigdefault(&attributes, &all);
+    ::posix_spawnattr_setpgroup(&attributes, 0);
+    ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+    auto args = pointers(argv);
+    auto vars = pointers(env);
+    pid_t pid = 0;
+    const int failed = ::posix_spawn(&pid, args[0], &files, &attributes, args.data(), vars.data());
+    ::posix_spawn_file_actions_destroy(&files);
+    ::posix_spawnattr_destroy(&attributes);
+    if (failed)
+        return tl::unexpected(error(errc::launch_failed, fmt::format("cannot run {}: {}", argv[0], std::strerror(failed))));
+    return pid;
+}
+
+int open_pidfd(pid_t pid) { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0u)); }
+
+void reap(int pidfd) {
+    siginfo_t info{};
+    // ECHILD where the application ignores SIGCHLD or reaps everything by itself: nothing is left to do then.
+    while (::waitid(P_PIDFD, static_cast<id_t>(pidfd), &info, WEXITED) != 0 && errno == EINTR) {}
+}
+
+std::string all_of(int pipe) {
+    std::string text(8 << 10, '\0');
+    const auto got = ::read(pipe, text.data(), text.size());
+    text.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+    return text;
+}
+
+}  // namespace
+
+launcher::launcher(strand on, config how)
+    : on_(std::move(on)), how_(std::move(how)), started_(on_, asio::steady_timer::time_point::max()) {}
+launcher::~launcher() { close(); }
+
+result<void> launcher::boot(const std::string& python) {
+    if (closed_) return tl::unexpected(error(errc::pool_stopped, "the pool is stopping"));
+    auto dir = package_dir();
+    if (!dir) return tl::unexpected(dir.error());
+    auto sockets = make_socket_pair(SOCK_SEQPACKET);
+    if (!sockets) return tl::unexpected(sockets.error());
+    auto complaints = make_pipe();
+    if (!complaints) return tl::unexpected(complaints.error());
+    auto pid = spawn_process({python, *dir + "/_boot.py", "launcher", "--fd", "3"},
+                             composed_environment(how_.environment), sockets->second.get(), complaints->second.get());
+    if (!pid) return tl::unexpected(pid.error());
+    {
+        const std::lock_guard lock(mutex_);
+        pid_ = *pid;
+        pidfd_ = unique_fd(open_pidfd(*pid));
+        hang_up_ = unique_fd(::fcntl(sockets->first.get(), F_DUPFD_CLOEXEC, 3));
+    }
+    ::fcntl(complaints->first.get(), F_SETFL, O_NONBLOCK);
+    ::fcntl(complaints->first.get(), F_SETPIPE_SZ, 1 << 20);  // read only when it fails: a noisy start must not block
+    complaints_ = std::move(complaints->first);
+    socket_ = std::make_shared<asio::posix::stream_descriptor>(on_, sockets->first.release());
+    return {};
+}
+
+asio::awaitable<result<value>> launcher::greeting() {
+    asio::steady_timer limit(on_, how_.timeout);
+    const auto late = std::make_shared<bool>(false);
+    limit.async_wait([late, socket = std::weak_ptr(socket_)](const asio::error_code& stopped) {
+        if (stopped) return;
+        *late = true;
+        if (const auto s = socket.lock()) s->cancel();
+    });
+    result<std::optional<packet>> heard = std::nullopt;
+    while (heard && !*heard && !*late && !closed_) {
+        asio::error_code failed;
+        co_await socket_->async_wait(asio::posix::stream_descriptor::wait_read,
+                                     asio::redirect_error(asio::use_awaitable, failed));
+        heard = receive_packet(socket_->native_handle());
+    }
+    if (closed_) co_return tl::unexpected(error(errc::pool_stopped, "the pool was stopped while it started"));
+    if (heard && *heard) co_return std::move((*heard)->body);
+    auto said = all_of(complaints_.get());
+    co_return tl::unexpected(error(errc::launch_failed, *late ? "it was not up in time" : "it ended at once; " + said));
+}
+
+asio::awaitable<result<void>> launcher::start(std::shared_ptr<launcher> self) {
+    std::string reasons;
+    const auto reject = [&](const std::string& path, const std::string& origin, const std::string& why) {
+        reasons += fmt::format("\n  {} ({}): {}", path, origin, why);
+    };
+    auto dir = package_dir();
+    if (!dir) co_return tl::unexpected(dir.error());
+    auto candidates = self->chosen_.empty() ? python_candidates(self->how_.python)
+                                            : std::vector<python_candidate>{{self->chosen_, "chosen before", true}};
+    for (const auto& c : candidates) {
+        if (!c.exists) {
+            reject(c.path, c.origin, "there is no such program");
+            continue;
+        }
+        if (auto up = self->boot(c.path); !up) {
+            reject(c.path, c.origin, up.error().message());
+            continue;
+        }
+        auto hello = co_await self->greeting();
+        if (hello && hello->contains("ready")) {
+            self->chosen_ = c.path;
+            self->python_ = (*hello)["ready"];
+            self->complaints_.reset();
+            self->listen();
+            co_return result<void>();
+        }
+        if (self->closed_) co_return tl::unexpected(hello.error());
+        std::string why = "it said nothing that can be understood";
+        if (!hello) why = hello.error().message();
+        else if (const auto unfit = hello->find("unfit"); unfit != hello->end() && unfit->is_object())
+            why = unfit->value("reason", why);
+        reject(c.path, c.origin, why);
+        self->lost(error(errc::launch_failed, why));
+    }
+    co_return tl::unexpected(error(errc::python_unfit,
+                                   "no Python here can run workers; install Debian's python3-grpcio, python3-protobuf "
+                                   "and python3-msgpack, or name one with pool_options::python:" +
+                                       reasons));
+}
+
+/// Starts the process again if it has died; of several callers one does it.
+asio::awaitable<result<void>> launcher::ensure_up(std::shared_ptr<launcher> self) {
+    while (self->starting_) {
+        asio::error_code woken;
+        co_await self->started_.async_wait(asio::redirect_error(asio::use_awaitable, woken));
+    }
+    if (self->closed_) co_return tl::unexpected(error(errc::pool_stopped, "the pool is stopping"));
+    if (self->socket_) co_return result<void>();
+    self->starting_ = true;
+    auto up = co_await start(self);
+    self->starting_ = false;
+    self->started_.cancel();
+    co_return up;
+}
+
+asio::awaitable<result<worker_process>> launcher::spawn(std::shared_ptr<launcher> self, worker_fds fds, on_exit ended) {
+    if (auto up = co_await ensure_up(self); !up) co_return tl::unexpected(up.error());
+    const auto id = ++self->last_id_;
+    auto waiter = std::make_shared<pending_spawn>(
+        pending_spawn{std::nullopt, asio::steady_timer(self->on_, self->how_.timeout)});
+    auto sent = send_packet(self->socket_->native_handle(), {{"op", "spawn"}, {"id", id}},
+                            {fds.launch.get(), fds.life_line.get(), fds.out.get(), fds.err.get()});
+    if (!sent) {
+        self->lost(sent.error());
+        co_return tl::unexpected(sent.error());
+    }
+    self->pending_.emplace(id, waiter);
+    self->alive_.emplace(id, std::move(ended));
+    asio::error_code woken;
+    co_await waiter->wake.async_wait(asio::redirect_error(asio::use_awaitable, woken));
+    self->pending_.erase(id);
+    if (!waiter->outcome) {
+        self->alive_.erase(id);
+        co_return tl::unexpected(error(errc::launch_failed, "the launcher process did not answer"));
+    }
+    if (!*waiter->outcome) self->alive_.erase(id);
+    co_return std::move(*waiter->outcome);
+}
+
+void launcher::listen() {
+    socket_->async_wait(asio::posix::stream_descriptor::wait_read,
+                        [self = shared_from_this()](const asio::error_code& failed) {
+                            if (failed || !self->socket_) return;
+                            for (;;) {
+                                auto heard = receive_packet(self->socket_->native_handle());
+                                if (!heard) return self->lost(heard.error());
+                                if (!*heard) return self->listen();
+                                self->handle(std::move(**heard));
+                            }
+                        });
+}
+
+void launcher::handle(packet p) {
+    const auto number = [&](const char* key) -> std::optional<std::uint64_t> {
+        const auto it = p.body.find(key);
+        if (it == p.body.end() || !it->is_number_unsigned()) return std::nullopt;
+        return it->get<std::uint64_t>();
+    };
+    if (const auto id = number("exited")) {
+        if (const auto it = alive_.find(*id); it != alive_.end()) {
+            const auto ended = std::move(it->second);
+            alive_.erase(it);
+            ended(static_cast<int>(number("status").value_or(0)));
+        }
+        return;
+    }
+    const auto spawned = number("spawned");
+    const auto id = spawned ? spawned : number("failed");
+    const auto it = id ? pending_.find(*id) : pending_.end();
+    if (it == pending_.end()) return;
+    if (spawned && p.fds.size() == 1)
+        it->second->outcome = worker_process{static_cast<int>(number("pid").value_or(0)), std::move(p.fds[0])};
+    else
+        it->second->outcome = tl::unexpected(error(errc::launch_failed, "the launcher process could not start a worker: " +
+                                                                            p.body.value("message", std::string("?"))));
+    it->second->wake.cancel();
+}
+
+/// The process is gone or of no use. Whoever waits for it hears so; the next spawn starts another.
+void launcher::lost(const error& why) {
+    if (socket_) {
+        asio::error_code none;
+        socket_->close(none);
+        socket_.reset();
+    }
+    {
+        const std::lock_guard lock(mutex_);
+        hang_up_.reset();
+        if (pidfd_) {
+            kill_group();
+            reap(pidfd_.get());
+            pidfd_.reset();
+        }
+    }
+    for (auto& [id, waiter] : pending_) {
+        waiter->outcome = tl::unexpected(why);
+        waiter->wake.cancel();
+    }
+    for (const auto& [id, ended] : std::exchange(alive_, {})) ended(std::nullopt);
+}
+
+/// The process and what it has started beside workers: the Python given may be a script that runs another program.
+void launcher::kill_group() noexcept {
+    // Not reaped yet, so that the number of its group is still its own; unless the application reaps every child, and
+    // then the pidfd tells.
+    if (::syscall(SYS_pidfd_send_signal, pidfd_.get(), 0, nullptr, 0u) == 0) ::kill(-pid_, SIGKILL);
+    ::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0u);
+}
+
+void launcher::close() noexcept {
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+    // The end of its socket tells it to kill the workers and go.
+    if (hang_up_) ::shutdown(hang_up_.get(), SHUT_RDWR);
+    hang_up_.reset();
+    if (!pidfd_) return;
+    pollfd gone{pidfd_.get(), POLLIN, 0};
+    ::poll(&gone, 1, 1000);
+    kill_group();
+    reap(pidfd_.get());
+    pidfd_.reset();
+}
+
+}  // namespace snakepit::detail

@@ -1,0 +1,79 @@
+#include "process/output_tail.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <fcntl.h>
+#include <unistd.h>
+
+namespace snakepit::detail {
+namespace {
+constexpr std::size_t kept_bytes = 8 << 10;
+constexpr std::ptrdiff_t kept_lines = 20;
+constexpr std::size_t longest_forwarded = 64 << 10;
+}  // namespace
+
+output_tail::output_tail(asio::strand<asio::any_io_executor> on, unique_fd pipe, std::string prefix)
+    : pipe_(std::move(on), pipe.release()), prefix_(std::move(prefix)) {
+    pipe_.non_blocking(true);
+}
+
+void output_tail::start() { wait(); }
+
+void output_tail::wait() {
+    pipe_.async_wait(asio::posix::stream_descriptor::wait_read,
+                     [self = shared_from_this()](const asio::error_code& failed) {
+                         if (!failed && self->read_available()) self->wait();
+                     });
+}
+
+void output_tail::drain() {
+    if (pipe_.is_open()) read_available();
+}
+
+void output_tail::close() {
+    asio::error_code none;
+    pipe_.close(none);
+}
+
+bool output_tail::read_available() {
+    std::array<char, 16 << 10> buffer;
+    constexpr int turns = 16;  // a flood must not keep the strand
+    for (int i = 0; i < turns; ++i) {
+        const auto got = ::read(pipe_.native_handle(), buffer.data(), buffer.size());
+        if (got < 0) return errno == EAGAIN || errno == EINTR;
+        if (got == 0) return false;
+        take(buffer.data(), static_cast<std::size_t>(got));
+    }
+    return true;
+}
+
+void output_tail::take(const char* data, std::size_t size) {
+    kept_.append(data, size);
+    if (kept_.size() > 2 * kept_bytes) kept_.erase(0, kept_.size() - kept_bytes);
+    if (!prefix_.empty()) {
+        unfinished_.append(data, size);
+        forward();
+    }
+}
+
+void output_tail::forward() {
+    std::string out;
+    for (;;) {
+        const auto end = unfinished_.find('\n');
+        if (end == std::string::npos && unfinished_.size() < longest_forwarded) break;
+        out += prefix_ + unfinished_.substr(0, end) + '\n';
+        unfinished_.erase(0, end == std::string::npos ? end : end + 1);
+    }
+    if (!out.empty()) (void)!::write(STDERR_FILENO, out.data(), out.size());
+}
+
+std::string output_tail::text() const {
+    std::string tail = kept_.size() > kept_bytes ? kept_.substr(kept_.size() - kept_bytes) : kept_;
+    while (!tail.empty() && tail.back() == '\n') tail.pop_back();
+    auto lines = std::count(tail.begin(), tail.end(), '\n') + 1;
+    std::size_t from = 0;
+    for (; lines > kept_lines; --lines) from = tail.find('\n', from) + 1;
+    return tail.substr(from);
+}
+
+}  // namespace snakepit::detail

@@ -1,0 +1,45 @@
+#pragma once
+// What a worker writes to stdout and stderr: always drained, the last lines kept.
+
+#include "process/unique_fd.hpp"
+
+#include <asio/posix/stream_descriptor.hpp>
+#include <asio/strand.hpp>
+#include <asio/any_io_executor.hpp>
+
+#include <array>
+#include <memory>
+#include <string>
+
+namespace snakepit::detail {
+
+/** Reads one pipe until its end, in a loop on a strand.
+
+    @par Thread safety  use it on its strand */
+class output_tail : public std::enable_shared_from_this<output_tail> {
+public:
+    /// @param prefix  put before each line that is copied to the host's stderr; empty: none are
+    output_tail(asio::strand<asio::any_io_executor> on, unique_fd pipe, std::string prefix);
+    /// Starts to read.
+    void start();
+    /// Reads what is there without waiting.
+    void drain();
+    /// Stops reading, also when a grandchild still holds the pipe.
+    void close();
+    /// The last lines, at most 20 and 8 KiB.
+    [[nodiscard]] std::string text() const;
+
+private:
+    void wait();
+    /// @return  whether there may be more later
+    bool read_available();
+    void take(const char* data, std::size_t size);
+    void forward();
+
+    asio::posix::stream_descriptor pipe_;
+    std::string prefix_;
+    std::string kept_;
+    std::string unfinished_;  // a line to be forwarded when it is whole
+};
+
+}  // namespace snakepit::detail

@@ -1,0 +1,120 @@
+#pragma once
+// The connection of one incarnation of one worker: its credentials, its two streams, and the axe.
+
+#include "pool/line.hpp"
+#include "pool/switchboard.hpp"
+#include "process/unique_fd.hpp"
+#include "wire/hello.hpp"
+#include "wire/token.hpp"
+
+#include <snakepit/error.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <variant>
+
+namespace snakepit::v1 {
+class ControlDown;
+}
+
+namespace snakepit::detail {
+
+class control_stream;
+class work_stream;
+
+/// What a connection has to say to its capsule.
+namespace heard {
+struct connected {};  ///< the worker has dialled; hello is due
+struct hello {
+    result<worker_hello> what;  ///< its first message, checked
+};
+struct work_open {};  ///< the Work stream is there: calls can go
+struct broken {
+    std::string why;      ///< a stream ended, or the worker broke the protocol; once
+    bool breach = false;  ///< the latter
+};
+}  // namespace heard
+
+using attachment_event = std::variant<heard::connected, heard::hello, heard::work_open, heard::broken>;
+
+/** Expected from the moment the worker is started; bound to the first connection from its pid.
+
+    @par Thread safety  every member from any thread */
+class attachment final : public lane, public std::enable_shared_from_this<attachment> {
+public:
+    struct identity {
+        std::string worker;
+        std::uint64_t incarnation = 0;
+        int pid = 0;
+        token secret;
+    };
+    struct limits {
+        int max_calls = 1;
+        std::size_t max_message_bytes = 0;
+    };
+
+    /// @param tell  called for each event, on gRPC's threads or the caller's: hand over and leave
+    attachment(identity who, limits allowed, std::shared_ptr<switchboard> board,
+               std::function<void(attachment_event)> tell);
+    ~attachment() override;
+
+    [[nodiscard]] const identity& who() const noexcept { return who_; }
+
+    // For the endpoint.
+
+    /// The one connection of this worker. @return false when there was one before
+    bool bind(unique_fd for_cut);
+    /// Checks the metadata of a stream from that connection and takes its place. @return the reason of a refusal
+    [[nodiscard]] std::string admit_control(std::string_view worker, std::string_view incarnation, std::string_view secret,
+                                            std::shared_ptr<control_stream> stream);
+    [[nodiscard]] std::string admit_work(std::string_view worker, std::string_view incarnation, std::string_view secret,
+                                         std::shared_ptr<work_stream> stream);
+
+    // For the capsule.
+
+    void welcome();
+    /// Says why, then the worker goes by itself.
+    void refuse(const error& why);
+    /// Calls that the switchboard gives to this line leave through here.
+    void carry(std::shared_ptr<line> l);
+    /// Finish what came until `last_id`, then exit.
+    void drain(std::uint64_t last_id);
+    /// As drain, but do not begin anything.
+    void stop(std::uint64_t last_id);
+    /// Ends both streams for certain, also when a write is stuck.
+    void cut(const std::string& why);
+
+    // The lane.
+
+    void flush() override;
+    void cancel(const std::vector<std::uint64_t>& ids) override;
+
+private:
+    friend class control_stream;
+    friend class work_stream;
+
+    [[nodiscard]] std::string check(std::string_view worker, std::string_view incarnation, std::string_view secret) const;
+    void send(const v1::ControlDown& message);
+    [[nodiscard]] std::shared_ptr<work_stream> work();
+    void report_broken(const std::string& why, bool breach = false);
+
+    const identity who_;
+    const limits allowed_;
+    const std::shared_ptr<switchboard> board_;
+    const std::function<void(attachment_event)> tell_;
+
+    std::mutex mutex_;
+    bool bound_ = false;
+    bool broken_ = false;
+    bool welcomed_ = false;
+    unique_fd for_cut_;
+    std::shared_ptr<control_stream> control_;
+    std::shared_ptr<work_stream> work_;
+    bool had_control_ = false;
+    bool had_work_ = false;
+};
+
+}  // namespace snakepit::detail

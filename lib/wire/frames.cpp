@@ -1,0 +1,133 @@
+#include "wire/frames.hpp"
+
+#include "pool/limits.hpp"
+#include "snakepit/v1/work.pb.h"
+#include "value/codec.hpp"
+
+#include <fmt/format.h>
+
+namespace snakepit::detail {
+namespace {
+
+errc code_of(v1::Failure::Kind kind) {
+    switch (kind) {
+        case v1::Failure::BAD_ARGUMENTS: return errc::bad_arguments;
+        case v1::Failure::UNSERIALIZABLE:
+        case v1::Failure::UNDECODABLE: return errc::unserializable;
+        case v1::Failure::TOO_LARGE: return errc::message_too_large;
+        case v1::Failure::CANCELLED: return errc::cancelled;
+        case v1::Failure::EXPIRED: return errc::deadline_exceeded;
+        case v1::Failure::UNKNOWN_TOOL: return errc::unknown_tool;
+        default: return errc::tool_raised;
+    }
+}
+
+error error_of(v1::Failure& f) {
+    const auto code = code_of(f.kind());
+    if (code != errc::tool_raised) return {code, std::move(*f.mutable_message())};
+    python_error raised;
+    raised.type = std::move(*f.mutable_type());
+    raised.message = f.message();
+    raised.traceback = std::move(*f.mutable_traceback());
+    for (const auto& c : f.causes()) raised.causes.push_back({c.type(), c.message()});
+    auto message = raised.message.empty() ? raised.type : raised.type + ": " + raised.message;
+    return error(code, std::move(message)).with_python(std::move(raised));
+}
+
+}  // namespace
+
+void encode_frame(out_frame& from, v1::WorkDown& to) {
+    to.Clear();
+    for (const auto& chunk : from.chunks) {
+        auto& c = *to.add_chunks();
+        c.set_transfer(chunk.transfer);
+        if (!chunk.whole) {
+            c.set_abort(true);
+            continue;
+        }
+        c.set_offset(chunk.offset);
+        c.set_total(chunk.whole->size());
+        c.set_data(chunk.whole->data() + chunk.offset, chunk.size);
+    }
+    const auto now = call::clock::now();
+    for (auto& call : from.calls) {
+        auto& c = *to.add_calls();
+        c.set_id(call.id);
+        c.set_tool(call.tool);
+        if (call.transfer) c.set_transfer(call.transfer);
+        else c.set_inline_(std::move(call.arguments));
+        if (call.deadline != call::clock::time_point::max()) {
+            const auto left = std::chrono::ceil<std::chrono::microseconds>(call.deadline - now).count();
+            c.set_timeout_us(static_cast<std::uint64_t>(std::max<std::int64_t>(left, 1)));
+        }
+        if (!call.session.empty()) c.set_session(std::move(call.session));
+    }
+}
+
+std::optional<std::string> frame_reader::read(v1::WorkUp& frame, std::vector<settlement>& replies) {
+    if (const auto size = frame.ByteSizeLong(); size > max_frame_bytes)
+        return fmt::format("a frame of {} bytes, {} are allowed", size, max_frame_bytes);
+    const auto items = static_cast<std::size_t>(frame.chunks_size()) + static_cast<std::size_t>(frame.replies_size());
+    if (items > max_frame_items) return fmt::format("a frame of {} items, {} are allowed", items, max_frame_items);
+    for (const auto& chunk : frame.chunks())
+        if (auto breach = take(chunk)) return breach;
+    replies.reserve(static_cast<std::size_t>(frame.replies_size()));
+    for (auto& reply : *frame.mutable_replies()) {
+        settlement s{reply.id(), value()};
+        if (auto breach = take(reply, s)) return breach;
+        replies.push_back(std::move(s));
+    }
+    return std::nullopt;
+}
+
+std::optional<std::string> frame_reader::take(const v1::Chunk& chunk) {
+    const auto known = open_.find(chunk.transfer());
+    if (chunk.abort()) {
+        if (known != open_.end()) {
+            open_bytes_ -= known->second.total;
+            open_.erase(known);
+        }
+        return std::nullopt;
+    }
+    if (chunk.data().empty() || chunk.data().size() > max_inline_bytes)
+        return fmt::format("a chunk of {} bytes", chunk.data().size());
+    if (known == open_.end()) {
+        if (chunk.offset() != 0) return fmt::format("transfer {} does not begin at 0", chunk.transfer());
+        if (chunk.total() > max_message_bytes_)
+            return fmt::format("a transfer of {} bytes, {} are allowed", chunk.total(), max_message_bytes_);
+        if (!open_.empty() && open_bytes_ + chunk.total() > max_inflight_bytes)
+            return fmt::format("open transfers of more than {} bytes", max_inflight_bytes);
+        auto& t = open_[chunk.transfer()];
+        t.total = chunk.total();
+        open_bytes_ += t.total;
+        if (chunk.data().size() > t.total) return fmt::format("transfer {} is longer than its total", chunk.transfer());
+        t.data.reserve(t.total);
+        t.data = chunk.data();
+        return std::nullopt;
+    }
+    auto& t = known->second;
+    if (chunk.total() != t.total || chunk.offset() != t.data.size() || chunk.data().size() > t.total - t.data.size())
+        return fmt::format("a chunk of transfer {} does not fit the others", chunk.transfer());
+    t.data += chunk.data();
+    return std::nullopt;
+}
+
+std::optional<std::string> frame_reader::take(v1::Reply& reply, settlement& into) {
+    switch (reply.outcome_case()) {
+        case v1::Reply::kValue: into.outcome = decode(reply.value(), "result"); return std::nullopt;
+        case v1::Reply::kFailure: into.outcome = tl::unexpected(error_of(*reply.mutable_failure())); return std::nullopt;
+        case v1::Reply::kTransfer: {
+            const auto whole = open_.find(reply.transfer());
+            if (whole == open_.end() || whole->second.data.size() != whole->second.total)
+                return fmt::format("reply to call {} refers to a transfer that is not complete", reply.id());
+            into.outcome = decode(whole->second.data, "result");
+            open_bytes_ -= whole->second.total;
+            open_.erase(whole);
+            return std::nullopt;
+        }
+        case v1::Reply::OUTCOME_NOT_SET: break;
+    }
+    return fmt::format("reply to call {} has no outcome", reply.id());
+}
+
+}  // namespace snakepit::detail

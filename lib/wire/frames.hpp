@@ -1,0 +1,49 @@
+#pragma once
+// Frames to and from protobuf, and large values put together from their chunks.
+
+#include "pool/line.hpp"
+#include "pool/switchboard.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace snakepit::v1 {
+class Chunk;
+class Reply;
+class WorkDown;
+class WorkUp;
+}  // namespace snakepit::v1
+
+namespace snakepit::detail {
+
+/// Moves what it can out of the frame.
+void encode_frame(out_frame& from, v1::WorkDown& to);
+
+/** Reads one worker's frames; believes nothing in them.
+
+    @par Thread safety  none: one frame after the other */
+class frame_reader {
+public:
+    explicit frame_reader(std::size_t max_message_bytes) : max_message_bytes_(max_message_bytes) {}
+
+    /** Appends the replies of a frame, decoded.
+        @return  the breach of protocol, if there is one; the worker must be cut off then */
+    [[nodiscard]] std::optional<std::string> read(v1::WorkUp& frame, std::vector<settlement>& replies);
+
+private:
+    struct transfer {
+        std::size_t total = 0;
+        std::string data;
+    };
+    std::optional<std::string> take(const v1::Chunk& chunk);
+    std::optional<std::string> take(v1::Reply& reply, settlement& into);
+
+    const std::size_t max_message_bytes_;
+    std::unordered_map<std::uint64_t, transfer> open_;
+    std::size_t open_bytes_ = 0;
+};
+
+}  // namespace snakepit::detail

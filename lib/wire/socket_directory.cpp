@@ -1,0 +1,102 @@
+#include "wire/socket_directory.hpp"
+
+#include "wire/token.hpp"
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+namespace snakepit::detail {
+namespace {
+namespace fs = std::filesystem;
+
+constexpr std::size_t longest_path = sizeof(sockaddr_un::sun_path) - 1;
+
+error refusal(const std::string& directory, const std::string& why) {
+    return {errc::socket_directory, fmt::format("{}: {}", directory, why)};
+}
+
+/// Who may write to a directory may rename what is in it, unless it is sticky.
+result<void> check_above(const std::string& directory) {
+    for (auto above = fs::path(directory).parent_path(); !above.empty(); above = above.parent_path()) {
+        struct stat s{};
+        if (::stat(above.c_str(), &s) != 0) return tl::unexpected(refusal(directory, std::strerror(errno)));
+        const bool others_write = (s.st_mode & (S_IWGRP | S_IWOTH)) != 0 && (s.st_mode & S_ISVTX) == 0;
+        if (others_write || (s.st_uid != 0 && s.st_uid != ::geteuid()))
+            return tl::unexpected(refusal(directory, fmt::format("others can replace it, since {} is theirs to write; "
+                                                                 "choose a directory of your own",
+                                                                 above.string())));
+        if (above == above.root_path()) break;
+    }
+    return {};
+}
+
+result<void> check_private(const std::string& directory) {
+    struct stat s{};
+    if (::lstat(directory.c_str(), &s) != 0) return tl::unexpected(refusal(directory, std::strerror(errno)));
+    if (S_ISLNK(s.st_mode)) return tl::unexpected(refusal(directory, "is a symbolic link; name the directory itself"));
+    if (!S_ISDIR(s.st_mode)) return tl::unexpected(refusal(directory, "is not a directory"));
+    if (s.st_uid != ::geteuid()) return tl::unexpected(refusal(directory, "belongs to another user"));
+    if ((s.st_mode & 077) != 0)
+        return tl::unexpected(refusal(directory, fmt::format("its mode is {:04o}, so others may enter; chmod 0700 it",
+                                                             static_cast<unsigned>(s.st_mode & 07777))));
+    return check_above(directory);
+}
+
+std::string base_directory() {
+    for (const char* name : {"XDG_RUNTIME_DIR", "TMPDIR"})
+        if (const char* dir = std::getenv(name); dir && *dir == '/' && ::access(dir, W_OK | X_OK) == 0) return dir;
+    return "/tmp";
+}
+
+}  // namespace
+
+result<socket_directory> socket_directory::make(const std::string& wanted) {
+    std::error_code failed;
+    std::string directory;
+    bool created = true;
+    if (wanted.empty()) {
+        directory = base_directory() + "/snakepit-XXXXXX";
+        if (!::mkdtemp(directory.data())) return tl::unexpected(refusal(directory, std::strerror(errno)));
+    } else {
+        directory = fs::absolute(wanted, failed).lexically_normal().string();
+        if (failed) return tl::unexpected(refusal(wanted, failed.message()));
+        while (directory.size() > 1 && directory.back() == '/') directory.pop_back();
+        created = ::mkdir(directory.c_str(), 0700) == 0;
+        if (!created && errno != EEXIST) return tl::unexpected(refusal(directory, std::strerror(errno)));
+    }
+    // One name per pool, so that several may share a directory.
+    auto socket = fmt::format("{}/{}.sock", directory, token::random().hex().substr(0, 12));
+    socket_directory made(directory, socket, created);  // refused below, it goes again
+    if (socket.size() > longest_path)
+        return tl::unexpected(refusal(directory, fmt::format("the socket's path would have {} bytes, the system allows "
+                                                             "{}; choose a shorter directory",
+                                                             socket.size(), longest_path)));
+    if (auto fit = check_private(directory); !fit) return tl::unexpected(fit.error());
+    made.ours_ = wanted.empty();
+    return made;
+}
+
+socket_directory::socket_directory(std::string directory, std::string socket, bool ours)
+    : directory_(std::move(directory)), socket_(std::move(socket)), ours_(ours) {}
+socket_directory::socket_directory(socket_directory&& other) noexcept
+    : directory_(std::exchange(other.directory_, {})),
+      socket_(std::exchange(other.socket_, {})),
+      ours_(std::exchange(other.ours_, false)) {}
+socket_directory& socket_directory::operator=(socket_directory&& other) noexcept {
+    std::swap(directory_, other.directory_);
+    std::swap(socket_, other.socket_);
+    std::swap(ours_, other.ours_);
+    return *this;
+}
+socket_directory::~socket_directory() {
+    if (!socket_.empty()) ::unlink(socket_.c_str());
+    if (ours_) ::rmdir(directory_.c_str());
+}
+
+}  // namespace snakepit::detail

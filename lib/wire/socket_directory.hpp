@@ -1,0 +1,33 @@
+#pragma once
+// The private directory in which a pool's socket lives.
+
+#include <snakepit/error.hpp>
+
+#include <string>
+
+namespace snakepit::detail {
+
+/** A directory that only this user can enter, and the path of a socket in it. Removes both at its end; a directory
+    that the user named stays. */
+class socket_directory {
+public:
+    /** @param wanted  `pool_options::socket_directory`: made with mode 0700 if it does not exist; or empty, then a new
+                       one below $XDG_RUNTIME_DIR or $TMPDIR or /tmp
+        @return  or errc::socket_directory: a symbolic link, not a directory, of another user, open to others, below a
+                 directory in which others could replace it, or a path over 107 bytes */
+    [[nodiscard]] static result<socket_directory> make(const std::string& wanted);
+
+    socket_directory(socket_directory&&) noexcept;
+    socket_directory& operator=(socket_directory&&) noexcept;
+    ~socket_directory();
+
+    [[nodiscard]] const std::string& socket_path() const noexcept { return socket_; }
+
+private:
+    socket_directory(std::string directory, std::string socket, bool ours);
+    std::string directory_;
+    std::string socket_;
+    bool ours_ = false;
+};
+
+}  // namespace snakepit::detail

@@ -1,0 +1,45 @@
+#include "wire/work_stream.hpp"
+
+namespace snakepit::detail {
+
+void work_stream::carry(std::shared_ptr<line> l) {
+    {
+        const std::lock_guard lock(line_mutex_);
+        line_ = std::move(l);
+    }
+    flush();
+}
+
+std::shared_ptr<line> work_stream::carried() const {
+    const std::lock_guard lock(line_mutex_);
+    return line_;
+}
+
+void work_stream::flush() {
+    const auto l = carried();
+    if (!l || !to_->board_->take(*l, frame_)) return;
+    encode_frame(frame_, out_);
+    frame_.clear();  // lets go of large values
+    // When the stream has finished the line stays "writing": its calls end by disconnect.
+    write(&out_);
+}
+
+void work_stream::written(bool ok) {
+    if (!ok) return;
+    if (const auto l = carried()) to_->board_->written(*l);
+    flush();
+}
+
+bool work_stream::message(v1::WorkUp& in) {
+    const auto l = carried();
+    replies_.clear();
+    auto breach = reader_.read(in, replies_);
+    if (!breach && !replies_.empty())
+        breach = l ? to_->board_->settle(*l, replies_) : "a reply before the first call";
+    if (breach) to_->report_broken("it broke the protocol: " + *breach, true);
+    return !breach;
+}
+
+void work_stream::gone() { to_->report_broken("its work stream ended"); }
+
+}  // namespace snakepit::detail

@@ -1,0 +1,177 @@
+"""Values as MessagePack bytes, and back."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import msgpack
+
+from snakepit import _arrays
+from snakepit._refusal import MAX_DEPTH, find_refused
+
+# Results of up to this size are looked through for keys that are no text and for nesting between our limit and the
+# packer's; a walk in Python costs as much as packing. What larger ones hide is refused by the host, with the path.
+_WALK_BYTES = 16 * 1024
+
+_CONTAINERS = frozenset((dict, list, tuple))
+_FOREIGN = frozenset((msgpack.Timestamp, msgpack.ExtType))  # the packer and unpacker let them pass by themselves
+_LOOKED_INTO = _CONTAINERS | _FOREIGN
+_disjoint = _LOOKED_INTO.isdisjoint
+_join = "".join
+
+# Bytes that begin a map or an array in MessagePack; all else is deleted to count them.
+_NOT_HEADERS = bytes(b for b in range(256) if not (0x80 <= b <= 0x9F or 0xDC <= b <= 0xDF))
+_COUNT_BYTES = 1024 * 1024
+
+
+class Unserializable(Exception):
+    """A value that cannot travel. The text begins with the path inside it."""
+
+
+class Undecodable(Exception):
+    """Bytes that are no value."""
+
+
+class _Refused(Exception):
+    """Ends the packer; the path is found afterwards."""
+
+
+def _pack_other(value: object) -> object:
+    if _arrays.is_array(value):
+        return msgpack.ExtType(_arrays.ARRAY_EXT_CODE, _pack_plain(_arrays.take_apart(value)))
+    if _arrays.is_scalar(value):
+        return _arrays.plain_scalar(value)
+    raise _Refused
+
+
+def _new_packer() -> Any:
+    return msgpack.Packer(default=_pack_other, use_bin_type=True, autoreset=True)
+
+
+_packer = _new_packer()
+_pack = _packer.pack
+
+
+def _pack_plain(parts: object) -> bytes:
+    # Not the shared packer: it is in the middle of the value that holds this array.
+    packed: bytes = msgpack.packb(parts, use_bin_type=True)
+    return packed
+
+
+def encode(value: object, root: str = "result") -> bytes:
+    """The bytes of a value. Raises Unserializable; `root` begins the path in its text."""
+    try:
+        packed: bytes = _pack(value)
+    except MemoryError:
+        _fresh_packer()
+        raise
+    except Exception as error:
+        _fresh_packer()
+        _refuse(value, root, error)
+    if type(value) in _LOOKED_INTO and len(packed) <= _WALK_BYTES and not _is_plain(value):
+        _refuse(value, root, None)
+    return packed
+
+
+def _fresh_packer() -> None:
+    # A packer that failed may keep what it had written, depending on its version.
+    global _packer, _pack
+    _packer = _new_packer()
+    _pack = _packer.pack
+
+
+def _refuse(value: object, root: str, error: Exception | None) -> NoReturn:
+    reason = find_refused(value, root)
+    if reason is None:
+        reason = f"{root}: {error}"
+    raise Unserializable(reason) from None
+
+
+def _is_plain(value: Any) -> bool:
+    """No key but text, no foreign types, and not nested too deeply. Level by level: recursion costs more."""
+    if type(value) in _FOREIGN:
+        return False
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH):
+        below: list[Any] = []
+        for container in level:
+            if isinstance(container, dict):
+                try:
+                    _join(container)  # the quickest way to ask whether all keys are text
+                except TypeError:
+                    return False
+                container = container.values()
+            if not _disjoint(map(type, container)):
+                inner = [part for part in container if type(part) in _LOOKED_INTO]
+                if not _FOREIGN.isdisjoint(map(type, inner)):
+                    return False
+                below += inner
+        if not below:
+            return True
+        level = below
+    return False
+
+
+def _unpack_ext(code: int, data: bytes) -> Any:
+    if code != _arrays.ARRAY_EXT_CODE:
+        raise Undecodable(f"MessagePack extension type {code} is unknown")
+    parts = _unpack_plain(data)
+    if not isinstance(parts, list) or len(parts) != 3:
+        raise Undecodable("an array must be [dtype, shape, data]")
+    try:
+        return _arrays.put_together(*parts)
+    except _arrays.ArrayError as error:
+        raise Undecodable(str(error)) from None
+
+
+def _no_ext(code: int, data: bytes) -> NoReturn:
+    raise Undecodable("an array holds another extension type")
+
+
+def _unpack_plain(data: bytes) -> Any:
+    return msgpack.unpackb(data, raw=False, strict_map_key=True, ext_hook=_no_ext)
+
+
+_unpackb = msgpack.unpackb
+
+
+def decode(data: bytes | bytearray) -> Any:
+    """The value in `data`. Raises Undecodable, whatever the bytes are. Limits follow the size of `data`."""
+    try:
+        value = _unpackb(data, raw=False, strict_map_key=True, ext_hook=_unpack_ext)
+    except Undecodable:
+        raise
+    except MemoryError:
+        raise
+    except RecursionError:
+        raise Undecodable(f"nested more than {MAX_DEPTH} deep") from None
+    except msgpack.StackError:
+        raise Undecodable(f"nested more than {MAX_DEPTH} deep") from None
+    except msgpack.ExtraData:
+        raise Undecodable("bytes are left over behind the value") from None
+    except Exception as error:  # what the extension raises differs between its versions
+        raise Undecodable(f"not MessagePack: {type(error).__name__}: {error}") from None
+    if type(value) in _LOOKED_INTO and (_may_be_strange(data) or not _has_text_keys(value)) and not _is_plain(value):
+        raise Undecodable(find_refused(value, "arguments") or "arguments that cannot travel")
+    return value
+
+
+def _has_text_keys(value: object) -> bool:
+    # The unpacker lets keys of bytes pass. Only on top do they matter, where keys are the names of parameters.
+    if type(value) is dict:
+        try:
+            _join(value)
+        except TypeError:
+            return False
+    return True
+
+
+def _may_be_strange(data: bytes | bytearray) -> bool:
+    """Whether the value must be walked: cheap, and false for most."""
+    size = len(data)
+    if size > _COUNT_BYTES:
+        return True
+    if size > MAX_DEPTH and len(data.translate(None, _NOT_HEADERS)) > MAX_DEPTH:
+        return True  # as many containers as a value needs to be nested too deeply
+    # Time stamps are extension type -1, of 4, 8 or 12 bytes; the unpacker makes them without asking.
+    return b"\xff" in data and (b"\xd6\xff" in data or b"\xd7\xff" in data or b"\xc7\x0c\xff" in data)

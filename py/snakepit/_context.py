@@ -1,0 +1,65 @@
+"""What a running tool may ask about its call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+
+
+class CurrentCall:
+    """The call that is running. Good to keep; it goes on describing the same call."""
+
+    __slots__ = ("_asked_to_stop", "_deadline", "id", "session", "tool")
+
+    def __init__(
+        self,
+        id: int,
+        tool: str,
+        session: str | None = None,
+        deadline: float | None = None,
+        asked_to_stop: Callable[[int], bool] = lambda _: False,
+    ) -> None:
+        self.id: int = id
+        """Number of the call at this worker, counted from 1."""
+        self.tool: str = tool
+        """Name of the tool."""
+        self.session: str | None = session
+        """Key of the session, or None."""
+        self._deadline = deadline
+        self._asked_to_stop = asked_to_stop
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds until the deadline, not below 0.0. None: no deadline."""
+        if self._deadline is None:
+            return None
+        return max(0.0, self._deadline - monotonic())
+
+    @property
+    def cancelled(self) -> bool:
+        """True once the caller has asked to stop; the result will not be looked at."""
+        return self._asked_to_stop(self.id)
+
+    def __repr__(self) -> str:
+        return f"<call {self.id} of {self.tool!r}, session {self.session!r}, {self.remaining} s left>"
+
+
+# Asked only when a tool wants to know, so that a call pays nothing for it.
+_provider: Callable[[], CurrentCall | None] | None = None
+
+
+def set_provider(provider: Callable[[], CurrentCall | None]) -> None:
+    """Name who knows the running call: the runner, or the command line."""
+    global _provider
+    _provider = provider
+
+
+def current_call() -> CurrentCall:
+    """The call that is running now: its id, remaining seconds, session, and whether it is still wanted.
+
+    Raises RuntimeError outside of a call (while the module is imported, in setup() and teardown()).
+    """
+    call = _provider() if _provider is not None else None
+    if call is None:
+        raise RuntimeError("snakepit.current_call() works only while a tool runs for a caller")
+    return call

@@ -1,0 +1,34 @@
+"""Numbers of the wire contract that both sides must agree on (proto/snakepit/v1)."""
+
+from __future__ import annotations
+
+PROTOCOL_MAJOR = 1
+PROTOCOL_MINOR = 0
+
+CONTROL_METHOD = "/snakepit.v1.Host/Control"
+WORK_METHOD = "/snakepit.v1.Host/Work"
+
+KIB = 1024
+MAX_FRAME_BYTES = 256 * KIB
+MAX_FRAME_ITEMS = 512
+MAX_INLINE_BYTES = 128 * KIB
+GRPC_MESSAGE_BYTES = 4 * KIB * KIB  # frames stay far below it; Hello may carry many tools
+
+MAX_TOOL_NAME_BYTES = 200
+MAX_DOC_BYTES = 4 * KIB
+MAX_DEFAULT_BYTES = 200
+
+MAX_TYPE_BYTES = 256
+MAX_MESSAGE_BYTES = 8 * KIB
+MAX_TRACEBACK_BYTES = 32 * KIB
+MAX_CAUSES = 8
+MAX_CAUSE_MESSAGE_BYTES = KIB
+
+END_SECONDS = 2.0  # how long the host may take to end the streams of a worker that has finished
+
+# Exit codes of a worker. "Could not start" is told apart from "was asked to stop" (0).
+EXIT_BROKEN = 70  # an exception where none may be; the traceback is on stderr
+EXIT_LOST = 75  # the connection or one of the streams ended
+EXIT_PROTOCOL = 76  # the host broke the contract
+EXIT_REFUSED = 77  # the host sent Refuse
+EXIT_START = 78  # failed before Hello

@@ -1,0 +1,78 @@
+"""What the runner has to say, gathered into frames."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Union
+
+from snakepit._protocol import KIB, MAX_FRAME_BYTES, MAX_FRAME_ITEMS, MAX_INLINE_BYTES
+from snakepit._transfers import Outgoing, ProtocolError
+from snakepit.v1 import work_pb2
+
+_FRAME_SLACK = 256  # tags and lengths of the frame itself and of one chunk
+_REPLY_SLACK = 48  # tags, lengths, id and run_us of one reply
+_LEAST_PIECE = 16 * KIB
+_LEAST_FRAME = 64 * KIB  # the largest failure must fit
+
+Outcome = Union[bytes, work_pb2.Failure]
+
+
+class Replies:
+    """Filled by the runner; emptied by whoever may send, one thread at a time (the lane sees to that)."""
+
+    def __init__(self, max_frame_bytes: int, max_inflight_bytes: int) -> None:
+        frame_bytes = min(max_frame_bytes, MAX_FRAME_BYTES)
+        if frame_bytes < _LEAST_FRAME:
+            raise ProtocolError(f"frames of {frame_bytes} bytes are too small; {_LEAST_FRAME} are needed")
+        self._room = frame_bytes - _FRAME_SLACK
+        self._inline = min(MAX_INLINE_BYTES, frame_bytes // 2)
+        self._outgoing = Outgoing(max_inflight_bytes)
+        # (call id, outcome, run_us). Appending and taking are atomic; no lock is needed for each reply.
+        self._ready: deque[tuple[int, Outcome, int]] = deque()
+        self.add = self._ready.append
+
+    def __bool__(self) -> bool:
+        return bool(self._ready or self._outgoing)
+
+    def next_frame(self) -> bytes | None:
+        """The next frame, encoded, or None when there is nothing to say."""
+        ready, outgoing = self._ready, self._outgoing
+        if not ready and not outgoing:
+            return None
+        frame = work_pb2.WorkUp()
+        room, items = self._room, MAX_FRAME_ITEMS - 1  # a piece may need two items: itself and its reply
+        outgoing.begin_frame()
+        pieces_turn = bool(outgoing)  # one piece before the small replies, more behind them: neither starves
+        add = frame.replies.add
+        while items > 0:
+            if pieces_turn:
+                size, done = outgoing.put_piece(frame.chunks, room)
+                if size == 0:
+                    break
+                room -= size + _FRAME_SLACK
+                items -= 1
+                if done is not None:
+                    add(id=done.call_id, transfer=done.transfer, run_us=done.run_us)
+                    items -= 1
+                    room -= _REPLY_SLACK
+            pieces_turn = True
+            while ready and items > 0:
+                call_id, outcome, run_us = ready.popleft()
+                size = len(outcome) if isinstance(outcome, bytes) else outcome.ByteSize()
+                if size > self._inline and isinstance(outcome, bytes):
+                    outgoing.add(call_id, outcome, run_us)
+                    continue
+                if size + _REPLY_SLACK > room:
+                    ready.appendleft((call_id, outcome, run_us))
+                    room = 0
+                    break
+                room -= size + _REPLY_SLACK
+                items -= 1
+                if isinstance(outcome, bytes):
+                    add(id=call_id, value=outcome, run_us=run_us)
+                else:
+                    add(id=call_id, failure=outcome, run_us=run_us)
+            if room < _LEAST_PIECE or not outgoing:
+                break
+        encoded: bytes = frame.SerializeToString()
+        return encoded

@@ -1,0 +1,320 @@
+"""Runs calls one at a time, in order, on the main thread."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections import deque
+from collections.abc import Sequence
+from math import inf
+from time import monotonic
+from typing import Any, NamedTuple
+
+from snakepit import _codec
+from snakepit._context import CurrentCall
+from snakepit._failure import describe
+from snakepit._lane import Lane
+from snakepit._protocol import EXIT_PROTOCOL, MAX_MESSAGE_BYTES
+from snakepit._replies import Replies
+from snakepit._text import cut_middle
+from snakepit._tools import Tool
+from snakepit._transfers import Incoming, ProtocolError
+from snakepit.v1 import work_pb2
+
+_SLOW = 200e-6  # seconds: how long a finished reply may wait behind the calls after it
+_COST_WEIGHT = 0.1  # of the newest run in a tool's mean: one that the scheduler held up says little
+
+_Failure = work_pb2.Failure
+
+
+class Limits(NamedTuple):
+    """What Welcome allows."""
+
+    max_frame_bytes: int
+    max_message_bytes: int
+    max_inflight_bytes: int
+
+
+class Progress(NamedTuple):
+    """What Pong tells."""
+
+    received_id: int
+    begun_id: int
+    ended_calls: int
+    running_us: int
+
+
+class Runner:
+    """The Port of a lane. The methods that other threads may call say so."""
+
+    def __init__(self, tools: Sequence[Tool], limits: Limits) -> None:
+        self._tools = tools
+        self._max_message = limits.max_message_bytes
+        self._incoming = Incoming(limits.max_message_bytes, limits.max_inflight_bytes)
+        self._replies = Replies(limits.max_frame_bytes, limits.max_inflight_bytes)
+        self._inbox: deque[tuple[float, Any]] = deque()  # (when it came, its calls)
+        self._lane: Lane | None = None
+        self._received_id = 0
+        self._begun_id = 0
+        self._ended_calls = 0
+        self._running: Any = None
+        self._running_since = 0.0
+        self._received_at = 0.0
+        self._leave_by = 0.0  # when replies that are ready no longer wait for the rest of their frame
+        self._current: CurrentCall | None = None
+        self._forked = False
+        # Set by the control thread. `_attention` is all that a call looks at while nobody wants anything.
+        self._attention = False
+        self._unwanted: set[int] = set()
+        self._stopping = False
+        self._asked_to_stop = 0
+        self._end_at = inf
+
+    # The Port of the lane.
+
+    def on_frame(self, frame: bytes) -> None:
+        now = monotonic()
+        try:
+            parsed = work_pb2.WorkDown.FromString(frame)
+            for chunk in parsed.chunks:
+                self._incoming.add(chunk)
+            calls = parsed.calls
+            if calls:
+                self._inbox.append((now, calls))
+                self._received_id = calls[-1].id
+        except Exception as error:
+            _break_off(error)
+
+    def next_frame(self) -> bytes | None:
+        try:
+            return self._replies.next_frame()
+        except Exception as error:
+            _break_off(error)
+            return None
+
+    def pending(self) -> bool:
+        return bool(self._replies)
+
+    def finished(self) -> bool:
+        # Calls end in order and count from 1, so their number is the id of the last.
+        return self._ended_calls >= self._end_at and not self._replies
+
+    # For the control thread.
+
+    def cancel(self, ids: Sequence[int]) -> None:
+        """See Cancel in control.proto. Any thread."""
+        # Before the ids are compared: a call that begins meanwhile either finds itself here or is found begun there.
+        self._unwanted.update(ids)
+        self._attention = True
+        for call_id in ids:
+            if call_id <= self._begun_id:
+                self._unwanted.discard(call_id)
+                if call_id == self._begun_id:
+                    self._asked_to_stop = call_id
+
+    def end(self, last_id: int, stop: bool) -> None:
+        """Finish what is up to `last_id`; with `stop`, do not begin any more. Any thread."""
+        self._end_at = last_id
+        if stop:
+            self._stopping = True
+            self._attention = True
+        if self._lane is not None:
+            self._lane.wake()
+
+    def progress(self) -> Progress:
+        """Any thread."""
+        since = self._running_since
+        running_us = max(1, int((monotonic() - since) * 1e6)) if since else 0
+        return Progress(self._received_id, self._begun_id, self._ended_calls, running_us)
+
+    # For tools.
+
+    def current_call(self) -> CurrentCall | None:
+        call = self._running
+        if call is None:
+            return None
+        if self._current is None or self._current.id != call.id:
+            self._current = CurrentCall(
+                id=call.id,
+                tool=self._tools[call.tool].name,
+                session=call.session or None,
+                deadline=self._received_at + call.timeout_us * 1e-6 if call.timeout_us else None,
+                asked_to_stop=lambda call_id: call_id == self._asked_to_stop,
+            )
+        return self._current
+
+    # The main thread's own.
+
+    def serve(self, lane: Lane) -> bool:
+        """Run calls until there is nothing more to do (True) or the stream is lost (False)."""
+        self._lane = lane
+        os.register_at_fork(after_in_child=self._after_fork)
+        inbox = self._inbox
+        if self.finished():
+            return True
+        while lane.turn():
+            while inbox:
+                self._received_at, calls = inbox.popleft()
+                if not self._replies:
+                    self._leave_by = monotonic() + _SLOW
+                for call in calls:
+                    self._run(call)
+                lane.flush()
+            lane.flush()
+            if self._end_at is not inf and self.finished() and not lane.sending:
+                return True
+        return self.finished()
+
+    def _run(self, call: Any) -> None:
+        call_id = self._begun_id = call.id
+        if self._attention and self._is_unwanted(call_id):
+            return self._pass_over(call, _Failure.CANCELLED, "cancelled before it was begun")
+        position = call.tool
+        if position >= len(self._tools):
+            return self._pass_over(call, _Failure.UNKNOWN_TOOL, f"no tool at position {position}")
+        tool = self._tools[position]
+        started = monotonic()
+        replies = self._replies
+        if replies and (started > self._leave_by or not 0.0 <= tool.cost <= _SLOW):
+            self._let_replies_leave()
+            started = monotonic()
+        timeout = call.timeout_us
+        if timeout and started >= self._received_at + timeout * 1e-6:
+            return self._pass_over(call, _Failure.EXPIRED, "the deadline was over before the tool was begun")
+        try:
+            arguments = _codec.decode(call.inline or self._transferred(call))
+        except _codec.Undecodable as error:
+            return self._fail(call_id, _Failure.UNDECODABLE, str(error))
+        except MemoryError:
+            return self._fail(call_id, _Failure.UNDECODABLE, "no memory for the arguments")
+        kind = type(arguments)
+        if kind is dict:
+            fits = tool.accepts_keywords(arguments)
+        else:
+            fits = tool.min_positional <= (len(arguments) if kind is list else 1) <= tool.max_positional
+        if not fits:
+            return self._fail(call_id, _Failure.BAD_ARGUMENTS, tool.explain(arguments))
+
+        self._running = call
+        self._running_since = started
+        try:
+            if kind is dict:
+                result = tool.function(**arguments)
+            elif kind is list:
+                result = tool.function(*arguments)
+            else:
+                result = tool.function(arguments)
+            ended = monotonic()
+        except BaseException as error:  # SystemExit and KeyboardInterrupt end the call, not the worker
+            ended = monotonic()
+            if self._forked:
+                _leave_fork(error)
+            outcome: Any = _raised(error)
+        else:
+            if self._forked:
+                _leave_fork(None)
+            outcome = self._encode(result)
+        finally:
+            self._running = None
+            self._running_since = 0.0
+        took = ended - started
+        tool.cost = took if tool.cost < 0.0 else tool.cost + (took - tool.cost) * _COST_WEIGHT
+        replies.add((call_id, outcome, int(took * 1e6) or 1))
+        self._ended_calls += 1
+
+    def _encode(self, result: object) -> Any:
+        try:
+            encoded = _codec.encode(result)
+        except _codec.Unserializable as error:
+            return _failure(_Failure.UNSERIALIZABLE, str(error))
+        except MemoryError:
+            return _failure(_Failure.UNSERIALIZABLE, "result: no memory to encode it")
+        except BaseException as error:  # raised by a property or __getattr__ of the result
+            return _raised(error)
+        if len(encoded) > self._max_message:
+            return _failure(
+                _Failure.TOO_LARGE,
+                f"the result has {len(encoded)} bytes; max_message_bytes is {self._max_message}",
+            )
+        return encoded
+
+    def _let_replies_leave(self) -> None:
+        if self._lane is not None:
+            self._lane.flush_all()
+            self._leave_by = monotonic() + _SLOW
+
+    def _is_unwanted(self, call_id: int) -> bool:
+        if self._stopping:
+            return True
+        if call_id in self._unwanted:
+            self._unwanted.discard(call_id)
+            return True
+        # A cancel that is being taken in may still add to the set; it sets the flag afterwards.
+        self._attention = False
+        if self._unwanted or self._stopping:
+            self._attention = True
+        return False
+
+    def _transferred(self, call: Any) -> bytes | bytearray:
+        if call.WhichOneof("arguments") != "transfer":
+            return b""
+        try:
+            return self._incoming.take(call.transfer)
+        except ProtocolError as error:
+            _break_off(error)
+            return b""
+
+    def _pass_over(self, call: Any, kind: work_pb2.Failure.Kind, message: str) -> None:
+        if call.WhichOneof("arguments") == "transfer":
+            self._incoming.drop(call.transfer)
+        self._fail(call.id, kind, message)
+
+    def _fail(self, call_id: int, kind: work_pb2.Failure.Kind, message: str) -> None:
+        """End a call whose tool did not run."""
+        self._replies.add((call_id, _failure(kind, message), 0))
+        self._ended_calls += 1
+
+    def _after_fork(self) -> None:
+        self._forked = True
+
+
+def _failure(kind: work_pb2.Failure.Kind, message: str) -> Any:
+    return _Failure(kind=kind, message=cut_middle(message, MAX_MESSAGE_BYTES))
+
+
+def _raised(error: BaseException) -> Any:
+    raised = describe(error)
+    return _Failure(
+        kind=_Failure.TOOL_RAISED,
+        type=raised.type,
+        message=raised.message,
+        traceback=raised.traceback,
+        causes=[work_pb2.Cause(type=type_, message=message) for type_, message in raised.causes],
+    )
+
+
+def _leave_fork(error: BaseException | None) -> None:
+    """A process that a tool has forked came back from the tool: it must not serve calls in the worker's place."""
+    code = 0
+    if isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+    elif error is not None:
+        traceback.print_exception(type(error), error, error.__traceback__)
+        code = 1
+    _exit(code)
+
+
+def _break_off(error: Exception) -> None:
+    """The stream cannot go on. Not by raising: that would pass through the lane."""
+    print(f"snakepit worker: {type(error).__name__}: {error}", file=sys.stderr)
+    _exit(EXIT_PROTOCOL)
+
+
+def _exit(code: int) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:  # closed by the user's code, or nobody reads it
+            pass
+    os._exit(code)

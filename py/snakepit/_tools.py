@@ -1,0 +1,343 @@
+"""Tools: marking them, finding them in a module, describing them, checking their arguments."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from math import inf
+from types import ModuleType
+from typing import Any, TypeVar, overload
+
+from snakepit._protocol import MAX_DEFAULT_BYTES, MAX_DOC_BYTES, MAX_TOOL_NAME_BYTES
+from snakepit._text import cut
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_MARK = "__snakepit_tool__"
+
+
+@dataclass(frozen=True)
+class _Mark:
+    name: str | None
+
+
+@overload
+def tool(function: F, /) -> F: ...
+@overload
+def tool(*, name: str | None = None) -> Callable[[F], F]: ...
+def tool(function: F | None = None, /, *, name: str | None = None) -> F | Callable[[F], F]:
+    """Offer a function, or a method of an Adapter, to the callers of the pool.
+
+    The function itself stays as it is and can be called directly. Its docstring becomes the tool's description.
+
+    name: what callers say; the function's own name when not given.
+    """
+    if function is None:
+        return lambda decorated: _mark(decorated, name)
+    if isinstance(function, str):
+        raise TypeError(f"use @snakepit.tool(name={function!r}): the name is a keyword argument")
+    return _mark(function, name)
+
+
+def _mark(function: F, name: str | None) -> F:
+    target: Any = getattr(function, "__func__", function)  # inside a staticmethod or classmethod
+    if isinstance(target, type) or not callable(target):
+        raise TypeError(f"@snakepit.tool goes on functions, not on {target!r}")
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"@snakepit.tool: name must be a str, not {name!r}")
+    setattr(target, _MARK, _Mark(name))
+    return function
+
+
+def _mark_of(candidate: object) -> _Mark | None:
+    # A class is no tool, whatever it inherits; and some objects answer to any attribute at all.
+    if isinstance(candidate, type):
+        return None
+    target = candidate.__func__ if isinstance(candidate, (staticmethod, classmethod)) else candidate
+    try:
+        mark = vars(target).get(_MARK)
+    except TypeError:
+        return None
+    return mark if isinstance(mark, _Mark) else None
+
+
+class Adapter:
+    """Base of classes whose methods are tools that share state.
+
+    Each worker makes one instance, without arguments, of every adapter class that the module defines (base classes
+    of others excepted).
+    """
+
+    def setup(self) -> None:
+        """Called once before the worker takes calls. What it raises ends the start."""
+
+    def teardown(self) -> None:
+        """Called once when the worker ends in an orderly way; not when it is killed or loses its host."""
+
+
+class ToolError(Exception):
+    """The tools of a module cannot be offered; the text says why."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a tool. `kind` has the numbers of Parameter.Kind in control.proto."""
+
+    name: str
+    kind: int
+    annotation: str
+    has_default: bool
+    default_text: str
+
+    @property
+    def kind_name(self) -> str:
+        """As inspect calls it, in small letters."""
+        return next(kind.name.lower() for kind, number in _KINDS.items() if number == self.kind)
+
+
+_KINDS = {
+    inspect.Parameter.POSITIONAL_ONLY: 1,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD: 2,
+    inspect.Parameter.VAR_POSITIONAL: 3,
+    inspect.Parameter.KEYWORD_ONLY: 4,
+    inspect.Parameter.VAR_KEYWORD: 5,
+}
+
+
+class Tool:
+    """A function that callers reach by name. What the runner needs for every call is computed beforehand."""
+
+    __slots__ = (
+        "_signature",
+        "cost",
+        "doc",
+        "function",
+        "keywords",
+        "max_positional",
+        "min_positional",
+        "name",
+        "parameters",
+        "required",
+        "returns",
+        "signature_text",
+        "takes_any_keyword",
+        "takes_keywords",
+        "where",
+    )
+
+    def __init__(self, function: Callable[..., Any], name: str, where: str) -> None:
+        try:
+            signature = inspect.signature(function)
+        except (TypeError, ValueError) as error:
+            raise ToolError(f"tool {name!r} ({where}) has no signature that can be read: {error}") from None
+        parameters = list(signature.parameters.values())
+        self.function = function
+        self.name = name
+        self.where = where
+        self.doc = cut(inspect.getdoc(function) or "", MAX_DOC_BYTES)
+        self.parameters = tuple(_describe(parameter) for parameter in parameters)
+        self.returns = _annotation_text(signature.return_annotation, signature.empty)
+        self.signature_text = f"{name}{_signature_text(self.parameters, self.returns)}"
+        self.cost = -1.0  # seconds that a call takes, in the mean; negative: never run
+        self._signature = signature
+
+        by_position = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        by_name = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        takes_any_position = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        needs_name = any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters)
+        needs_position = any(p.kind is p.POSITIONAL_ONLY and p.default is p.empty for p in parameters)
+        # min > max when positions alone can never do
+        self.min_positional: float = inf if needs_name else sum(p.default is p.empty for p in by_position)
+        self.max_positional: float = inf if takes_any_position else len(by_position)
+        self.takes_any_keyword = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        self.takes_keywords = not needs_position
+        self.keywords = frozenset(p.name for p in by_name)
+        self.required = frozenset(p.name for p in by_name if p.default is p.empty)
+
+    def accepts_positional(self, count: int) -> bool:
+        """Whether `count` positional arguments and nothing else are right."""
+        return self.min_positional <= count <= self.max_positional
+
+    def accepts_keywords(self, arguments: dict[str, Any]) -> bool:
+        """Whether these keyword arguments and nothing else are right."""
+        names = arguments.keys()
+        return self.takes_keywords and names >= self.required and (self.takes_any_keyword or names <= self.keywords)
+
+    def explain(self, arguments: object) -> str:
+        """What is wrong with arguments that were not accepted, with every mistake named."""
+        if isinstance(arguments, dict):
+            problems = self._explain_keywords(arguments)
+        else:
+            problems = self._explain_positional(len(arguments) if isinstance(arguments, list) else 1)
+        return f"{'; '.join(problems)}; the tool is {self.signature_text}"
+
+    def _explain_positional(self, count: int) -> Iterator[str]:
+        if count > self.max_positional:
+            yield f"too many arguments: {count} given, at most {self.max_positional} taken"
+        for position, parameter in enumerate(self._signature.parameters.values()):
+            if parameter.default is not parameter.empty:
+                continue
+            if parameter.kind is parameter.KEYWORD_ONLY:
+                yield f"missing argument {parameter.name!r}, which can only be given by name"
+            elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD) and position >= count:
+                yield f"missing argument {parameter.name!r}"
+
+    def _explain_keywords(self, arguments: dict[str, Any]) -> Iterator[str]:
+        if not self.takes_any_keyword:
+            for name in arguments:
+                if name not in self.keywords:
+                    yield self._explain_unknown(name)
+        for parameter in self._signature.parameters.values():
+            if parameter.default is not parameter.empty:
+                continue
+            if parameter.kind is parameter.POSITIONAL_ONLY:
+                yield f"argument {parameter.name!r} can only be given by position"
+            elif parameter.name in self.required and parameter.name not in arguments:
+                yield f"missing argument {parameter.name!r}"
+
+    def _explain_unknown(self, name: str) -> str:
+        shown = cut(name, MAX_TOOL_NAME_BYTES)
+        parameter = self._signature.parameters.get(name)
+        if parameter is not None and parameter.kind is parameter.POSITIONAL_ONLY:
+            return f"argument {shown!r} can only be given by position"
+        near = get_close_matches(shown, self.keywords, n=1)
+        return f"unknown argument {shown!r}" + (f" (did you mean {near[0]!r}?)" if near else "")
+
+
+def _annotation_text(annotation: object, empty: object) -> str:
+    if annotation is empty:
+        return ""
+    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+
+
+def _describe(parameter: inspect.Parameter) -> Parameter:
+    has_default = parameter.default is not parameter.empty
+    default_text = ""
+    if has_default:
+        try:
+            default_text = repr(parameter.default)
+        except Exception as error:  # a user's __repr__ may do anything
+            default_text = f"<{type(parameter.default).__name__}: repr() raised {type(error).__name__}>"
+    return Parameter(
+        name=parameter.name,
+        kind=_KINDS[parameter.kind],
+        annotation=_annotation_text(parameter.annotation, parameter.empty),
+        has_default=has_default,
+        default_text=cut(default_text, MAX_DEFAULT_BYTES),
+    )
+
+
+def _signature_text(parameters: tuple[Parameter, ...], returns: str) -> str:
+    """As inspect.Signature prints it, but from our own texts, whose sizes are bounded."""
+    parts: list[str] = []
+    star_seen = False
+    for index, parameter in enumerate(parameters):
+        kind = parameter.kind
+        if kind == 4 and not star_seen:
+            parts.append("*")
+        star_seen = star_seen or kind >= 3
+        text = {3: "*", 5: "**"}.get(kind, "") + parameter.name
+        if parameter.annotation:
+            text += f": {parameter.annotation}"
+        if parameter.has_default:
+            text += f" = {parameter.default_text}" if parameter.annotation else f"={parameter.default_text}"
+        parts.append(text)
+        if kind == 1 and (index + 1 == len(parameters) or parameters[index + 1].kind != 1):
+            parts.append("/")
+    return f"({', '.join(parts)})" + (f" -> {returns}" if returns else "")
+
+
+class Toolbox:
+    """The tools of one module and the adapters behind them."""
+
+    def __init__(self, module: ModuleType) -> None:
+        """Find the tools, make the adapters. Raises ToolError, or what an adapter's constructor raises."""
+        self._started: list[Adapter] = []
+        self._adapters: list[Adapter] = []
+        found: list[tuple[Callable[..., Any], str, str]] = []
+        for attribute, value in _offered_by(module):
+            if isinstance(value, type):
+                adapter = value()
+                self._adapters.append(adapter)
+                found.extend(_methods_of(value, adapter))
+            else:
+                name = _name_of(value, getattr(value, "__name__", attribute))
+                found.append((value, name, f"{module.__name__}.{attribute}"))
+        self.tools = tuple(_make(function, name, where) for function, name, where in found)
+        self.by_name = _unique(self.tools)
+        if not self.tools:
+            raise ToolError(f"module {module.__name__!r} defines no tools: decorate a function with @snakepit.tool")
+
+    def setup(self) -> None:
+        """Call every adapter's setup(), in the order of definition."""
+        for adapter in self._adapters:
+            adapter.setup()
+            self._started.append(adapter)
+
+    def teardown(self) -> Iterator[BaseException]:
+        """Call teardown() of every adapter that was set up, last first; yield what they raise."""
+        while self._started:
+            try:
+                self._started.pop().teardown()
+            except BaseException as error:  # SystemExit too: the others still get their turn
+                yield error
+
+
+def _offered_by(module: ModuleType) -> list[tuple[str, Any]]:
+    """Marked functions and adapter classes of the module, in the order of definition."""
+    exported = getattr(module, "__all__", ())
+    found: dict[int, tuple[str, Any]] = {}  # by identity: a second name for the same thing is no second tool
+    for attribute, value in vars(module).items():
+        if isinstance(value, type):
+            own = getattr(value, "__module__", None) == module.__name__ or attribute in exported
+            offered = issubclass(value, Adapter) and value is not Adapter and own and not inspect.isabstract(value)
+        else:
+            offered = _mark_of(value) is not None
+        if offered:
+            found.setdefault(id(value), (attribute, value))
+    classes = [value for _, value in found.values() if isinstance(value, type)]
+    return [(attribute, value) for attribute, value in found.values() if not _is_base(value, classes)]
+
+
+def _is_base(value: object, classes: list[type]) -> bool:
+    """Whether another adapter derives from this one, and so has its tools too."""
+    return isinstance(value, type) and any(other is not value and issubclass(other, value) for other in classes)
+
+
+def _methods_of(cls: type[Adapter], adapter: Adapter) -> Iterator[tuple[Callable[..., Any], str, str]]:
+    names: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        for attribute, value in vars(base).items():
+            if _mark_of(value) is not None:  # an override without a mark of its own keeps that of its base
+                names[attribute] = _name_of(value, attribute)
+    for attribute, name in names.items():
+        method = getattr(adapter, attribute)
+        if callable(method):
+            yield method, name, f"{cls.__module__}.{cls.__qualname__}.{attribute}"
+
+
+def _name_of(marked: object, own_name: str) -> str:
+    mark = _mark_of(marked)
+    return own_name if mark is None or mark.name is None else mark.name
+
+
+def _make(function: Callable[..., Any], name: str, where: str) -> Tool:
+    size = len(name.encode("utf-8", "replace"))
+    if not 1 <= size <= MAX_TOOL_NAME_BYTES:
+        raise ToolError(f"the name of tool {where} has {size} bytes; 1 to {MAX_TOOL_NAME_BYTES} are allowed")
+    if inspect.iscoroutinefunction(function):
+        raise ToolError(f"tool {name!r} ({where}) is an async function; tools are plain functions in this version")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise ToolError(f"tool {name!r} ({where}) is a generator; return a list: streams are not in this version")
+    return Tool(function, name, where)
+
+
+def _unique(tools: tuple[Tool, ...]) -> dict[str, Tool]:
+    by_name: dict[str, Tool] = {}
+    for candidate in tools:
+        other = by_name.setdefault(candidate.name, candidate)
+        if other is not candidate:
+            raise ToolError(f"two tools are named {candidate.name!r}: {other.where} and {candidate.where}")
+    return by_name

@@ -1,0 +1,275 @@
+"""The worker process: attach to the host, then run its calls."""
+
+from __future__ import annotations
+
+import argparse
+import atexit
+import faulthandler
+import io
+import os
+import platform
+import signal
+import socket
+import stat
+import sys
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, NoReturn
+
+from snakepit import _context, _life_line
+from snakepit._failure import describe
+from snakepit._launch import Launch, read_launch, report_failure
+from snakepit._module import import_module
+from snakepit._protocol import (
+    END_SECONDS,
+    EXIT_BROKEN,
+    EXIT_LOST,
+    EXIT_REFUSED,
+    EXIT_START,
+    GRPC_MESSAGE_BYTES,
+    PROTOCOL_MAJOR,
+    PROTOCOL_MINOR,
+)
+from snakepit._tools import Toolbox
+from snakepit._version import __version__
+
+if TYPE_CHECKING:
+    import grpc
+
+    from snakepit._lane import Metadata
+    from snakepit.v1 import control_pb2
+
+_DUMP_SIGNAL = signal.SIGRTMIN + 2
+# gRPC takes these from the environment alone.
+_GRPC_SETTINGS = {
+    # With gRPC's default (epoll1) a reply waits for 4 ms now and then: at 32 calls in flight the p99 was 4 ms, with
+    # this strategy 0.5 ms.
+    "GRPC_POLL_STRATEGY": "poll",
+    # Its fork handlers start threads in the child of a tool's fork or subprocess call, which may abort it before exec.
+    "GRPC_ENABLE_FORK_SUPPORT": "0",
+}
+_WELCOME_SECONDS = 10.0
+_TEARDOWN_SECONDS = 1.0
+_EXIT_HANDLER_SECONDS = 2.0
+
+_CHANNEL_OPTIONS = (
+    ("grpc.max_send_message_length", GRPC_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", GRPC_MESSAGE_BYTES),
+    ("grpc.enable_retries", 0),
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.keepalive_time_ms", 2**31 - 1),  # the heartbeat is ours
+)
+
+
+class _StartFailed(Exception):
+    """Carries what ended the start."""
+
+    def __init__(self, stage: str, cause: BaseException, code: int = EXIT_START) -> None:
+        super().__init__(stage)
+        self.stage = stage
+        self.cause = cause
+        self.code = code
+
+
+@contextmanager
+def _stage(name: str) -> Iterator[None]:
+    try:
+        yield
+    except _StartFailed:
+        raise
+    except BaseException as error:  # a module may raise anything, SystemExit included
+        raise _StartFailed(name, error) from None
+
+
+def main(arguments: Sequence[str]) -> NoReturn:
+    """Entry point; ends the process."""
+    parser = argparse.ArgumentParser(prog="snakepit worker", description=__doc__)
+    parser.add_argument("--launch-fd", type=int, required=True)
+    parser.add_argument("--life-line-fd", type=int, required=True)
+    descriptors = parser.parse_args(arguments)
+    _prepare_process(descriptors.launch_fd, descriptors.life_line_fd)
+    try:
+        code = _run(descriptors.launch_fd)
+    except _StartFailed as failure:
+        report_failure(descriptors.launch_fd, failure.stage, describe(failure.cause))
+        code = failure.code
+    except BaseException:  # raised into the lane by a signal handler of the user's, say
+        traceback.print_exc()
+        code = EXIT_BROKEN
+    _exit(code)
+
+
+def _prepare_process(launch: int, life_line: int) -> None:
+    _life_line.arm(life_line)
+    # First of all, so that an import that hangs can be looked at.
+    faulthandler.enable()
+    faulthandler.register(_DUMP_SIGNAL, file=sys.stderr, all_threads=True, chain=False)
+    for descriptor in (launch, life_line):
+        os.set_inheritable(descriptor, False)
+    _close_in_children(launch, life_line)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # a pipe is not line-buffered by itself
+
+
+def _close_in_children(*descriptors: int) -> None:
+    """What a tool forks must not hold: it would keep the connection open after our death, and the life-line armed."""
+
+    def close() -> None:
+        for descriptor in descriptors:
+            with suppress(OSError):
+                os.close(descriptor)
+
+    os.register_at_fork(after_in_child=close)
+
+
+def _run(launch_descriptor: int) -> int:
+    ours = _GRPC_SETTINGS.keys() - os.environ.keys()  # the user's choice goes first
+    os.environ.update({name: _GRPC_SETTINGS[name] for name in ours})
+    with _stage("grpc"):
+        # Before the host says go: this takes most of the time of a start.
+        from snakepit import _control, _lane, _runner
+    with _stage("connect"):
+        launch = read_launch(launch_descriptor)
+    if launch is None:
+        return EXIT_LOST
+    with _stage("connect"):
+        lane_name, lane_reason = _lane.choose(launch.lane)
+    sys.argv = [launch.module]
+    with _stage("import"):
+        module = import_module(launch.module, launch.python_path)
+    with _stage("tools"):
+        toolbox = Toolbox(module)
+    with _stage("setup"):
+        toolbox.setup()
+    _ignore_interrupts()
+
+    ending = threading.Event()
+    with _stage("connect"):
+        channel = _dial(launch.address)
+        metadata = _metadata(launch)
+        hello = _hello(launch.module, toolbox, lane_name, lane_reason)
+        control = _control.Control(channel, metadata, hello)
+        try:
+            welcome = control.wait_for_welcome(_WELCOME_SECONDS)
+        except _control.Refused as error:
+            raise _StartFailed("refused", error, EXIT_REFUSED) from None
+        for name in ours:  # read by now; programs that tools start shall not inherit them
+            os.environ.pop(name, None)
+        _close_in_children(*_connections_to(launch.address))
+        runner = _runner.Runner(
+            toolbox.tools,
+            _runner.Limits(welcome.max_frame_bytes, welcome.max_message_bytes, welcome.max_inflight_bytes),
+        )
+        _context.set_provider(runner.current_call)
+        lane = _lane.open_lane(lane_name, channel, metadata, runner, lane_reason)
+
+    def lost(reason: str) -> None:
+        # Whoever has finished sees the streams end in any order.
+        if not ending.is_set() and not runner.finished():
+            _exit(EXIT_LOST, reason)
+
+    control.pass_on_to(runner, lost)
+    if not runner.serve(lane):
+        _exit(EXIT_LOST, "the host ended the Work stream")
+    ending.set()
+    with _bounded(_TEARDOWN_SECONDS, "teardown()"):
+        for problem in toolbox.teardown():
+            traceback.print_exception(type(problem), problem, problem.__traceback__)
+    with _bounded(END_SECONDS, "waiting for the host to end the streams"):
+        lane.half_close()
+        while lane.turn():
+            pass
+    with _bounded(_EXIT_HANDLER_SECONDS, "exit handlers"), suppress(Exception):
+        atexit._run_exitfuncs()  # os._exit() runs none, and sys.exit() would wait for the user's threads
+    return 0
+
+
+def _dial(address: str) -> grpc.Channel:
+    import grpc
+
+    return grpc.insecure_channel(address, options=_CHANNEL_OPTIONS)
+
+
+def _metadata(launch: Launch) -> Metadata:
+    return (
+        ("snakepit-worker", launch.worker),
+        ("snakepit-incarnation", str(launch.incarnation)),
+        ("snakepit-token-bin", launch.token),
+    )
+
+
+def _hello(module: str, toolbox: Toolbox, lane: str, lane_reason: str) -> control_pb2.Hello:
+    import google.protobuf
+    import grpc
+
+    from snakepit.v1 import control_pb2
+
+    hello = control_pb2.Hello(
+        protocol_major=PROTOCOL_MAJOR,
+        protocol_minor=PROTOCOL_MINOR,
+        pid=os.getpid(),
+        package_version=__version__,
+        python_version=platform.python_version(),
+        grpc_version=grpc.__version__,
+        protobuf_version=google.protobuf.__version__,
+        lane=lane,
+        lane_reason=lane_reason,
+        module=module,
+    )
+    for tool in toolbox.tools:
+        spec = hello.tools.add(name=tool.name, doc=tool.doc, returns=tool.returns)
+        for parameter in tool.parameters:
+            spec.parameters.add(
+                name=parameter.name,
+                kind=parameter.kind,
+                annotation=parameter.annotation,
+                has_default=parameter.has_default,
+                default_text=parameter.default_text,
+            )
+    return hello
+
+
+def _connections_to(address: str) -> list[int]:
+    """Our descriptors that are connected to the host's socket."""
+    found: list[int] = []
+    path = address.partition(":")[2]
+    for name in os.listdir("/proc/self/fd"):
+        descriptor = int(name)
+        try:
+            if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+                with socket.socket(fileno=os.dup(descriptor)) as duplicate:
+                    if duplicate.getpeername() == path:
+                        found.append(descriptor)
+        except OSError:  # closed meanwhile, or not connected
+            continue
+    return found
+
+
+def _ignore_interrupts() -> None:
+    """An interrupt must not raise inside the lane. A handler of ours, not SIG_IGN: programs we start inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, lambda number, frame: None)
+
+
+@contextmanager
+def _bounded(seconds: float, what: str) -> Iterator[None]:
+    """End the process, orderly as far as the host is concerned, when this takes too long."""
+    timer = threading.Timer(seconds, _exit, (0, f"{what} took more than {seconds:g} s"))
+    timer.daemon = True
+    timer.start()
+    yield
+    timer.cancel()
+
+
+def _exit(code: int, reason: str = "") -> NoReturn:
+    """End at once, whatever threads the user's code has running."""
+    if reason:
+        with suppress(Exception):
+            print(f"snakepit worker: {reason}", file=sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):  # closed by the user's code, or nobody reads it
+            stream.flush()
+    os._exit(code)

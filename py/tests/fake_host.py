@@ -1,0 +1,254 @@
+"""A host in Python, just enough to drive one real worker process from a test."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from pathlib import Path
+from typing import Any
+
+import grpc
+from snakepit import _codec
+from snakepit.v1 import control_pb2, work_pb2
+
+TOKEN = bytes(range(32))
+WAIT = 10.0
+
+
+class Stream:
+    """One side of a bidirectional stream, as two queues."""
+
+    def __init__(self) -> None:
+        self.received: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.to_send: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self.metadata: dict[str, Any] = {}
+        self.opened = threading.Event()
+        self.half_closed = threading.Event()
+
+    def handle(self, incoming: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        self.metadata = dict(context.invocation_metadata())
+        self.opened.set()
+        threading.Thread(target=self._read, args=(incoming,), daemon=True).start()
+        while (message := self.to_send.get()) is not None:
+            yield message
+
+    def _read(self, incoming: Iterator[bytes]) -> None:
+        try:
+            for message in incoming:
+                self.received.put(message)
+        except Exception:
+            pass
+        self.half_closed.set()
+        self.received.put(None)
+
+
+class FakeHost:
+    """Starts a worker for a module of the given source, and speaks the wire contract to it."""
+
+    def __init__(self, package: Path, directory: Path, source: str, lane: str = "auto", **launch: Any) -> None:
+        self.directory = directory
+        (directory / "user_tools.py").write_text(source)
+        self.address = f"unix:{directory}/h.sock"
+        self.control = Stream()
+        self.work = Stream()
+        self.hello = control_pb2.Hello()
+        self.welcome = control_pb2.Welcome(
+            protocol_minor=0,
+            max_calls=64,
+            max_frame_bytes=256 * 1024,
+            max_message_bytes=64 << 20,
+            max_inflight_bytes=8 << 20,
+        )
+        self._ids = 0
+        self._transfers = 0
+        self._replies: dict[int, work_pb2.Reply] = {}
+        self._values: dict[int, bytearray] = {}
+        self.frames: list[work_pb2.WorkUp] = []
+        self._server = grpc.server(
+            futures.ThreadPoolExecutor(4), options=[("grpc.max_receive_message_length", 4 << 20)]
+        )
+        handler = grpc.method_handlers_generic_handler(
+            "snakepit.v1.Host",
+            {
+                "Control": grpc.stream_stream_rpc_method_handler(self.control.handle),
+                "Work": grpc.stream_stream_rpc_method_handler(self.work.handle),
+            },
+        )
+        self._server.add_generic_rpc_handlers((handler,))
+        self._server.add_insecure_port(self.address)
+        self._server.start()
+
+        self.launch_end, child_launch = socket.socketpair()
+        life_read, self.life_line = os.pipe()
+        fds = (child_launch.fileno(), life_read)
+        # Not what the test process needs for itself: the worker must choose by itself.
+        environment = {name: text for name, text in os.environ.items() if not name.startswith("GRPC_")}
+        self.process = subprocess.Popen(
+            [
+                sys.executable,
+                str(package / "_boot.py"),
+                "worker",
+                "--launch-fd",
+                str(fds[0]),
+                "--life-line-fd",
+                str(fds[1]),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=fds,
+            env=environment,
+        )
+        child_launch.close()
+        os.close(life_read)
+        fields = {
+            "address": self.address,
+            "worker": "w0",
+            "incarnation": 3,
+            "token": TOKEN.hex(),
+            "module": "user_tools",
+            "python_path": [str(directory)],
+            "lane": lane,
+            **launch,
+        }
+        self.launch_end.sendall(json.dumps(fields).encode() + b"\n")
+
+    def __enter__(self) -> FakeHost:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        for pipe in (self.process.stdout, self.process.stderr):
+            assert pipe is not None
+            pipe.close()
+        self.control.to_send.put(None)
+        self.work.to_send.put(None)
+        self._server.stop(0).wait()
+        self.launch_end.close()
+        if self.life_line >= 0:
+            os.close(self.life_line)
+
+    # Control
+
+    def attach(self) -> FakeHost:
+        """Take hello, welcome the worker, wait for Work."""
+        self.take_hello()
+        self.tell(welcome=self.welcome)
+        assert self.work.opened.wait(WAIT)
+        return self
+
+    def take_hello(self) -> control_pb2.Hello:
+        message = self.control.received.get(timeout=WAIT)
+        assert message is not None, self.failure()
+        self.hello = control_pb2.ControlUp.FromString(message).hello
+        return self.hello
+
+    def tell(self, **message: Any) -> None:
+        self.control.to_send.put(control_pb2.ControlDown(**message).SerializeToString())
+
+    def ping(self, sequence: int) -> control_pb2.Pong:
+        self.tell(ping=control_pb2.Ping(sequence=sequence))
+        pong: control_pb2.Pong = control_pb2.ControlUp.FromString(self.control.received.get(timeout=WAIT)).pong
+        return pong
+
+    # Work
+
+    def tool(self, name: str) -> int:
+        return [spec.name for spec in self.hello.tools].index(name)
+
+    def send(self, *calls: work_pb2.Call, chunks: Any = ()) -> None:
+        self.work.to_send.put(work_pb2.WorkDown(calls=calls, chunks=chunks).SerializeToString())
+
+    def make_call(self, tool: str, arguments: object = (), **fields: Any) -> work_pb2.Call:
+        self._ids += 1
+        if "inline" not in fields and "transfer" not in fields:
+            fields["inline"] = _codec.encode(arguments)
+        fields.setdefault("tool", self.tool(tool) if tool else 0)
+        return work_pb2.Call(id=self._ids, **fields)
+
+    def call(self, tool: str, arguments: object = (), **fields: Any) -> work_pb2.Reply:
+        """Send one call and wait for its reply."""
+        call = self.make_call(tool, arguments, **fields)
+        self.send(call)
+        return self.reply(call.id)
+
+    def call_large(self, tool: str, encoded: bytes, piece: int = 100_000) -> work_pb2.Reply:
+        """Send one call whose arguments travel in pieces."""
+        self._transfers += 1
+        for offset in range(0, len(encoded), piece):
+            self.send(
+                chunks=[
+                    work_pb2.Chunk(
+                        transfer=self._transfers,
+                        offset=offset,
+                        total=len(encoded),
+                        data=encoded[offset : offset + piece],
+                    )
+                ]
+            )
+        return self.call(tool, transfer=self._transfers)
+
+    def reply(self, call_id: int) -> work_pb2.Reply:
+        while call_id not in self._replies:
+            message = self.work.received.get(timeout=WAIT)
+            assert message is not None, f"the worker ended Work before reply {call_id}"
+            self._take(message)
+        return self._replies[call_id]
+
+    def value(self, reply: work_pb2.Reply) -> Any:
+        assert reply.WhichOneof("outcome") != "failure", reply.failure
+        if reply.WhichOneof("outcome") == "transfer":
+            return _codec.decode(bytes(self._values[reply.transfer]))
+        return _codec.decode(reply.value)
+
+    def _take(self, message: bytes) -> None:
+        assert len(message) <= self.welcome.max_frame_bytes
+        frame = work_pb2.WorkUp.FromString(message)
+        assert 0 < len(frame.chunks) + len(frame.replies) <= 512
+        self.frames.append(frame)
+        for chunk in frame.chunks:
+            stored = self._values.setdefault(chunk.transfer, bytearray())
+            assert chunk.offset == len(stored)
+            assert 1 <= len(chunk.data) <= 128 * 1024
+            stored += chunk.data
+            assert len(stored) <= chunk.total
+        for reply in frame.replies:
+            assert reply.id not in self._replies, f"reply {reply.id} came twice"
+            self._replies[reply.id] = reply
+
+    # The end
+
+    def exit_code(self) -> int:
+        return self.process.wait(WAIT)
+
+    def failure(self) -> dict[str, Any]:
+        """The line that the worker left on the launch descriptor."""
+        self.launch_end.settimeout(WAIT)
+        data = b""
+        while not data.endswith(b"\n"):
+            part = self.launch_end.recv(65536)
+            if not part:
+                break
+            data += part
+        failure: dict[str, Any] = json.loads(data)
+        return failure
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that another process does."""
+    import time
+
+    end = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.002)

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = '''
+import numpy
+import snakepit
+
+
+class Counter(snakepit.Adapter):
+    def setup(self) -> None:
+        self.count = 40
+
+    @snakepit.tool
+    def add(self, step: int = 1) -> int:
+        """Add to the counter."""
+        self.count += step
+        return self.count
+
+    def teardown(self) -> None:
+        print("torn down")
+
+
+@snakepit.tool
+def echo(value):
+    return value
+
+
+@snakepit.tool
+def who() -> list:
+    call = snakepit.current_call()
+    return [call.id, call.tool, call.session, call.remaining, call.cancelled]
+
+
+@snakepit.tool
+def fail(how: str):
+    if how == "exit":
+        raise SystemExit(0)
+    if how == "set":
+        return {1}
+    raise ValueError("bad") from KeyError("deep")
+'''
+
+
+def snakepit(package: Path, cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    # The sources alone: without gRPC, protobuf and the generated modules.
+    (cwd / "cli_tools.py").write_text(SOURCE)
+    environment = {**os.environ, "PYTHONPATH": str(package.parent), "PYTHONWARNINGS": "error"}
+    code = (
+        "import sys; sys.modules['grpc'] = sys.modules['google.protobuf'] = sys.modules['msgpack'] = None;"
+        "import runpy; sys.argv[0] = 'snakepit'; runpy.run_module('snakepit', run_name='__main__', alter_sys=True)"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=30
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "output"),
+    [
+        (["cli_tools:add"], "41\ntorn down\n"),
+        (["cli_tools:add", "[2]"], "42\ntorn down\n"),
+        (["cli_tools:add", '{"step": 3}'], "43\ntorn down\n"),
+        (["cli_tools:echo", '"é"'], '"é"\ntorn down\n'),
+        (["cli_tools:echo", '{"value": {"$float": "-inf"}}'], '{"$float": "-inf"}\ntorn down\n'),
+        (["cli_tools:echo", '{"$bytes": "AAE="}'], '{"$bytes": "AAE="}\ntorn down\n'),
+        (["cli_tools:who"], '[1, "who", null, null, false]\ntorn down\n'),
+    ],
+)
+def test_call_prints_the_result(package: Path, tmp_path: Path, arguments: list[str], output: str) -> None:
+    done = snakepit(package, tmp_path, "call", *arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (0, output, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["cli_tools:fail", '["x"]'], 1, "ValueError: bad"),
+        (["cli_tools:fail", '["exit"]'], 1, "SystemExit: 0"),
+        (["cli_tools:fail", '["set"]'], 1, "result: set cannot travel"),
+        (["cli_tools:fail"], 2, "missing argument 'how'"),
+        (["cli_tools:fail", '{"hwo": 1}'], 2, "unknown argument 'hwo' (did you mean 'how'?)"),
+        (["cli_tools:ecko", "1"], 2, "has no tool 'ecko'; did you mean 'echo'?"),
+        (["cli_tools:echo", "{"], 2, "arguments: not JSON"),
+        (["cli_tools:echo", "18446744073709551616"], 2, "integer of more than 64 bits"),
+        (["cli_tools"], 2, "is not MODULE:TOOL"),
+        (["no_such_module:x"], 2, "no module named 'no_such_module'; searched:"),
+        (["json:loads"], 2, "defines no tools"),
+        (["not-a-name:x"], 2, "is not the name of a module"),
+    ],
+)
+def test_failures_have_their_exit_codes(
+    package: Path, tmp_path: Path, arguments: list[str], code: int, text: str
+) -> None:
+    done = snakepit(package, tmp_path, "call", *arguments)
+    assert done.returncode == code
+    assert text in done.stderr
+    assert "_cli.py" not in done.stderr
+
+
+def test_a_module_that_exits_or_fails_is_named(package: Path, tmp_path: Path) -> None:
+    (tmp_path / "exits.py").write_text("import sys\nsys.exit(5)\n")
+    (tmp_path / "broken.py").write_text("import missing_thing\n")
+    done = snakepit(package, tmp_path, "tools", "exits")
+    assert (done.returncode, "module 'exits' called sys.exit(5)" in done.stderr) == (2, True)
+    done = snakepit(package, tmp_path, "tools", "broken")
+    assert (done.returncode, "No module named 'missing_thing'" in done.stderr) == (2, True)
+
+
+def test_tools_lists_signatures_and_docs(package: Path, tmp_path: Path) -> None:
+    done = snakepit(package, tmp_path, "tools", "cli_tools")
+    assert done.stdout == (
+        "add(step: int = 1) -> int\n    Add to the counter.\necho(value)\nwho() -> list\nfail(how: str)\n"
+    )
+    done = snakepit(package, tmp_path, "tools", "cli_tools", "--json")
+    assert json.loads(done.stdout)[0] == {
+        "name": "add",
+        "doc": "Add to the counter.",
+        "parameters": [{"name": "step", "kind": "positional_or_keyword", "annotation": "int", "default": "1"}],
+        "returns": "int",
+    }

@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+WAIT = 10.0
+
+
+class Host:
+    """The host's end of a launcher's socket."""
+
+    def __init__(self, package: Path, python: str = sys.executable) -> None:
+        self.socket, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket.settimeout(WAIT)
+        self.process = subprocess.Popen(
+            [python, str(package / "_boot.py"), "launcher", "--fd", str(far.fileno())], pass_fds=[far.fileno()]
+        )
+        far.close()
+        self.open: list[int] = []
+
+    def receive(self) -> tuple[dict[str, Any], list[int]]:
+        packet, fds, _, _ = socket.recv_fds(self.socket, 65536, 4)
+        self.open += fds
+        message: dict[str, Any] = json.loads(packet)
+        return message, fds
+
+    def spawn(self, request_id: int) -> tuple[int, int, socket.socket, int]:
+        """(pid, pidfd, launch socket, write end of the life-line)"""
+        launch, far = socket.socketpair()
+        life_read, life_write = os.pipe()
+        with open(os.devnull, "w") as null:
+            request = json.dumps({"op": "spawn", "id": request_id}).encode()
+            fds = [far.fileno(), life_read, null.fileno(), null.fileno()]
+            socket.send_fds(self.socket, [request], fds)
+        far.close()
+        os.close(life_read)
+        self.open.append(life_write)
+        message, (pidfd,) = self.receive()
+        assert message == {"spawned": request_id, "pid": message["pid"]}
+        return message["pid"], pidfd, launch, life_write
+
+    def close(self) -> int:
+        self.socket.close()
+        code = self.process.wait(WAIT)
+        for fd in self.open:
+            os.close(fd)
+        return code
+
+
+@pytest.fixture
+def host(package: Path) -> Iterator[Host]:
+    host = Host(package)
+    yield host
+    if host.process.returncode is None:
+        assert host.close() == 0
+
+
+def ended(pidfd: int) -> bool:
+    return bool(select.select([pidfd], [], [], WAIT)[0])
+
+
+def test_ready_names_versions(host: Host) -> None:
+    message, _ = host.receive()
+    ready = message["ready"]
+    assert ready["executable"] == sys.executable
+    assert {"python", "grpc", "protobuf", "protobuf_implementation", "msgpack", "numpy"} <= ready.keys()
+
+
+def test_workers_start_clean_and_their_ends_are_told(host: Host) -> None:
+    host.receive()
+    pid, pidfd, launch, _ = host.spawn(7)
+    with launch:
+        until_exec(pid)
+        assert os.getpgid(pid) == pid
+        assert sorted(os.listdir(f"/proc/{pid}/fd"), key=int)[:5] == ["0", "1", "2", "3", "4"]
+        assert os.readlink(f"/proc/{pid}/fd/0") == os.devnull
+        assert str(host.process.pid) == Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
+        os.kill(pid, signal.SIGSEGV)
+        assert ended(pidfd)
+        message, _ = host.receive()
+    assert message["exited"] == 7
+    assert os.WTERMSIG(message["status"]) == signal.SIGSEGV
+
+
+def until_exec(pid: int) -> None:
+    end = time.monotonic() + WAIT
+    while b"worker" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+def test_a_start_failure_travels_from_worker_to_host(host: Host) -> None:
+    host.receive()
+    _, pidfd, launch, _ = host.spawn(1)
+    with launch:
+        launch.sendall(
+            b'{"address":"unix:/none","worker":"w0","incarnation":1,"token":"00","module":"no_such_module"}\n'
+        )
+        launch.settimeout(WAIT)
+        assert json.loads(launch.makefile().readline())["stage"] == "import"
+        assert ended(pidfd)
+        message, _ = host.receive()
+        assert os.WEXITSTATUS(message["status"]) == 78
+
+
+def test_bad_packets_are_answered_and_survived(host: Host) -> None:
+    host.receive()
+    for packet in (
+        b"nonsense",
+        b"[]",
+        b'{"op":"spawn"}',
+        b'{"op":"fly","id":4}',
+        b'{"op":"spawn","id":5}',
+        b"[" * 60000,
+    ):
+        host.socket.send(packet)
+        message, _ = host.receive()
+        assert "failed" in message
+    with open(os.devnull) as null:
+        socket.send_fds(host.socket, [b'{"op":"spawn","id":5}'], [null.fileno()])
+    assert host.receive()[0] == {
+        "failed": 5,
+        "message": "1 descriptors came; needed are launch, life line, stdout, stderr",
+    }
+    _, _, launch, _ = host.spawn(6)
+    launch.close()
+
+
+def test_when_the_host_goes_everything_goes(host: Host) -> None:
+    host.receive()
+    workers = [host.spawn(number) for number in range(3)]
+    for pid, _, _, _ in workers:
+        until_exec(pid)
+    assert host.close() == 0
+    for pid, _, launch, _ in workers:
+        launch.close()
+        assert not Path(f"/proc/{pid}").exists()
+
+
+def test_the_life_line_ends_a_worker_that_waits(host: Host) -> None:
+    host.receive()
+    pid, pidfd, launch, life_line = host.spawn(1)
+    with launch:
+        until_exec(pid)
+        host.open.remove(life_line)
+        os.close(life_line)
+        assert ended(pidfd)
+
+
+def test_interrupts_are_the_hosts_business(host: Host) -> None:
+    host.receive()
+    os.kill(host.process.pid, signal.SIGINT)
+    _, _, launch, _ = host.spawn(1)
+    launch.close()
+
+
+def test_probe_prints_the_same(package: Path) -> None:
+    done = subprocess.run([sys.executable, str(package / "_boot.py"), "probe"], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["ready"]["executable"] == sys.executable
+
+
+@pytest.mark.parametrize("missing", ["grpc", "google", "msgpack"])
+def test_a_python_that_lacks_something_is_unfit(package: Path, tmp_path: Path, missing: str) -> None:
+    (tmp_path / missing).mkdir()
+    (tmp_path / missing / "__init__.py").write_text("raise ImportError('broken on purpose')")
+    done = subprocess.run(
+        [sys.executable, str(package / "_boot.py"), "probe"],
+        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 78
+    reason = json.loads(done.stdout)["unfit"]["reason"]
+    assert "broken on purpose; install python3-" in reason
+    assert "-m pip install" in reason

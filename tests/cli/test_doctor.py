@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Command
+
+
+def examine(snakepit: Command, *arguments: str, **options: Any) -> tuple[int, dict[str, Any]]:
+    code, out, err = snakepit("doctor", "--json", *arguments, **options)
+    assert err == ""
+    return code, json.loads(out)
+
+
+def findings(report: dict[str, Any], level: str) -> list[dict[str, Any]]:
+    return [finding for finding in report["findings"] if finding["level"] == level]
+
+
+def test_all_is_well_here(snakepit: Command) -> None:
+    code, report = examine(snakepit)
+    assert (code, report["usable"]) == (0, True)
+    assert findings(report, "problem") == []
+    assert set(report) == {
+        *("version", "protocol", "usable", "package_dir", "python", "pythons"),
+        *("socket", "limits", "worker", "findings"),
+    }
+    for finding in report["findings"]:
+        assert set(finding) == {"level", "subject", "text", "remedy"}
+        assert finding["level"] in {"ok", "warning", "problem"}
+        assert finding["text"]
+        assert finding["remedy"] or finding["level"] == "ok"
+    chosen = [one for one in report["pythons"] if one["chosen"]]
+    assert [one["path"] for one in chosen] == [report["python"]]
+    assert {"path", "origin", "exists", "fit", "reason", "python", "grpc", "protobuf", "msgpack", "numpy"} < set(chosen[0])
+    assert report["socket"]["private"] is True
+    assert report["socket"]["path_bytes"] <= 107
+    assert report["limits"]["processors"] >= 1
+    assert report["worker"]["started"] and report["worker"]["answered"]
+    assert report["worker"]["lane"] in {"direct", "iterator"}
+    assert 0 < report["worker"]["call_ms"] < 10_000
+
+
+def test_the_text_has_a_line_for_each_finding(snakepit: Command) -> None:
+    code, out, err = snakepit("doctor")
+    assert (code, err) == (0, "")
+    assert "chosen, the first that can run workers" in out
+    assert "snakepit can be used; 0 problems" in out
+
+
+def test_a_broken_variable_is_a_warning_with_its_remedy(snakepit: Command) -> None:
+    code, report = examine(snakepit, env={"SNAKEPIT_PYTHON": "/no/such/python", "PATH": "/usr/bin:/bin"})
+    [broken] = [one for one in report["pythons"] if one["origin"] == "$SNAKEPIT_PYTHON"]
+    assert (broken["exists"], broken["fit"], broken["reason"]) == (False, False, "there is no such program")
+    [warning] = [one for one in findings(report, "warning") if "/no/such/python" in one["text"]]
+    assert warning["remedy"] == "correct $SNAKEPIT_PYTHON, or leave it out"
+    assert code == (0 if report["python"] else 1)
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        ("#!/bin/sh\nexit 3\n", "its exit code was 3"),
+        ("#!/bin/sh\necho hello\n", "its answer cannot be understood"),
+        ("#!/bin/sh\necho broken >&2\nkill -9 $$\n", "signal 9; it said: broken"),
+        ("not a program\n", "it cannot be run: Exec format error"),
+    ],
+)
+def test_a_python_that_is_none_is_a_problem(snakepit: Command, tmp_path: Path, program: str, reason: str) -> None:
+    fake = tmp_path / "python"
+    fake.write_text(program)
+    fake.chmod(0o755)
+    code, report = examine(snakepit, "--python", str(fake))
+    assert (code, report["usable"], report["python"], report["worker"]) == (1, False, None, None)
+    assert reason in report["pythons"][0]["reason"]
+    assert any(finding["remedy"] for finding in findings(report, "problem"))
+
+
+def test_a_python_without_a_package_names_it(snakepit: Command, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S "$@"\n')
+    bare.chmod(0o755)
+    code, report = examine(snakepit, "--python", str(bare))
+    assert code == 1
+    [warning] = [one for one in findings(report, "warning") if one["subject"] == "python"]
+    assert "cannot import" in warning["text"]
+    assert warning["remedy"].startswith("install python3-")
+
+
+def test_a_slow_protobuf_is_a_warning(snakepit: Command) -> None:
+    code, report = examine(snakepit, env={"PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "python"})
+    assert code == 0
+    [warning] = [one for one in findings(report, "warning") if one["subject"] == "versions"]
+    assert "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION" in warning["remedy"]
+
+
+def test_no_package_is_a_problem(snakepit: Command) -> None:
+    code, report = examine(snakepit, env={"SNAKEPIT_PYTHON_PACKAGE": "/no/such/package"})
+    assert (code, report["package_dir"]) == (1, None)
+    assert [finding["subject"] for finding in findings(report, "problem")] == ["package"]
+
+
+def test_a_socket_directory_that_is_not_private_is_a_problem(snakepit: Command, tmp_path: Path) -> None:
+    open_to_all = tmp_path / "open"
+    open_to_all.mkdir()
+    open_to_all.chmod(stat.S_IRWXU | stat.S_IRWXG | stat.S_IRWXO)
+    code, report = examine(snakepit, env={"TMPDIR": str(open_to_all)})
+    assert (code, report["socket"]["private"]) == (1, False)
+    assert "socket" in [finding["subject"] for finding in findings(report, "problem")]
+    assert os.listdir(open_to_all) == []

@@ -1,0 +1,236 @@
+#pragma once
+// A worker inside the test's own process: takes frames from the switchboard, checks what the wire promises about them,
+// and answers at once or when it is told, by whichever thread tells it.
+
+#include "pool/limits.hpp"
+#include "pool/line.hpp"
+#include "pool/switchboard.hpp"
+
+#include <fmt/format.h>
+#include <algorithm>
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace snakepit::testing {
+
+/// One frame as it was taken, without its contents.
+struct seen_frame {
+    std::vector<std::uint64_t> calls;
+    struct piece {
+        std::uint64_t transfer = 0;
+        std::size_t offset = 0;
+        std::size_t size = 0;  ///< 0: the transfer was aborted
+    };
+    std::vector<piece> pieces;
+    std::size_t bytes = 0;
+};
+
+/** A lane whose other end is this object.
+
+    @par Thread safety  every member from any thread */
+class fake_lane final : public detail::lane {
+public:
+    struct manners {
+        bool answers = false;    ///< each call at once, inline; else when `answer` says so
+        bool writes_end = true;  ///< at once; else when `end_write` says so
+        std::function<result<value>(detail::out_call&)> reply = [](detail::out_call& c) { return value(c.arguments); };
+    };
+
+    fake_lane(detail::switchboard& board, manners how) : board_(board), how_(std::move(how)) {}
+
+    /// Connects a new worker to the board.
+    static std::shared_ptr<fake_lane> plug_in(detail::switchboard& board, std::string name,
+                                              const std::vector<tool_spec>& tools, manners how) {
+        auto made = std::make_shared<fake_lane>(board, std::move(how));
+        auto l = board.connect(std::move(name), tools, made);
+        {
+            const std::lock_guard lock(mutex_of(*made));
+            made->line_ = std::move(l);
+        }
+        made->flush();
+        return made;
+    }
+    /// The worker dies.
+    void unplug(const error& why) {
+        if (const auto l = carried()) board_.disconnect(*l, why);
+        const std::lock_guard lock(mutex_);
+        held_.clear();
+        line_.reset();
+    }
+
+    void flush() override {
+        ++flushes_;
+        while (take_one()) {
+            if (!how_.writes_end) return;
+            const auto l = carried();
+            if (!l) return;
+            board_.written(*l);
+        }
+    }
+    void end_write() {
+        if (const auto l = carried()) board_.written(*l);
+        flush();
+    }
+    void cancel(const std::vector<std::uint64_t>& ids) override {
+        const std::lock_guard lock(mutex_);
+        cancels_.insert(cancels_.end(), ids.begin(), ids.end());
+    }
+
+    /// Answers these ids in one frame, also those that it was never sent.
+    std::optional<std::string> answer(const std::vector<std::uint64_t>& ids) {
+        std::vector<detail::settlement> replies;
+        {
+            const std::lock_guard lock(mutex_);
+            for (const auto id : ids) {
+                const auto held = std::find_if(held_.begin(), held_.end(), [&](const auto& c) { return c.id == id; });
+                if (held == held_.end()) {
+                    replies.push_back({id, value()});
+                    continue;
+                }
+                replies.push_back({id, how_.reply(*held)});
+                held_.erase(held);
+            }
+        }
+        return settle(replies);
+    }
+    /// Answers everything that it holds.
+    std::optional<std::string> answer_all() {
+        std::vector<detail::settlement> replies;
+        {
+            const std::lock_guard lock(mutex_);
+            replies.reserve(held_.size());
+            for (auto& c : held_) replies.push_back({c.id, how_.reply(c)});
+            held_.clear();
+        }
+        return settle(replies);
+    }
+
+    [[nodiscard]] std::shared_ptr<detail::line> carried() const {
+        const std::lock_guard lock(mutex_);
+        return line_;
+    }
+    [[nodiscard]] std::vector<std::uint64_t> held() const {
+        const std::lock_guard lock(mutex_);
+        std::vector<std::uint64_t> ids;
+        for (const auto& c : held_) ids.push_back(c.id);
+        return ids;
+    }
+    [[nodiscard]] std::vector<std::string> held_arguments() const {
+        const std::lock_guard lock(mutex_);
+        std::vector<std::string> all;
+        for (const auto& c : held_) all.push_back(c.arguments);
+        return all;
+    }
+    [[nodiscard]] std::vector<seen_frame> frames() const {
+        const std::lock_guard lock(mutex_);
+        return frames_;
+    }
+    [[nodiscard]] std::vector<std::uint64_t> cancels() const {
+        const std::lock_guard lock(mutex_);
+        return cancels_;
+    }
+    /// Promises of the wire that a frame broke.
+    [[nodiscard]] std::vector<std::string> faults() const {
+        const std::lock_guard lock(mutex_);
+        return faults_;
+    }
+    [[nodiscard]] int flushes() const { return flushes_; }
+
+private:
+    struct transfer {
+        std::size_t total = 0;
+        std::string stored;
+    };
+
+    static std::mutex& mutex_of(fake_lane& l) { return l.mutex_; }
+
+    bool take_one() {
+        const auto l = carried();
+        if (!l || !board_.take(*l, frame_)) return false;
+        {
+            const std::lock_guard lock(mutex_);
+            note();
+            check();
+            for (auto& c : frame_.calls) held_.push_back(std::move(c));
+        }
+        // Before the write has ended: what the answers make room for leaves with the next turn of flush().
+        if (how_.answers) (void)answer_all();
+        return true;
+    }
+
+    std::optional<std::string> settle(std::vector<detail::settlement>& replies) {
+        const auto l = carried();
+        return l && !replies.empty() ? board_.settle(*l, replies) : std::nullopt;
+    }
+
+    void note() {
+        seen_frame seen;
+        for (const auto& c : frame_.calls) seen.calls.push_back(c.id);
+        for (const auto& p : frame_.chunks) seen.pieces.push_back({p.transfer, p.offset, p.whole ? p.size : 0});
+        seen.bytes = frame_.bytes;
+        frames_.push_back(std::move(seen));
+    }
+
+    void check() {
+        const auto expect = [&](bool holds, std::string what) {
+            if (!holds) faults_.push_back(std::move(what));
+        };
+        constexpr std::size_t least_overhead = 24;
+        std::size_t bytes = 0;
+        expect(frame_.items() != 0, "an empty frame");
+        expect(frame_.items() <= detail::max_frame_items, "too many items in a frame");
+        for (const auto& p : frame_.chunks) {
+            bytes += p.size + least_overhead;
+            if (!p.whole) {
+                expect(open_.erase(p.transfer) == 1, "aborts a transfer that is not open");
+                continue;
+            }
+            auto& t = open_[p.transfer];
+            if (p.offset == 0) {
+                expect(p.transfer == ++last_transfer_, "transfers do not count from 1");
+                t.total = p.whole->size();
+                std::size_t all = 0;
+                for (const auto& [id, other] : open_) all += other.total;
+                expect(open_.size() == 1 || all <= detail::max_inflight_bytes, "too many bytes in open transfers");
+            }
+            expect(p.offset == t.stored.size(), "a piece out of order");
+            expect(p.size != 0 && p.size <= detail::max_inline_bytes, "a piece of a wrong size");
+            t.stored.append(*p.whole, p.offset, p.size);
+        }
+        for (auto& c : frame_.calls) {
+            bytes += c.arguments.size() + c.session.size() + least_overhead;
+            expect(c.id == ++last_id_, "ids do not count from 1");
+            expect(c.arguments.size() <= detail::max_inline_bytes, "a large value inline");
+            if (c.transfer == 0) continue;
+            auto& t = open_[c.transfer];
+            expect(t.total != 0 && t.stored.size() == t.total, "a call before its whole value");
+            c.arguments = std::move(t.stored);
+            open_.erase(c.transfer);
+        }
+        expect(frame_.bytes <= detail::max_frame_bytes, fmt::format("a frame of {} bytes", frame_.bytes));
+        expect(bytes <= frame_.bytes, "a frame larger than it says");
+    }
+
+    detail::switchboard& board_;
+    const manners how_;
+    detail::out_frame frame_;  // belongs to whoever has it from take(), as in a real lane
+    std::atomic<int> flushes_ = 0;
+
+    mutable std::mutex mutex_;
+    std::shared_ptr<detail::line> line_;
+    std::vector<detail::out_call> held_;
+    std::vector<seen_frame> frames_;
+    std::vector<std::uint64_t> cancels_;
+    std::vector<std::string> faults_;
+    std::map<std::uint64_t, transfer> open_;
+    std::uint64_t last_id_ = 0;
+    std::uint64_t last_transfer_ = 0;
+};
+
+}  // namespace snakepit::testing
