@@ -9,6 +9,7 @@
 #include <asio/post.hpp>
 #include <asio/redirect_error.hpp>
 #include <asio/use_awaitable.hpp>
+#include <atomic>
 #include <cstdlib>
 #include <fmt/format.h>
 #include <thread>
@@ -102,13 +103,24 @@ void pool_impl::arm() {
 // ---- start
 
 void pool_impl::begin_start(completion<result<void>> done) {
-    auto shared = std::make_shared<waiter>(waiter{std::move(done)});
+    struct starter {
+        completion<result<void>> done;
+        std::atomic<bool> cancelled = false;
+    };
+    auto shared = std::make_shared<starter>();
+    shared->done = std::move(done);
     if (auto slot = shared->done.slot(); slot.is_connected())
-        slot.assign([weak = weak_from_this()](asio::cancellation_type type) {
-            if (const auto self = weak.lock(); self && asks_to_stop(type)) self->request_stop();
+        slot.assign([weak = weak_from_this(), who = std::weak_ptr(shared)](asio::cancellation_type type) {
+            const auto self = weak.lock();
+            const auto asked = who.lock();
+            if (!self || !asked || !asks_to_stop(type)) return;
+            asked->cancelled = true;
+            self->request_stop();
         });
     asio::co_spawn(strand_, start(shared_from_this()), [shared](std::exception_ptr failed, result<void> up) {
         if (failed) up = tl::unexpected(error(errc::launch_failed, "an exception escaped while the pool started"));
+        if (!up && up.error() == errc::pool_stopped && shared->cancelled)
+            up = tl::unexpected(error(errc::cancelled, "the start was cancelled, and so the pool has stopped"));
         completion<result<void>>::post(std::move(shared->done), std::move(up));
     });
 }

@@ -329,7 +329,7 @@ std::optional<std::string> switchboard::settle(line& from, std::vector<settlemen
                 ++counters_.late_replies;
                 todo.buried.push_back(std::move(c.self));
             } else {
-                ++(reply.outcome ? counters_.succeeded : counters_.failed);
+                ++counter_of(reply.outcome);
                 if (!reply.outcome)
                     reply.outcome = tl::unexpected(reply.outcome.error().with_tool(c.tool).with_worker(from.worker));
                 answer(std::move(c.self), std::move(reply.outcome), todo);
@@ -526,6 +526,14 @@ void switchboard::release(call& c) {
 /// Unless a frame is being written: the end of that write takes along what is there.
 void switchboard::want_flush(const line& l, consequences& todo) {
     if (!l.writing && (todo.flushes.empty() || todo.flushes.back() != l.out)) todo.flushes.push_back(l.out);
+}
+
+/// Python may notice before us that a deadline is over, or be told to stop.
+std::uint64_t& switchboard::counter_of(const result<value>& outcome) {
+    if (outcome) return counters_.succeeded;
+    if (outcome.error() == errc::deadline_exceeded) return counters_.expired;
+    if (outcome.error() == errc::cancelled) return counters_.cancelled;
+    return counters_.failed;
 }
 
 void switchboard::set_load(line& l, int load) {

@@ -94,6 +94,7 @@ private:
     void pump(consequences& todo);
     void answer(call_ptr c, result<value> outcome, consequences& todo);
     void give_up_locked(call& c, errc why, consequences& todo);
+    [[nodiscard]] std::uint64_t& counter_of(const result<value>& outcome);
     void release(call& c);
     void set_load(line& l, int load);
     void enter_bucket(line& l);

@@ -57,7 +57,7 @@ def test_what_was_done_is_written_when_a_signal_comes(snakepit: Command) -> None
     (snakepit.directory / "in.txt").write_bytes(b"".join(b"%d\n" % i for i in range(3_000_000)))
     with snakepit.start("map", "cli_tools:echo", "--workers", "2", "--in", "in.txt") as process:
         assert process.stdout
-        first = process.stdout.read(100_000)
+        first = os.read(process.stdout.fileno(), 100_000)  # nothing stays in a buffer
         process.send_signal(signal.SIGINT)
         rest, _ = process.communicate(timeout=20)
     assert process.returncode == 130

@@ -164,12 +164,14 @@ TEST_P(Timeouts, RacingWithRepliesOfThatVeryLength) {
         for (int i = 0; i < 200; ++i)
             async_execute(p, "sleep", 0.004, call_options().timeout(std::chrono::microseconds(3000 + i * 4000)), [&](const result<value>& r) {
                 ++ended;
-                if (!r) EXPECT_TRUE(failed_with(r, errc::deadline_exceeded));
+                if (!r) {
+                    EXPECT_TRUE(failed_with(r, errc::deadline_exceeded));
+                }
             });
         CO_ASSERT(co_await comes_true([&] { return ended == 200; }, 20s * slow));
         CO_ASSERT(co_await comes_true([&] { return p.stats().workers[0].outstanding + p.stats().workers[1].outstanding == 0; }));
         const auto s = p.stats();
-        EXPECT_EQ(s.submitted, s.succeeded + s.expired + s.failed);
+        EXPECT_EQ(s.submitted, s.succeeded + s.expired);
     });
 }
 
