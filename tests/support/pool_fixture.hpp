@@ -215,14 +215,7 @@ protected:
                                  return lane.param == ::snakepit::lane_kind::direct ? "Direct" : "Iterator";       \
                              })
 
-/// A list, where g++ 12 cannot have the braces of `value::array({...})`: in co_await expressions.
-template <class... Items>
-value list(const Items&... items) {
-    value all = value::array();
-    (all.push_back(value(items)), ...);
-    return all;
-}
-/// Bytes, likewise.
+/// Bytes, where g++ 12 cannot have braces: in co_await expressions.
 template <class... Items>
 value byte_list(Items... items) {
     return bytes(std::vector<std::uint8_t>{static_cast<std::uint8_t>(items)...});
