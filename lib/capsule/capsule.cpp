@@ -15,6 +15,7 @@ constexpr auto status_limit = 1s;      // from the pidfd to the launcher's word 
 constexpr auto suspicion = 100ms;      // a stream ended: is the process about to? mostly 1 ms
 constexpr auto kill_limit = 2s;        // from SIGKILL to the end of the process
 constexpr auto dump_time = 200ms;      // for a Python stack to be written
+constexpr int exit_lost = 75;          // py/snakepit/_protocol.py: the worker's connection or a stream ended
 const int dump_signal = SIGRTMIN + 2;  // py/snakepit arms faulthandler for it
 
 template <class T>
@@ -132,9 +133,14 @@ asio::awaitable<capsule::ending> capsule::live(std::shared_ptr<capsule> self) {
     } else {
         // Unroutable in the turn in which its death is known; its calls wait for the explanation, not for long.
         self->pool_->board->suspend(*self->line_);
-        if (!breach && co_await wait_gone(self, suspicion, gone)) reason.clear();  // the cause, not its effect
+        // What is told is the cause, not its effect: streams end with their worker, and a worker goes by itself when it
+        // has lost one.
+        const auto effect = std::exchange(reason, {});
+        const bool by_itself = !breach && co_await wait_gone(self, suspicion, gone);
         if (!gone.exited) now->kill(SIGKILL);
         co_await wait_gone(self, status_limit, gone);
+        const bool lost_us = exit_of(gone.wait_status, {}).code == exit_lost;
+        if (!by_itself || lost_us) reason = effect.empty() && lost_us ? "a stream to it ended" : effect;
     }
     end.why = self->explain(*now, gone, std::move(reason));
     end.stopping = self->stopping_;
@@ -150,19 +156,21 @@ asio::awaitable<result<void>> capsule::boot(std::shared_ptr<capsule> self, std::
     const auto& options = self->pool_->options;
     auto deadline = clock::now() + options.start_timeout;
     std::optional<worker_hello> hello;
+    auto missing = fmt::format("it was not ready within {} ms, and was importing module {}", options.start_timeout.count(),
+                               options.module);
     for (;;) {
         const auto e = co_await capsule_mailbox::next(self->mail_, deadline);
         if (!e) {
             now->kill(dump_signal);
             co_await wait_gone(self, dump_time, gone);
             co_return tl::unexpected(
-                error(errc::start_timeout,
-                      fmt::format("the worker was not ready within {} ms: {}; its last output shows where it was",
-                                  options.start_timeout.count(),
-                                  hello ? "it did not open its Work stream" : "it was importing module " + options.module))
+                error(errc::start_timeout, "the worker was given up: " + missing + "; its last output shows where it was")
                     .with_exit(exit_of(gone.wait_status, now->output())));
         }
-        if (as<heard::connected>(*e)) deadline = std::min(deadline, clock::now() + hello_limit);
+        if (as<heard::connected>(*e) && clock::now() + hello_limit < deadline) {
+            deadline = clock::now() + hello_limit;
+            missing = fmt::format("it did not say hello and open its Work stream within {} s of its connection", hello_limit.count());
+        }
         if (const auto* h = as<heard::hello>(*e)) {
             if (!h->what) {
                 now->connection().refuse(h->what.error());

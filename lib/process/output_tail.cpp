@@ -8,7 +8,7 @@
 namespace snakepit::detail {
 namespace {
 constexpr std::size_t kept_bytes = 8 << 10;
-constexpr std::ptrdiff_t kept_lines = 20;
+constexpr std::ptrdiff_t kept_lines = 40;
 constexpr std::size_t longest_forwarded = 64 << 10;
 }  // namespace
 

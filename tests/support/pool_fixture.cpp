@@ -185,7 +185,7 @@ void PoolTest::SetUp() { ::setenv("XDG_RUNTIME_DIR", runtime().c_str(), 1); }
 pool_options PoolTest::options(std::string module) const {
     pool_options o;
     o.module = std::move(module);
-    o.python_path = {scratch().path().string(), test_sources() + "/integration/py"};
+    o.python_path = {scratch().path().string(), test_sources() + "/integration/py", test_sources() + "/fault/py"};
     o.environment = {{marker_name, marker_}, {"SNAKEPIT_TEST_SCRATCH", scratch().path().string()}};
     o.start_timeout = 20s * slow;
     o.drain_timeout = 5s;

@@ -1,0 +1,237 @@
+// Workers that break the protocol, in every way that a frame, a stream or a connection can be broken. The host stays up,
+// the call that was held ends with an error that says why, the worker is replaced. (C5, C29, C44)
+
+#include "support/pool_fixture.hpp"
+
+#include "snakepit/v1/work.pb.h"
+
+#include <csignal>
+#include <limits>
+
+namespace snakepit::test {
+namespace {
+
+class HostileWorker : public LaneTest {
+protected:
+    [[nodiscard]] pool_options hostile() const {
+        auto how = options("hostile");
+        how.workers.min = 1;
+        return how;
+    }
+    /// A worker that sends these frames in place of its reply is cut off with that reason, and the next one serves.
+    void cut_off_for(std::vector<v1::WorkUp> frames, std::string reason) {
+        std::vector<std::string> encoded;
+        for (const auto& f : frames) encoded.push_back(f.SerializeAsString());
+        cut_off_for(encoded, std::move(reason));
+    }
+    void cut_off_for(std::vector<std::string> frames, std::string reason) {
+        with_pool(hostile(), [&](pool& p) -> awaitable<> {
+            value raw = value::array();
+            for (const auto& f : frames) raw.push_back(bytes({f.begin(), f.end()}));
+            const auto first = co_await p.call<int>("pid");
+            CO_ASSERT_OK(first);
+            const auto lost = co_await p.execute("send", raw);
+            EXPECT_TRUE(failed_saying(lost, errc::worker_lost, reason));
+            EXPECT_TRUE(!lost && lost.error().worker() == "w0");
+            const auto next = co_await p.call<int>("pid");
+            CO_ASSERT_OK(next);
+            EXPECT_NE(*next, *first);
+            EXPECT_TRUE(eventually([&] { return !is_alive(*first); }));
+        });
+    }
+};
+INSTANTIATE_LANES(HostileWorker);
+
+v1::WorkUp reply_to(std::uint64_t id) {
+    v1::WorkUp frame;
+    auto& r = *frame.add_replies();
+    r.set_id(id);
+    r.set_value("\xc0");
+    return frame;
+}
+
+v1::WorkUp piece(std::uint64_t transfer, std::uint64_t offset, std::uint64_t total, std::size_t bytes) {
+    v1::WorkUp frame;
+    auto& c = *frame.add_chunks();
+    c.set_transfer(transfer);
+    c.set_offset(offset);
+    c.set_total(total);
+    c.set_data(std::string(bytes, 'x'));
+    return frame;
+}
+
+// The call to `pid` was number 1, the one to `send` is number 2.
+
+TEST_P(HostileWorker, RepliesToACallThatWasNeverSent) { cut_off_for({reply_to(99)}, "reply to call 99, but only 2 were sent"); }
+
+TEST_P(HostileWorker, RepliesToCallZero) { cut_off_for({reply_to(0)}, "call 0"); }
+
+TEST_P(HostileWorker, RepliesToACallOfLongAgo) { cut_off_for({reply_to(1)}, "second reply to call 1"); }
+
+TEST_P(HostileWorker, RepliesTwiceInOneFrame) {
+    auto frame = reply_to(2);
+    *frame.add_replies() = frame.replies(0);
+    with_pool(hostile(), [&](pool& p) -> awaitable<> {
+        EXPECT_OK(co_await p.execute("echo", 1));
+        const auto text = frame.SerializeAsString();
+        const value raw = bytes({text.begin(), text.end()});
+        const auto first_reply_counts = co_await p.execute("send", list(raw));
+        EXPECT_OK(first_reply_counts);
+        CO_ASSERT(co_await comes_true([&] { return p.stats().workers[0].incarnation == 2; }));
+        EXPECT_OK(co_await p.execute("echo", 1));
+    });
+}
+
+TEST_P(HostileWorker, RepliesWithoutAnOutcome) {
+    v1::WorkUp frame;
+    frame.add_replies()->set_id(2);
+    cut_off_for({frame}, "has no outcome");
+}
+
+TEST_P(HostileWorker, SendsMoreItemsThanAFrameMayHave) {
+    v1::WorkUp frame;
+    for (int i = 0; i < 513; ++i) *frame.add_replies() = reply_to(2).replies(0);
+    cut_off_for({frame}, "513 items");
+}
+
+TEST_P(HostileWorker, SendsAFrameOverTheLimit) {
+    auto frame = reply_to(2);
+    frame.mutable_replies(0)->set_value(std::string(300'000, 'x'));
+    cut_off_for({frame}, "bytes, 262144 are allowed");
+}
+
+TEST_P(HostileWorker, SendsAFrameOverGrpcsLimit) {
+    auto frame = reply_to(2);
+    frame.mutable_replies(0)->set_value(std::string(3 << 20, 'x'));
+    cut_off_for({frame}, "bytes, 262144 are allowed");
+}
+
+TEST_P(HostileWorker, SendsWhatIsNoProtobuf) { cut_off_for({std::string(100, '\xff')}, "stream"); }
+
+TEST_P(HostileWorker, SendsAChunkOfATransferOverTheLimit) {
+    cut_off_for({piece(1, 0, std::uint64_t{1} << 40, 10)}, "a transfer of 1099511627776 bytes");
+}
+
+TEST_P(HostileWorker, SendsAChunkOfATransferOfAlmostMinusOneBytes) {
+    cut_off_for({piece(1, 0, std::numeric_limits<std::uint64_t>::max(), 10)}, "a transfer of 18446744073709551615 bytes");
+}
+
+TEST_P(HostileWorker, OpensMoreTransfersThanItHasCreditFor) {
+    cut_off_for({piece(1, 0, 5 << 20, 10), piece(2, 0, 5 << 20, 10)}, "open transfers of more than 8388608 bytes");
+}
+
+TEST_P(HostileWorker, BeginsATransferInTheMiddle) { cut_off_for({piece(1, 7, 100, 10)}, "does not begin at 0"); }
+
+TEST_P(HostileWorker, LeavesAGapInATransfer) {
+    cut_off_for({piece(1, 0, 100, 10), piece(1, 11, 100, 10)}, "does not fit the others");
+}
+
+TEST_P(HostileWorker, ChangesTheTotalOfATransfer) {
+    cut_off_for({piece(1, 0, 100, 10), piece(1, 10, 101, 10)}, "does not fit the others");
+}
+
+TEST_P(HostileWorker, SendsMoreThanTheTotalOfATransfer) { cut_off_for({piece(1, 0, 9, 10)}, "longer than its total"); }
+
+TEST_P(HostileWorker, SendsAnEmptyChunk) { cut_off_for({piece(1, 0, 9, 0)}, "a chunk of 0 bytes"); }
+
+TEST_P(HostileWorker, RefersToATransferThatIsNotThere) {
+    v1::WorkUp frame;
+    auto& r = *frame.add_replies();
+    r.set_id(2);
+    r.set_transfer(5);
+    cut_off_for({frame}, "refers to a transfer that is not complete");
+}
+
+TEST_P(HostileWorker, ValuesThatCannotBeReadFailTheirCallAlone) {
+    with_pool(hostile(), [](pool& p) -> awaitable<> {
+        const std::vector<std::string> wrong = {
+            "",                         // nothing
+            "\xc1",                     // never used
+            "\xdd\xff\xff\xff\xff",     // a list of four thousand million
+            "\xdf\xff\xff\xff\xff",     // a map, likewise
+            "\xa5text",                 // a text that ends too early
+            "\xc7\x05\x01xxxxx",        // bytes that pretend to be an array
+            "\xc7\x01\x63x",            // an extension that nobody knows
+            std::string(2000, '\x91'),  // lists in lists
+            "\xa1\xff",                 // no UTF-8
+            "\xc0\xc0",                 // two values
+            "\x81\x01\x02",             // a map with a number for a key
+        };
+        std::uint64_t id = 0;
+        for (const auto& w : wrong) {
+            auto frame = reply_to(++id);
+            frame.mutable_replies(0)->set_value(w);
+            const auto text = frame.SerializeAsString();
+            const value raw = bytes({text.begin(), text.end()});
+            EXPECT_TRUE(failed_saying(co_await p.execute("answer", list(raw)), errc::unserializable, "result")) << id;
+        }
+        EXPECT_OK(co_await p.execute("echo", 1));
+        EXPECT_EQ(p.stats().workers[0].incarnation, 1u);
+    });
+}
+
+TEST_P(HostileWorker, HangsUpButLives) {
+    with_pool(hostile(), [](pool& p) -> awaitable<> {
+        const auto first = co_await p.call<int>("pid");
+        CO_ASSERT_OK(first);
+        const auto before = clock::now();
+        EXPECT_TRUE(failed_with(co_await p.execute("hang_up"), errc::worker_lost));
+        EXPECT_LT(clock::now() - before, 5s * slow) << "not left to the deadline";
+        EXPECT_OK(co_await p.execute("echo", 1));
+        EXPECT_TRUE(eventually([&] { return !is_alive(*first); }));
+    });
+}
+
+TEST_P(HostileWorker, WritesGarbageIntoTheConnection) {
+    with_pool(hostile(), [](pool& p) -> awaitable<> {
+        EXPECT_TRUE(failed_with(co_await p.execute("write_garbage"), errc::worker_lost));
+        EXPECT_OK(co_await p.execute("echo", 1));
+    });
+}
+
+TEST_P(HostileWorker, AStoppedOneWhoseWriteIsStuckIsCutAtTheEnd) {
+    auto how = hostile();
+    how.drain_timeout = 0ms;
+    how.stop_grace = 100ms;
+    run([&]() -> awaitable<> {
+        pool p(io->get_executor(), how);
+        CO_ASSERT_OK(co_await p.start());
+        const auto victim = p.stats().workers[0].pid;
+        ::kill(victim, SIGSTOP);
+        int ended = 0;
+        const value large = bytes(std::vector<std::uint8_t>(100'000));
+        for (int i = 0; i < 40; ++i)
+            async_execute(p, "echo", large, call_options(), [&](const result<value>& r) {
+                EXPECT_TRUE(failed_with(r, errc::pool_stopped));
+                ++ended;
+            });
+        co_await wait_for(50ms);  // not for order: so that the socket is probably full
+        const auto before = clock::now();
+        EXPECT_OK(co_await p.stop());
+        EXPECT_LT(clock::now() - before, 3s * slow);
+        EXPECT_EQ(ended, 40);
+    });
+}
+
+TEST_P(HostileWorker, AStoppedOneWhoseWriteIsStuckDoesNotHoldUpTheDestructor) {
+    run([&]() -> awaitable<> {
+        auto p = std::make_unique<pool>(io->get_executor(), hostile());
+        CO_ASSERT_OK(co_await p->start());
+        ::kill(p->stats().workers[0].pid, SIGSTOP);
+        int ended = 0;
+        const value large = bytes(std::vector<std::uint8_t>(100'000));
+        for (int i = 0; i < 40; ++i)
+            async_execute(*p, "echo", large, call_options(), [&](const result<value>& r) {
+                EXPECT_TRUE(failed_with(r, errc::pool_stopped));
+                ++ended;
+            });
+        co_await wait_for(50ms);
+        const auto before = clock::now();
+        p.reset();
+        EXPECT_LT(clock::now() - before, 2s * slow);
+        CO_ASSERT(co_await comes_true([&] { return ended == 40; }));
+    });
+}
+
+}  // namespace
+}  // namespace snakepit::test

@@ -1,0 +1,79 @@
+"""A worker that can be made to end in every way."""
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+
+import snakepit
+
+_SCRATCH = os.environ["SNAKEPIT_TEST_SCRATCH"]
+
+
+def _ready_to_die():
+    sys.stderr.write("last words\n")
+    sys.stderr.flush()
+    with open(os.path.join(_SCRATCH, "died_at"), "w") as file:
+        file.write(str(time.monotonic_ns()))
+
+
+_WAYS = {
+    "exit 0": lambda: os._exit(0),
+    "exit 3": lambda: os._exit(3),
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "term": lambda: os.kill(os.getpid(), signal.SIGTERM),
+    "abort": os.abort,
+    "segfault": lambda: ctypes.string_at(0),
+    "thread": lambda: threading.Thread(target=os._exit, args=(4,)).start() or time.sleep(60),
+}
+
+
+@snakepit.tool
+def die(way):
+    _ready_to_die()
+    _WAYS[way]()
+
+
+@snakepit.tool
+def fork_and_die(way):
+    """A child that outlives its parent, in a session of its own, holding whatever it has inherited."""
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        time.sleep(60)
+        os._exit(0)
+    die(way)
+
+
+@snakepit.tool
+def fork_and_return(value):
+    """The child comes back from the tool too; it must not serve calls."""
+    return [value, os.fork() != 0]
+
+
+@snakepit.tool
+def begin(name, seconds=60.0):
+    """Leaves a mark; each call once."""
+    with open(os.path.join(_SCRATCH, "begun"), "a") as file:
+        file.write(f"{name}\n")
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and not os.path.exists(os.path.join(_SCRATCH, "go")):
+        time.sleep(0.002)
+    return name
+
+
+@snakepit.tool
+def echo(value):
+    return value
+
+
+@snakepit.tool
+def pid():
+    return os.getpid()
+
+
+@snakepit.tool
+def parent():
+    return os.getppid()
