@@ -50,6 +50,8 @@ void encode_frame(out_frame& from, v1::WorkDown& to) {
         c.set_data(chunk.whole->data() + chunk.offset, chunk.size);
     }
     const auto now = call::clock::now();
+    const auto since_boot = std::chrono::duration_cast<std::chrono::microseconds>(now.time_since_epoch());
+    to.set_sent_us(static_cast<std::uint64_t>(since_boot.count()));  // steady_clock is CLOCK_MONOTONIC on Linux
     for (auto& call : from.calls) {
         auto& c = *to.add_calls();
         c.set_id(call.id);

@@ -9,7 +9,7 @@ from time import monotonic
 class CurrentCall:
     """The call that is running. Good to keep; it goes on describing the same call."""
 
-    __slots__ = ("_asked_to_stop", "_deadline", "id", "session", "tool")
+    __slots__ = ("_asked_to_stop", "_cancelled", "_deadline", "id", "session", "tool")
 
     def __init__(
         self,
@@ -27,6 +27,7 @@ class CurrentCall:
         """Key of the session, or None."""
         self._deadline = deadline
         self._asked_to_stop = asked_to_stop
+        self._cancelled = False
 
     @property
     def remaining(self) -> float | None:
@@ -37,8 +38,13 @@ class CurrentCall:
 
     @property
     def cancelled(self) -> bool:
-        """True once the caller has asked to stop; the result will not be looked at."""
-        return self._asked_to_stop(self.id)
+        """True once the caller does not want the result any more, or the pool asks its workers to stop.
+
+        A tool that runs for long looks here now and then, and returns.
+        """
+        if not self._cancelled:
+            self._cancelled = self._asked_to_stop(self.id)  # known of the running call alone: remembered here
+        return self._cancelled
 
     def __repr__(self) -> str:
         return f"<call {self.id} of {self.tool!r}, session {self.session!r}, {self.remaining} s left>"

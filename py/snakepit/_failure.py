@@ -31,26 +31,37 @@ class Raised:
 
 def describe(error: BaseException) -> Raised:
     """Describe an exception. Never raises: also not for one whose str() does, or when the stack is exhausted."""
-    return Raised(
-        type=type_name(error),
-        message=cut_middle(_message(error), MAX_MESSAGE_BYTES),
-        traceback=cut_middle(_traceback(error), MAX_TRACEBACK_BYTES),
-        causes=[(type_name(cause), cut(_message(cause), MAX_CAUSE_MESSAGE_BYTES)) for cause in _causes(error)],
-    )
+    try:
+        return Raised(
+            type=type_name(error),
+            message=cut_middle(_message(error), MAX_MESSAGE_BYTES),
+            traceback=cut_middle(_traceback(error), MAX_TRACEBACK_BYTES),
+            causes=[(type_name(cause), cut(_message(cause), MAX_CAUSE_MESSAGE_BYTES)) for cause in _causes(error)],
+        )
+    except BaseException:  # out of memory, or a hostility that nobody has thought of
+        return _INDESCRIBABLE
 
 
 def type_name(error: BaseException) -> str:
     """Name of the exception's class, with its module unless it is built in."""
     cls = type(error)
-    module, name = str(cls.__module__), str(cls.__qualname__)
+    try:
+        module, name = _plain(cls.__module__), _plain(cls.__qualname__)
+    except BaseException:  # a metaclass may refuse anything, but not this
+        module, name = "builtins", type.__dict__["__name__"].__get__(cls)
     return cut(name if module == "builtins" else f"{module}.{name}", MAX_TYPE_BYTES)
 
 
 def _message(error: BaseException) -> str:
     try:
-        return str(error)
+        return _plain(error)
     except BaseException as again:  # SystemExit raised by a __str__ must not end us either
-        return f"<str() of it raised {type(again).__qualname__}>"
+        return f"<str() of it raised {type_name(again)}>"
+
+
+def _plain(thing: object) -> str:
+    """str() of it and nothing else: that may be of a subclass, whose methods do what they like."""
+    return str.__getitem__(str(thing), slice(None))
 
 
 def _traceback(error: BaseException) -> str:
@@ -60,7 +71,7 @@ def _traceback(error: BaseException) -> str:
             traceback.format_exception(type(error), error, _without_own_frames(error.__traceback__), limit=-200)
         )
     except BaseException as again:
-        return f"{type_name(error)}\n<its traceback cannot be printed: {type(again).__qualname__}>\n"
+        return f"{type_name(error)}\n<its traceback cannot be printed: {type_name(again)}>\n"
 
 
 def _without_own_frames(tb: TracebackType | None) -> TracebackType | None:
@@ -75,14 +86,19 @@ def _without_own_frames(tb: TracebackType | None) -> TracebackType | None:
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    chain: list[BaseException] = []
-    current = error
-    while len(chain) < MAX_CAUSES:
-        following = current.__cause__
-        if following is None and not current.__suppress_context__:
-            following = current.__context__
-        if following is None or following is error or following in chain:
+    chain = [error]
+    while len(chain) <= MAX_CAUSES:
+        try:
+            following = chain[-1].__cause__
+            if following is None and not chain[-1].__suppress_context__:
+                following = chain[-1].__context__
+            # By identity: == may be the user's.
+            if not isinstance(following, BaseException) or any(following is known for known in chain):
+                break
+        except BaseException:  # raised by a property of the exception's class
             break
         chain.append(following)
-        current = following
-    return chain
+    return chain[1:]
+
+
+_INDESCRIBABLE = Raised("BaseException", "<the exception cannot be described>", "<no traceback>\n")

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import sys
-import traceback
 from collections import deque
 from collections.abc import Sequence
 from math import inf
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from snakepit import _codec
 from snakepit._context import CurrentCall
 from snakepit._failure import describe
 from snakepit._lane import Lane
+from snakepit._leave import leave
 from snakepit._protocol import EXIT_PROTOCOL, MAX_MESSAGE_BYTES
 from snakepit._replies import Replies
 from snakepit._text import cut_middle
@@ -53,14 +52,14 @@ class Runner:
         self._max_message = limits.max_message_bytes
         self._incoming = Incoming(limits.max_message_bytes, limits.max_inflight_bytes)
         self._replies = Replies(limits.max_frame_bytes, limits.max_inflight_bytes)
-        self._inbox: deque[tuple[float, Any]] = deque()  # (when it came, its calls)
+        self._inbox: deque[tuple[float, Any]] = deque()  # (when it was sent, its calls)
         self._lane: Lane | None = None
         self._received_id = 0
         self._begun_id = 0
         self._ended_calls = 0
         self._running: Any = None
         self._running_since = 0.0
-        self._received_at = 0.0
+        self._sent_at = 0.0  # of the running call's frame: its timeouts count from here
         self._leave_by = 0.0  # when replies that are ready no longer wait for the rest of their frame
         self._current: CurrentCall | None = None
         self._forked = False
@@ -81,7 +80,9 @@ class Runner:
                 self._incoming.add(chunk)
             calls = parsed.calls
             if calls:
-                self._inbox.append((now, calls))
+                # A frame waits here while a tool runs. The host's clock is ours, unless it is on another machine.
+                sent = parsed.sent_us * 1e-6
+                self._inbox.append((sent if 0.0 < sent < now else now, calls))
                 self._received_id = calls[-1].id
         except Exception as error:
             _break_off(error)
@@ -91,7 +92,6 @@ class Runner:
             return self._replies.next_frame()
         except Exception as error:
             _break_off(error)
-            return None
 
     def pending(self) -> bool:
         return bool(self._replies)
@@ -110,17 +110,24 @@ class Runner:
         for call_id in ids:
             if call_id <= self._begun_id:
                 self._unwanted.discard(call_id)
-                if call_id == self._begun_id:
-                    self._asked_to_stop = call_id
+        if self._begun_id in ids:
+            self._ask_to_stop(self._begun_id)
 
     def end(self, last_id: int, stop: bool) -> None:
-        """Finish what is up to `last_id`; with `stop`, do not begin any more. Any thread."""
+        """Finish what is up to `last_id`; with `stop`, do not begin any more and ask the running one. Any thread."""
         self._end_at = last_id
         if stop:
             self._stopping = True
             self._attention = True
+            self._ask_to_stop(self._begun_id)
         if self._lane is not None:
             self._lane.wake()
+
+    def _ask_to_stop(self, call_id: int) -> None:
+        if call_id <= self._ended_calls:
+            return  # it has ended, or none was ever begun
+        self._asked_to_stop = call_id
+        _remember(self._current)
 
     def progress(self) -> Progress:
         """Any thread."""
@@ -139,9 +146,10 @@ class Runner:
                 id=call.id,
                 tool=self._tools[call.tool].name,
                 session=call.session or None,
-                deadline=self._received_at + call.timeout_us * 1e-6 if call.timeout_us else None,
+                deadline=self._sent_at + call.timeout_us * 1e-6 if call.timeout_us else None,
                 asked_to_stop=lambda call_id: call_id == self._asked_to_stop,
             )
+            _remember(self._current)  # a cancel may have come meanwhile
         return self._current
 
     # The main thread's own.
@@ -155,7 +163,7 @@ class Runner:
             return True
         while lane.turn():
             while inbox:
-                self._received_at, calls = inbox.popleft()
+                self._sent_at, calls = inbox.popleft()
                 if not self._replies:
                     self._leave_by = monotonic() + _SLOW
                 for call in calls:
@@ -180,7 +188,7 @@ class Runner:
             self._let_replies_leave()
             started = monotonic()
         timeout = call.timeout_us
-        if timeout and started >= self._received_at + timeout * 1e-6:
+        if timeout and started >= self._sent_at + timeout * 1e-6:
             return self._pass_over(call, _Failure.EXPIRED, "the deadline was over before the tool was begun")
         try:
             arguments = _codec.decode(call.inline or self._transferred(call))
@@ -263,7 +271,6 @@ class Runner:
             return self._incoming.take(call.transfer)
         except ProtocolError as error:
             _break_off(error)
-            return b""
 
     def _pass_over(self, call: Any, kind: work_pb2.Failure.Kind, message: str) -> None:
         if call.WhichOneof("arguments") == "transfer":
@@ -277,6 +284,12 @@ class Runner:
 
     def _after_fork(self) -> None:
         self._forked = True
+
+
+def _remember(call: CurrentCall | None) -> None:
+    """Let a call that a tool has looked at know for good whether it was asked to stop: later calls are asked too."""
+    if call is not None:
+        _ = call.cancelled
 
 
 def _failure(kind: work_pb2.Failure.Kind, message: str) -> Any:
@@ -294,27 +307,16 @@ def _raised(error: BaseException) -> Any:
     )
 
 
-def _leave_fork(error: BaseException | None) -> None:
+def _leave_fork(error: BaseException | None) -> NoReturn:
     """A process that a tool has forked came back from the tool: it must not serve calls in the worker's place."""
     code = 0
     if isinstance(error, SystemExit):
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
     elif error is not None:
-        traceback.print_exception(type(error), error, error.__traceback__)
-        code = 1
-    _exit(code)
+        leave(1, error)
+    leave(code)
 
 
-def _break_off(error: Exception) -> None:
+def _break_off(error: Exception) -> NoReturn:
     """The stream cannot go on. Not by raising: that would pass through the lane."""
-    print(f"snakepit worker: {type(error).__name__}: {error}", file=sys.stderr)
-    _exit(EXIT_PROTOCOL)
-
-
-def _exit(code: int) -> None:
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except Exception:  # closed by the user's code, or nobody reads it
-            pass
-    os._exit(code)
+    leave(EXIT_PROTOCOL, error)

@@ -13,7 +13,6 @@ import socket
 import stat
 import sys
 import threading
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NoReturn
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, NoReturn
 from snakepit import _context, _life_line
 from snakepit._failure import describe
 from snakepit._launch import Launch, read_launch, report_failure
+from snakepit._leave import leave
 from snakepit._module import import_module
 from snakepit._protocol import (
     END_SECONDS,
@@ -32,7 +32,7 @@ from snakepit._protocol import (
     PROTOCOL_MAJOR,
     PROTOCOL_MINOR,
 )
-from snakepit._tools import Toolbox
+from snakepit._tools import Toolbox, ToolError
 from snakepit._version import __version__
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ _GRPC_SETTINGS = {
     # Its fork handlers start threads in the child of a tool's fork or subprocess call, which may abort it before exec.
     "GRPC_ENABLE_FORK_SUPPORT": "0",
 }
+_ENVELOPE_BYTES = 8  # of ControlUp around hello
 _WELCOME_SECONDS = 10.0
-_TEARDOWN_SECONDS = 1.0
 _EXIT_HANDLER_SECONDS = 2.0
 
 _CHANNEL_OPTIONS = (
@@ -91,15 +91,17 @@ def main(arguments: Sequence[str]) -> NoReturn:
     parser.add_argument("--life-line-fd", type=int, required=True)
     descriptors = parser.parse_args(arguments)
     _prepare_process(descriptors.launch_fd, descriptors.life_line_fd)
+    code = EXIT_BROKEN
+    last_words: str | BaseException = ""
     try:
         code = _run(descriptors.launch_fd)
     except _StartFailed as failure:
-        report_failure(descriptors.launch_fd, failure.stage, describe(failure.cause))
         code = failure.code
-    except BaseException:  # raised into the lane by a signal handler of the user's, say
-        traceback.print_exc()
-        code = EXIT_BROKEN
-    _exit(code)
+        report_failure(descriptors.launch_fd, failure.stage, describe(failure.cause))
+    except BaseException as error:  # raised into the lane by a signal handler of the user's, say
+        last_words = error
+    finally:
+        leave(code, last_words)
 
 
 def _prepare_process(launch: int, life_line: int) -> None:
@@ -143,15 +145,21 @@ def _run(launch_descriptor: int) -> int:
         module = import_module(launch.module, launch.python_path)
     with _stage("tools"):
         toolbox = Toolbox(module)
-    with _stage("setup"):
-        toolbox.setup()
+        hello = _hello(launch.module, toolbox, lane_name, lane_reason)
+    try:
+        with _stage("setup"):
+            toolbox.setup()
+    except _StartFailed as failure:
+        # First the report: whatever teardown() does, the host knows why, and waits for the end only a little.
+        report_failure(launch_descriptor, failure.stage, describe(failure.cause))
+        _tear_down(toolbox)
+        return failure.code
     _ignore_interrupts()
 
     ending = threading.Event()
     with _stage("connect"):
         channel = _dial(launch.address)
         metadata = _metadata(launch)
-        hello = _hello(launch.module, toolbox, lane_name, lane_reason)
         control = _control.Control(channel, metadata, hello)
         try:
             welcome = control.wait_for_welcome(_WELCOME_SECONDS)
@@ -170,15 +178,13 @@ def _run(launch_descriptor: int) -> int:
     def lost(reason: str) -> None:
         # Whoever has finished sees the streams end in any order.
         if not ending.is_set() and not runner.finished():
-            _exit(EXIT_LOST, reason)
+            leave(EXIT_LOST, reason)
 
     control.pass_on_to(runner, lost)
     if not runner.serve(lane):
-        _exit(EXIT_LOST, "the host ended the Work stream")
+        leave(EXIT_LOST, "the host ended the Work stream")
     ending.set()
-    with _bounded(_TEARDOWN_SECONDS, "teardown()"):
-        for problem in toolbox.teardown():
-            traceback.print_exception(type(problem), problem, problem.__traceback__)
+    _tear_down(toolbox)
     with _bounded(END_SECONDS, "waiting for the host to end the streams"):
         lane.half_close()
         while lane.turn():
@@ -186,6 +192,13 @@ def _run(launch_descriptor: int) -> int:
     with _bounded(_EXIT_HANDLER_SECONDS, "exit handlers"), suppress(Exception):
         atexit._run_exitfuncs()  # os._exit() runs none, and sys.exit() would wait for the user's threads
     return 0
+
+
+def _tear_down(toolbox: Toolbox) -> None:
+    """However long it takes: the host knows when it has waited enough, and its life-line is armed."""
+    for problem in toolbox.teardown():
+        with suppress(Exception):  # stderr is closed, or the exception does not let itself be printed
+            print(describe(problem).traceback, end="", file=sys.stderr)
 
 
 def _dial(address: str) -> grpc.Channel:
@@ -230,6 +243,12 @@ def _hello(module: str, toolbox: Toolbox, lane: str, lane_reason: str) -> contro
                 has_default=parameter.has_default,
                 default_text=parameter.default_text,
             )
+    size = hello.ByteSize() + _ENVELOPE_BYTES
+    if size > GRPC_MESSAGE_BYTES:
+        raise ToolError(
+            f"{len(toolbox.tools)} tools whose descriptions have {size} bytes; {GRPC_MESSAGE_BYTES} are allowed: "
+            "shorten docstrings, or offer fewer tools in one module"
+        )
     return hello
 
 
@@ -258,19 +277,8 @@ def _ignore_interrupts() -> None:
 @contextmanager
 def _bounded(seconds: float, what: str) -> Iterator[None]:
     """End the process, orderly as far as the host is concerned, when this takes too long."""
-    timer = threading.Timer(seconds, _exit, (0, f"{what} took more than {seconds:g} s"))
+    timer = threading.Timer(seconds, leave, (0, f"{what} took more than {seconds:g} s"))
     timer.daemon = True
     timer.start()
     yield
     timer.cancel()
-
-
-def _exit(code: int, reason: str = "") -> NoReturn:
-    """End at once, whatever threads the user's code has running."""
-    if reason:
-        with suppress(Exception):
-            print(f"snakepit worker: {reason}", file=sys.stderr)
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(Exception):  # closed by the user's code, or nobody reads it
-            stream.flush()
-    os._exit(code)

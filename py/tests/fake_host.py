@@ -166,8 +166,8 @@ class FakeHost:
     def tool(self, name: str) -> int:
         return [spec.name for spec in self.hello.tools].index(name)
 
-    def send(self, *calls: work_pb2.Call, chunks: Any = ()) -> None:
-        self.work.to_send.put(work_pb2.WorkDown(calls=calls, chunks=chunks).SerializeToString())
+    def send(self, *calls: work_pb2.Call, chunks: Any = (), sent_us: int = 0) -> None:
+        self.work.to_send.put(work_pb2.WorkDown(calls=calls, chunks=chunks, sent_us=sent_us).SerializeToString())
 
     def make_call(self, tool: str, arguments: object = (), **fields: Any) -> work_pb2.Call:
         self._ids += 1

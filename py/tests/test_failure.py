@@ -93,3 +93,65 @@ def test_exception_groups() -> None:
     raised = fail(group)
     assert raised.type == "ExceptionGroup"
     assert "KeyError" in raised.traceback
+
+
+class Unequal(Exception):
+    def __eq__(self, other: object) -> bool:
+        raise SystemExit("from eq")
+
+    __hash__ = Exception.__hash__
+
+
+def test_causes_are_told_apart_without_asking_them() -> None:
+    inner, outer = Unequal("inner"), Unequal("outer")
+    inner.__cause__ = Unequal("innermost")
+    outer.__cause__ = inner
+    assert [message for _, message in fail(outer).causes] == ["inner", "innermost"]
+
+
+@pytest.mark.parametrize("name", ["__cause__", "__context__", "__suppress_context__", "__traceback__"])
+def test_an_exception_whose_properties_raise(name: str) -> None:
+    def refuse(self: object) -> object:
+        raise SystemExit(name)
+
+    raised = describe(type("Rude", (Exception,), {name: property(refuse)})("words"))
+    assert raised.type.endswith("Rude")
+    assert raised.message == "words"
+    assert raised.causes == []
+
+
+def test_a_class_that_does_not_say_where_it_is_from() -> None:
+    class Silent(type):
+        def __getattribute__(cls, name: str) -> object:
+            raise SystemExit(name)
+
+    class Rude(Exception, metaclass=Silent):
+        pass
+
+    raised = fail(Rude("words"))
+    assert (raised.type, raised.message) == ("Rude", "words")
+
+
+def test_texts_that_are_more_than_text() -> None:
+    class Text(str):
+        def refuse(self, *_: object) -> object:
+            raise SystemExit("from text")
+
+        encode = __getitem__ = __iter__ = __format__ = __str__ = refuse  # type: ignore[assignment]
+
+    class Rude(Exception):
+        def __str__(self) -> str:
+            return Text("words")
+
+    Rude.__module__ = Text("mine")
+    raised = fail(Rude())
+    assert (raised.type, raised.message) == ("Rude", "words")
+    assert type(raised.message) is str
+
+
+def test_there_is_always_a_description(monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(error: BaseException) -> str:
+        raise MemoryError
+
+    monkeypatch.setattr("snakepit._failure._message", exhausted)
+    assert fail(ValueError("x")).type == "BaseException"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import time
 from collections.abc import Iterator
@@ -38,9 +39,8 @@ def sleep(seconds: float) -> float:
 
 
 @snakepit.tool
-def spin(seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+def spin_until(path: str) -> None:
+    while not os.path.exists(path):
         pass
 
 
@@ -51,6 +51,44 @@ def wait_for(path: str) -> bool:
             return False
         time.sleep(0.001)
     return True
+
+
+kept = []
+
+
+@snakepit.tool
+def keep() -> list:
+    """Whether the calls that were kept say that they are cancelled; and keep this one."""
+    answers = [call.cancelled for call in kept]
+    kept.append(snakepit.current_call())
+    return answers
+
+
+@snakepit.tool
+def keep_until_cancelled() -> None:
+    kept.append(snakepit.current_call())
+    while not snakepit.current_call().cancelled:
+        time.sleep(0.001)
+
+
+@snakepit.tool
+def lose_output() -> None:
+    import sys
+
+    class Hostile:
+        def write(self, text):
+            raise SystemExit("no")
+
+        flush = write
+
+    sys.stdout.close()
+    sys.stderr = Hostile()
+
+
+@snakepit.tool
+def child() -> int:
+    import subprocess
+    return subprocess.Popen(["sleep", "60"]).pid
 
 
 @snakepit.tool
@@ -474,6 +512,33 @@ def test_calls_whose_deadline_is_over_are_not_begun(host: FakeHost) -> None:
     assert host.value(host.reply(free.id)) == 1
 
 
+def microseconds() -> int:
+    return time.monotonic_ns() // 1000
+
+
+def test_timeouts_go_on_while_a_frame_waits_behind_a_tool(host: FakeHost, tmp_path: Path) -> None:
+    gate = tmp_path / "go"
+    slow, late, asking = (
+        host.make_call("wait_for", [str(gate)]),
+        host.make_call("add", [1], timeout_us=20_000),
+        host.make_call("about", timeout_us=60_000_000),
+    )
+    host.send(slow)
+    until(lambda: host.ping(1).running_us > 0)
+    sent = microseconds()
+    host.send(late, asking, sent_us=sent)
+    until(lambda: microseconds() - sent > 20_000)
+    gate.touch()
+    assert kind(host.reply(late.id)) == "EXPIRED"
+    assert host.value(host.reply(asking.id))["remaining"] < 59.98
+
+
+def test_a_frame_is_never_from_the_future(host: FakeHost) -> None:
+    call = host.make_call("about", timeout_us=5_000_000)
+    host.send(call, sent_us=microseconds() + 10**12)
+    assert 4.0 < host.value(host.reply(call.id))["remaining"] <= 5.0
+
+
 def test_cancelled_calls_are_not_begun_also_when_they_come_later(host: FakeHost, tmp_path: Path) -> None:
     host.send(host.make_call("wait_for", [str(tmp_path / "go")]), host.make_call("add", [1]))
     until(lambda: host.ping(1).running_us > 0)
@@ -495,6 +560,17 @@ def test_a_running_call_hears_of_its_cancel_and_an_ended_one_is_not_touched(host
     assert host.value(host.call("add", [5])) == 5
 
 
+def test_a_kept_call_remembers_its_cancel(host: FakeHost) -> None:
+    for call_id in (1, 2):
+        host.send(host.make_call("keep_until_cancelled"))
+        until(lambda call_id=call_id: host.ping(1).begun_id == call_id)
+        host.tell(cancel=control_pb2.Cancel(ids=[call_id]))
+        host.reply(call_id)
+    assert host.value(host.call("keep")) == [True, True]
+    host.tell(cancel=control_pb2.Cancel(ids=[3]))  # it has ended
+    assert host.value(host.call("keep")) == [True, True, False]
+
+
 def test_cancelled_large_arguments_are_forgotten(host: FakeHost) -> None:
     host.tell(cancel=control_pb2.Cancel(ids=[1]))
     host.ping(1)
@@ -505,17 +581,17 @@ def test_cancelled_large_arguments_are_forgotten(host: FakeHost) -> None:
 # Control beside work
 
 
-def test_ping_is_answered_while_a_tool_is_busy(host: FakeHost) -> None:
+def test_ping_is_answered_while_a_tool_is_busy(host: FakeHost, tmp_path: Path) -> None:
     assert host.ping(1).running_us == 0
-    host.send(host.make_call("add", [1]), host.make_call("spin", [0.5]))
+    gate = tmp_path / "go"
+    host.send(host.make_call("add", [1]), host.make_call("spin_until", [str(gate)]))
     host.reply(1)
-    until(lambda: host.ping(2).begun_id == 2)
-    before = time.monotonic()
+    until(lambda: host.ping(2).running_us > 0)
     pong = host.ping(3)
-    assert time.monotonic() - before < 0.3
     assert (pong.sequence, pong.received_id, pong.begun_id, pong.ended_calls) == (3, 2, 2, 1)
-    assert 0 < pong.running_us < 2_000_000
+    assert pong.running_us > 0
     assert pong.resident_bytes > 1_000_000
+    gate.touch()
     host.reply(2)
 
 
@@ -532,20 +608,33 @@ def test_finished_replies_do_not_wait_behind_slow_tools(host: FakeHost, tmp_path
     assert host.value(host.reply(52)) is True
 
 
-def test_an_exception_from_a_signal_handler_ends_the_worker_for_certain(start: Start) -> None:
-    handler = """
+ALARM = """
 import signal
 def alarm(number, frame):
     raise TimeoutError("too late")
 signal.signal(signal.SIGALRM, alarm)
 threading.Thread(target=time.sleep, args=(60,)).start()
 """
-    host = start(SOURCE + handler).attach()
+
+
+def test_an_exception_from_a_signal_handler_ends_the_worker_for_certain(start: Start) -> None:
+    host = start(SOURCE + ALARM).attach()
     host.call("add", [1])
     os.kill(host.process.pid, signal.SIGALRM)
     assert host.exit_code() == 70
     assert host.process.stderr is not None
     assert b"TimeoutError: too late" in host.process.stderr.read()
+
+
+@pytest.mark.parametrize("breach", [True, False])
+def test_a_worker_that_cannot_say_why_ends_all_the_same(start: Start, breach: bool) -> None:
+    host = start(SOURCE + ALARM).attach()
+    host.call("lose_output")
+    if breach:
+        host.send(chunks=[work_pb2.Chunk(transfer=1, offset=5, total=10, data=b"x")])
+    else:
+        os.kill(host.process.pid, signal.SIGALRM)
+    assert host.exit_code() == (76 if breach else 70)
 
 
 def test_prints_reach_the_host_at_once(host: FakeHost) -> None:
@@ -612,27 +701,51 @@ def test_a_host_that_never_ends_the_streams_is_not_waited_for(host: FakeHost) ->
     assert host.exit_code() == 0
 
 
-def test_stop_answers_what_has_not_begun(host: FakeHost, tmp_path: Path) -> None:
-    gate = tmp_path / "go"
-    host.send(host.make_call("wait_for", [str(gate)]), *[host.make_call("add", [1]) for _ in range(3)])
+def test_stop_asks_the_running_tool_and_answers_what_has_not_begun(host: FakeHost) -> None:
+    host.send(host.make_call("wait_for", ["/nonexistent"]), *[host.make_call("add", [1]) for _ in range(3)])
     until(lambda: host.ping(1).running_us > 0)
     host.tell(stop=control_pb2.Stop(last_id=4))
-    host.ping(2)
-    gate.touch()
-    assert host.value(host.reply(1)) is True
+    assert host.value(host.reply(1)) is False
     assert [kind(host.reply(index)) for index in (2, 3, 4)] == ["CANCELLED"] * 3
     assert host.work.half_closed.wait(WAIT)
     end_streams(host)
     assert host.exit_code() == 0
 
 
-def test_a_teardown_that_hangs_is_cut_off(start: Start, lane: str) -> None:
-    source = SOURCE.replace('print("torn down")', "time.sleep(60)")
+def test_a_teardown_takes_the_time_it_needs_until_the_host_ends_it(start: Start, lane: str) -> None:
+    source = SOURCE.replace('print("torn down")', 'print("busy"); time.sleep(1.2); print("still"); time.sleep(60)')
     host = start(source, lane=lane).attach()
     host.tell(drain=control_pb2.Drain(last_id=0))
-    host.work.half_closed.wait(WAIT)
-    end_streams(host)
-    assert host.exit_code() == 0
+    assert host.process.stdout is not None
+    assert [host.process.stdout.readline() for _ in range(2)] == [b"busy\n", b"still\n"]
+    os.kill(host.process.pid, signal.SIGTERM)
+    assert host.exit_code() == -signal.SIGTERM
+
+
+def test_adapters_that_were_set_up_are_torn_down_when_another_fails(start: Start) -> None:
+    host = start(SOURCE + """
+class Failing(snakepit.Adapter):
+    def setup(self):
+        raise ValueError("no model")
+""")
+    assert host.failure()["message"] == "no model"
+    assert host.exit_code() == 78
+    assert output(host) == "torn down\n"
+
+
+def test_a_hello_that_is_too_large_is_told(start: Start) -> None:
+    host = start("""
+import snakepit
+for number in range(1500):
+    def tool(): ...
+    tool.__doc__ = "x" * 4000
+    globals()[f"tool{number}"] = snakepit.tool(name=f"tool{number}")(tool)
+""")
+    failure = host.failure()
+    assert (failure["stage"], failure["type"]) == ("tools", "snakepit._tools.ToolError")
+    assert "1500 tools whose descriptions have 60" in failure["message"]
+    assert "4194304 are allowed" in failure["message"]
+    assert host.exit_code() == 78
 
 
 @pytest.mark.parametrize("stream", ["control", "work"])
@@ -652,7 +765,11 @@ def test_a_busy_worker_ends_when_control_is_lost(host: FakeHost) -> None:
 
 
 def test_the_life_line_ends_worker_and_children(host: FakeHost) -> None:
+    child = host.value(host.call("child"))
     host.send(host.make_call("sleep", [60.0]))
+    watched = os.pidfd_open(child)
     os.close(host.life_line)
     host.life_line = -1
     assert host.exit_code() == -signal.SIGKILL
+    assert select.select([watched], [], [], WAIT)[0]
+    os.close(watched)
