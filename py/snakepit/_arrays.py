@@ -11,6 +11,7 @@ from typing import Any
 ARRAY_EXT_CODE = 1
 
 _FIXED_SIZE_KINDS = frozenset("biufcmMSUV")
+_USERS = 2  # in numpy.dtype.isbuiltin: added by an extension, such as ml_dtypes.bfloat16. Its descr is a lie, as "<V2"
 
 
 class ArrayError(ValueError):
@@ -31,6 +32,8 @@ def is_scalar(value: object) -> bool:
 
 def plain_scalar(value: Any) -> bool | int | float:
     """The Python value of a numpy scalar, for the kinds that have one without loss."""
+    if value.dtype.isbuiltin == _USERS:
+        raise ArrayError(f"{_type_name(value)} cannot travel; send float() or int() of it")
     if value.dtype.kind in "biu" or (value.dtype.kind == "f" and value.dtype.itemsize <= 8):
         plain: bool | int | float = value.item()
         return plain
@@ -45,14 +48,37 @@ def take_apart(array: Any) -> tuple[Any, list[int], Any]:
     dtype = array.dtype
     if dtype.hasobject or dtype.kind not in _FIXED_SIZE_KINDS:
         raise ArrayError(f"an array of dtype {dtype} cannot travel: its items have no fixed size")
+    if _is_foreign(dtype):
+        raise ArrayError(f"an array of dtype {dtype} cannot travel: it is not one of numpy's own; use .astype()")
     plain = numpy.asarray(array, dtype=dtype.newbyteorder("<"), order="C")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # metadata on a dtype stays behind
-        descr = numpy.lib.format.dtype_to_descr(plain.dtype)
+    try:
+        descr = _descr(numpy, plain.dtype)
+    except ValueError:  # fields that overlap or are out of order, as in array[["b", "a"]]
+        plain = importlib.import_module("numpy.lib.recfunctions").repack_fields(plain, recurse=True)
+        dtype = plain.dtype
+        try:
+            descr = _descr(numpy, dtype)
+        except ValueError as error:
+            raise ArrayError(f"an array of dtype {dtype} cannot travel: {error}") from None
     if plain.size * dtype.itemsize == 0:
         return descr, list(plain.shape), b""
     # As bytes without a copy: datetimes and some others offer no buffer of their own.
     return descr, list(plain.shape), plain.reshape(-1).view(numpy.uint8).data
+
+
+def _is_foreign(dtype: Any) -> bool:
+    """Whether an extension's dtype is in it, which what we send would not name."""
+    if dtype.subdtype is not None:
+        return _is_foreign(dtype.base)
+    if dtype.names is not None:
+        return any(_is_foreign(dtype[name]) for name in dtype.names)
+    return bool(dtype.isbuiltin == _USERS)
+
+
+def _descr(numpy: Any, dtype: Any) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # metadata on a dtype stays behind
+        return numpy.lib.format.dtype_to_descr(dtype)
 
 
 def put_together(descr: object, shape: object, data: object) -> Any:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NoReturn
 
 import msgpack
 
 from snakepit import _arrays
-from snakepit._refusal import MAX_DEPTH, find_refused
+from snakepit._refusal import BYTE_FORMATS, MAX_DEPTH, find_refused
 
-# Results of up to this size are looked through for keys that are no text and for nesting between our limit and the
-# packer's; a walk in Python costs as much as packing. What larger ones hide is refused by the host, with the path.
+# Results of up to this size are looked through for keys that are no text, for nesting between our limit and the
+# packer's, and for buffers that are more than bytes; a walk in Python costs as much as packing. What larger ones hide is
+# refused by the host, with the path; buffers are not seen there, so larger ones of few parts are looked through too.
 _WALK_BYTES = 16 * 1024
+_WALK_PARTS = 256
 
 _CONTAINERS = frozenset((dict, list, tuple))
 _FOREIGN = frozenset((msgpack.Timestamp, msgpack.ExtType))  # the packer and unpacker let them pass by themselves
-_LOOKED_INTO = _CONTAINERS | _FOREIGN
+_SINGLE = _FOREIGN | {memoryview}
+_LOOKED_INTO = _CONTAINERS | _SINGLE
 _disjoint = _LOOKED_INTO.isdisjoint
 _join = "".join
 
@@ -68,8 +72,10 @@ def encode(value: object, root: str = "result") -> bytes:
     except Exception as error:
         _fresh_packer()
         _refuse(value, root, error)
-    if type(value) in _LOOKED_INTO and len(packed) <= _WALK_BYTES and not _is_plain(value):
-        _refuse(value, root, None)
+    if type(value) in _LOOKED_INTO:
+        # No value has more parts than bytes.
+        if not _is_plain(value, _WALK_BYTES if len(packed) <= _WALK_BYTES else _WALK_PARTS):
+            _refuse(value, root, None)
     return packed
 
 
@@ -87,14 +93,20 @@ def _refuse(value: object, root: str, error: Exception | None) -> NoReturn:
     raise Unserializable(reason) from None
 
 
-def _is_plain(value: Any) -> bool:
-    """No key but text, no foreign types, and not nested too deeply. Level by level: recursion costs more."""
-    if type(value) in _FOREIGN:
-        return False
+def _is_plain(value: Any, most_parts: float = math.inf) -> bool:
+    """No key but text, no foreign types, and not nested too deeply. Level by level: recursion costs more.
+
+    Values of more than `most_parts` parts are believed to be, wherever the walk has got to.
+    """
+    if type(value) in _SINGLE:
+        return _is_bytes(value)
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH):
         below: list[Any] = []
         for container in level:
+            most_parts -= len(container)
+            if most_parts < 0:
+                return True
             if isinstance(container, dict):
                 try:
                     _join(container)  # the quickest way to ask whether all keys are text
@@ -103,13 +115,19 @@ def _is_plain(value: Any) -> bool:
                 container = container.values()
             if not _disjoint(map(type, container)):
                 inner = [part for part in container if type(part) in _LOOKED_INTO]
-                if not _FOREIGN.isdisjoint(map(type, inner)):
-                    return False
+                if not _SINGLE.isdisjoint(map(type, inner)):
+                    if not all(_is_bytes(part) for part in inner if type(part) in _SINGLE):
+                        return False
+                    inner = [part for part in inner if type(part) in _CONTAINERS]
                 below += inner
         if not below:
             return True
         level = below
     return False
+
+
+def _is_bytes(single: Any) -> bool:
+    return type(single) is memoryview and single.format in BYTE_FORMATS
 
 
 def _unpack_ext(code: int, data: bytes) -> Any:

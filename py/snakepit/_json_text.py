@@ -1,6 +1,7 @@
 """Values as JSON text without loss, for people and pipes. The C++ command reads and writes the same form.
 
-What JSON lacks is a map with one key: {"$float": "nan"}, {"$bytes": base64}, {"$array": {dtype, shape, base64}}.
+What JSON lacks is a map with one key: {"$float": "nan"}, {"$bytes": base64}, {"$array": {dtype, shape, base64}}. A map
+that has such a form by itself is refused, since it would be read as something else.
 """
 
 from __future__ import annotations
@@ -24,8 +25,12 @@ class JsonError(ValueError):
 def loads(text: str) -> Any:
     """The value that the text stands for. Raises JsonError."""
     try:
-        return _from_plain(
-            json.loads(text, parse_constant=_refuse_constant, parse_int=_integer, parse_float=_finite_float)
+        return json.loads(
+            text,
+            object_hook=_from_form,  # innermost first, without a recursion of ours
+            parse_constant=_refuse_constant,
+            parse_int=_integer,
+            parse_float=_finite_float,
         )
     except RecursionError:
         raise JsonError("nested too deeply") from None
@@ -71,9 +76,16 @@ def _to_plain(value: Any) -> Any:
     if isinstance(value, dict):
         if _matches(value):
             raise JsonError(f"a map that looks like {next(iter(value))!r} of the JSON form cannot be written")
-        return {key: _to_plain(part) for key, part in value.items()}
+        # Loops, not comprehensions: they would take a second frame for each level, and there may be 500.
+        plain_map = {}
+        for key, part in value.items():
+            plain_map[key] = _to_plain(part)
+        return plain_map
     if isinstance(value, (list, tuple)):
-        return [_to_plain(part) for part in value]
+        plain_list = []
+        for part in value:
+            plain_list.append(_to_plain(part))  # noqa: PERF401
+        return plain_list
     if _arrays.is_array(value):
         descr, shape, data = _arrays.take_apart(value)
         return {"$array": {"dtype": descr, "shape": shape, "base64": _to_base64(data)}}
@@ -82,13 +94,9 @@ def _to_plain(value: Any) -> Any:
     return value
 
 
-def _from_plain(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_from_plain(part) for part in value]
-    if not isinstance(value, dict):
-        return value
+def _from_form(value: dict[str, Any]) -> Any:
     if not _matches(value):
-        return {key: _from_plain(part) for key, part in value.items()}
+        return value
     ((word, content),) = value.items()
     if word == "$float":
         return _FLOATS[content]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.metadata
+import importlib.util
 import json
 import platform
 import sys
@@ -21,7 +22,7 @@ _GENERATED = ("snakepit.v1.control_pb2", "snakepit.v1.work_pb2", "snakepit.v1.ho
 
 
 def look() -> dict[str, Any]:
-    """{"ready": versions} or {"unfit": reason}, as the host expects it. Imports everything for real."""
+    """{"ready": versions} or {"unfit": reason}, as the host expects it. Imports for real whatever a worker needs."""
     about: dict[str, Any] = {"python": platform.python_version(), "executable": sys.executable}
     for module, debian, pypi in _NEEDED:
         problem = _import_problem(module)
@@ -51,6 +52,16 @@ def _import_problem(module: str) -> str:
     return ""
 
 
+def _numpy_version() -> str | None:
+    # Not imported: that starts the threads of its BLAS, and the launcher, which asks too, forks.
+    if importlib.util.find_spec("numpy") is None:
+        return None
+    try:
+        return importlib.metadata.version("numpy")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
 def _versions() -> dict[str, str | None]:
     import google.protobuf
     import grpc
@@ -62,5 +73,5 @@ def _versions() -> dict[str, str | None]:
         "protobuf": google.protobuf.__version__,
         "protobuf_implementation": api_implementation.Type(),
         "msgpack": ".".join(str(part) for part in msgpack.version),
-        "numpy": None if _import_problem("numpy") else sys.modules["numpy"].__version__,
+        "numpy": _numpy_version(),
     }

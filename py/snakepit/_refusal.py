@@ -10,6 +10,7 @@ from typing import Any
 from snakepit import _arrays
 
 MAX_DEPTH = 500
+BYTE_FORMATS = frozenset(("B", "b", "c", "<B", "<b", "<c"))  # of a memoryview: all others would lose what their bytes mean
 
 _INT_MIN = -(2**63)
 _INT_MAX = 2**64 - 1
@@ -93,7 +94,11 @@ def _leaf_problem(leaf: object) -> str | None:
     if isinstance(leaf, str):
         return ": text with a lone surrogate cannot travel" if _has_surrogates(leaf) else None
     if isinstance(leaf, memoryview):
-        return None if leaf.contiguous else ": a memoryview that is not contiguous cannot travel"
+        if not leaf.contiguous:
+            return ": a memoryview that is not contiguous cannot travel"
+        if leaf.format not in BYTE_FORMATS:
+            return f": a memoryview of format {leaf.format!r} cannot travel; send .cast('B') or an array of it"
+        return None
     try:
         if _arrays.is_array(leaf):
             _arrays.take_apart(leaf)

@@ -10,7 +10,15 @@ from math import inf
 from types import ModuleType
 from typing import Any, TypeVar, overload
 
-from snakepit._protocol import MAX_DEFAULT_BYTES, MAX_DOC_BYTES, MAX_TOOL_NAME_BYTES
+from snakepit._protocol import (
+    MAX_ANNOTATION_BYTES,
+    MAX_DEFAULT_BYTES,
+    MAX_DOC_BYTES,
+    MAX_PARAMETER_NAME_BYTES,
+    MAX_PARAMETERS,
+    MAX_TOOL_NAME_BYTES,
+    MAX_TOOLS,
+)
 from snakepit._text import cut
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -47,7 +55,10 @@ def _mark(function: F, name: str | None) -> F:
         raise TypeError(f"@snakepit.tool goes on functions, not on {target!r}")
     if name is not None and not isinstance(name, str):
         raise TypeError(f"@snakepit.tool: name must be a str, not {name!r}")
-    setattr(target, _MARK, _Mark(name))
+    try:
+        setattr(target, _MARK, _Mark(name))
+    except (AttributeError, TypeError):  # one that is written in C
+        raise TypeError(f"@snakepit.tool cannot mark {target!r}: wrap it in a function of your own") from None
     return function
 
 
@@ -214,7 +225,15 @@ class Tool:
 def _annotation_text(annotation: object, empty: object) -> str:
     if annotation is empty:
         return ""
-    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    try:
+        text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    except Exception as error:  # a user's __repr__ may do anything
+        text = _without_repr(annotation, error)
+    return cut(text, MAX_ANNOTATION_BYTES)
+
+
+def _without_repr(thing: object, error: Exception) -> str:
+    return f"<{type(thing).__name__}: repr() raised {type(error).__name__}>"
 
 
 def _describe(parameter: inspect.Parameter) -> Parameter:
@@ -224,7 +243,7 @@ def _describe(parameter: inspect.Parameter) -> Parameter:
         try:
             default_text = repr(parameter.default)
         except Exception as error:  # a user's __repr__ may do anything
-            default_text = f"<{type(parameter.default).__name__}: repr() raised {type(error).__name__}>"
+            default_text = _without_repr(parameter.default, error)
     return Parameter(
         name=parameter.name,
         kind=_KINDS[parameter.kind],
@@ -272,6 +291,8 @@ class Toolbox:
                 found.append((value, name, f"{module.__name__}.{attribute}"))
         self.tools = tuple(_make(function, name, where) for function, name, where in found)
         self.by_name = _unique(self.tools)
+        if len(self.tools) > MAX_TOOLS:
+            raise ToolError(f"module {module.__name__!r} has {len(self.tools)} tools; {MAX_TOOLS} are allowed")
         if not self.tools:
             raise ToolError(f"module {module.__name__!r} defines no tools: decorate a function with @snakepit.tool")
 
@@ -336,7 +357,19 @@ def _make(function: Callable[..., Any], name: str, where: str) -> Tool:
         raise ToolError(f"tool {name!r} ({where}) is an async function; tools are plain functions in this version")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise ToolError(f"tool {name!r} ({where}) is a generator; return a list: streams are not in this version")
-    return Tool(function, name, where)
+    made = Tool(function, name, where)
+    if len(made.parameters) > MAX_PARAMETERS:
+        raise ToolError(
+            f"tool {name!r} ({where}) has {len(made.parameters)} parameters; {MAX_PARAMETERS} are allowed"
+        )
+    for parameter in made.parameters:
+        size = len(parameter.name.encode("utf-8", "replace"))
+        if size > MAX_PARAMETER_NAME_BYTES:
+            raise ToolError(
+                f"the name of a parameter of tool {name!r} ({where}) has {size} bytes; "
+                f"{MAX_PARAMETER_NAME_BYTES} are allowed"
+            )
+    return made
 
 
 def _unique(tools: tuple[Tool, ...]) -> dict[str, Tool]:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import collections
+import ctypes
 import dataclasses
 import datetime
 import decimal
 import enum
+import importlib
 import math
 import random
 from typing import Any, NamedTuple
@@ -67,6 +69,8 @@ def test_nan_comes_back() -> None:
 def test_tuples_arrive_as_lists_and_buffers_as_bytes() -> None:
     assert there_and_back((1, (2, 3))) == [1, [2, 3]]
     assert there_and_back([bytearray(b"a"), memoryview(b"bc")]) == [b"a", b"bc"]
+    assert there_and_back(memoryview(b"bc").cast("c")) == b"bc"
+    assert there_and_back({"k": [memoryview((ctypes.c_ubyte * 2)(1, 2)), [1]]}) == {"k": [b"\1\2", [1]]}
     assert there_and_back(collections.OrderedDict(a=1)) == {"a": 1}
     assert there_and_back(Point(1, 2)) == [1, 2]
 
@@ -111,6 +115,9 @@ CYCLE.append(CYCLE)
         ((x for x in "ab"), "result: generator cannot travel"),
         (1j, "result: complex cannot travel"),
         (memoryview(b"abcd")[::2], "not contiguous"),
+        (memoryview(b"abcd").cast("i"), "result: a memoryview of format 'i' cannot travel"),
+        ([{"a": memoryview(b"abcd").cast("i")}], "result[0][\"a\"]: a memoryview of format 'i' cannot travel"),
+        ({"a": [memoryview(bytes(400_000)).cast("d")]}, "result[\"a\"][0]: a memoryview of format 'd' cannot travel"),
     ],
 )
 def test_refused_with_the_path(value: object, text: str) -> None:
@@ -207,6 +214,32 @@ def test_structured_and_unordered_arrays_come_back() -> None:
     plain = numpy.arange(12).reshape(3, 4)
     for array in (plain.T, plain[::2, 1::2], plain[::-1], numpy.asfortranarray(plain)):
         assert there_and_back(array).tolist() == array.tolist()
+
+
+def test_fields_out_of_order_come_back_by_name() -> None:
+    structured = numpy.array([(1, 2.5, b"x"), (3, 4.5, b"y")], [("a", "<i4"), ("b", "<f8"), ("c", "S1")])
+    back = there_and_back([structured[["c", "a"]]])[0]
+    assert back.dtype.names == ("c", "a")
+    assert back.tolist() == [(b"x", 1), (b"y", 3)]
+    assert back.dtype.itemsize == 5
+    overlapping = numpy.dtype({"names": ["low", "all"], "formats": ["<i2", "<i4"], "offsets": [0, 0]})
+    assert there_and_back(numpy.array([7], "<i4").view(overlapping)).tolist() == [(7, 7)]
+    nested = numpy.zeros(1, [("x", structured[["b", "a"]].dtype)])
+    assert there_and_back(nested).dtype["x"].names == ("b", "a")
+    with pytest.raises(_codec.Unserializable, match="result: an array of dtype"):
+        _codec.encode(numpy.zeros(1, [("x", structured[["b", "a"]].dtype, (2,))]))
+
+
+def test_dtypes_of_extensions_are_refused() -> None:
+    try:
+        rational: Any = importlib.import_module("numpy.core._rational_tests").rational
+    except ImportError:
+        rational = importlib.import_module("numpy._core._rational_tests").rational
+    for value in (numpy.zeros(2, rational), numpy.zeros(2, [("a", "<i4"), ("b", rational, (2,))])):
+        with pytest.raises(_codec.Unserializable, match=r"^result\[0\]: an array of dtype .* not one of numpy's own"):
+            _codec.encode([value])
+    with pytest.raises(_codec.Unserializable, match=r"^result\[0\]: .*rational cannot travel; send float\(\) or int\(\)"):
+        _codec.encode([numpy.zeros(2, rational)[0]])
 
 
 def test_numpy_scalars_become_plain_values() -> None:

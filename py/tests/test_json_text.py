@@ -71,3 +71,14 @@ def test_what_cannot_travel_is_refused_with_its_path() -> None:
 def test_numbers_that_no_value_holds_are_refused(text: str) -> None:
     with pytest.raises(_json_text.JsonError, match=r"out of range|64 bits"):
         _json_text.loads(f"[{text}]")
+
+
+def test_nesting_up_to_the_limit_of_values_both_ways() -> None:
+    value: Any = math.inf
+    for index in range(500):
+        value = [value] if index % 2 else {"k": value}
+    assert _json_text.loads(_json_text.dumps(value)) == value
+
+
+def test_forms_inside_of_forms_are_ordinary_maps() -> None:
+    assert _json_text.loads('{"$float": {"$float": "inf"}}') == {"$float": math.inf}

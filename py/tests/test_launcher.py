@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 
 WAIT = 10.0
@@ -75,15 +76,21 @@ def test_ready_names_versions(host: Host) -> None:
     ready = message["ready"]
     assert ready["executable"] == sys.executable
     assert {"python", "grpc", "protobuf", "protobuf_implementation", "msgpack", "numpy"} <= ready.keys()
+    assert ready["numpy"] == numpy.__version__
+
+
+def test_it_has_one_thread(host: Host) -> None:
+    host.receive()
+    assert os.listdir(f"/proc/{host.process.pid}/task") == [str(host.process.pid)]
 
 
 def test_workers_start_clean_and_their_ends_are_told(host: Host) -> None:
     host.receive()
     pid, pidfd, launch, _ = host.spawn(7)
     with launch:
-        until_exec(pid)
+        until_it_waits_for_its_launch(pid)
         assert os.getpgid(pid) == pid
-        assert sorted(os.listdir(f"/proc/{pid}/fd"), key=int)[:5] == ["0", "1", "2", "3", "4"]
+        assert sorted(os.listdir(f"/proc/{pid}/fd"), key=int) == ["0", "1", "2", "3", "4"]
         assert os.readlink(f"/proc/{pid}/fd/0") == os.devnull
         assert str(host.process.pid) == Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
         os.kill(pid, signal.SIGSEGV)
@@ -96,6 +103,15 @@ def test_workers_start_clean_and_their_ends_are_told(host: Host) -> None:
 def until_exec(pid: int) -> None:
     end = time.monotonic() + WAIT
     while b"worker" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+def until_it_waits_for_its_launch(pid: int) -> None:
+    until_exec(pid)
+    end = time.monotonic() + WAIT
+    # The system call's number comes first, then its arguments: a read of descriptor 3.
+    while Path(f"/proc/{pid}/syscall").read_text().split()[1:2] != ["0x3"]:
         assert time.monotonic() < end
         time.sleep(0.002)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import sys
 import types
 from typing import Any
@@ -63,7 +64,10 @@ def test_texts_are_cut_to_their_limits() -> None:
         pass
 
     long.__doc__ = "é" * 5000
+    long.__annotations__ = {"a": "é" * 5000, "b": Rude(), "return": "é" * 5000}
     (tool,) = box(long=snakepit.tool(long)).tools
+    assert [len(text.encode()) for text in (tool.parameters[0].annotation, tool.returns)] == [1024, 1024]
+    assert tool.parameters[1].annotation == "<Rude: repr() raised RuntimeError>"
     assert len(tool.doc.encode()) == 4096
     assert len(tool.parameters[0].default_text.encode()) <= 200
     assert "repr() raised RuntimeError" in tool.parameters[1].default_text
@@ -144,6 +148,12 @@ def test_only_what_was_set_up_is_torn_down() -> None:
     assert log == ["good"]
 
 
+def function_of(*parameters: str) -> Any:
+    scope: dict[str, Any] = {}
+    exec(f"def f({', '.join(parameters)}): ...", scope)
+    return snakepit.tool(scope["f"])
+
+
 def test_start_failures_say_what_to_do() -> None:
     @snakepit.tool
     async def later() -> None: ...
@@ -165,6 +175,9 @@ def test_start_failures_say_what_to_do() -> None:
         ({"f": plain, "g": other}, "two tools are named 'plain': user_tools.f and user_tools.g"),
         ({"f": long}, "has 201 bytes; 1 to 200 are allowed"),
         ({"f": empty}, "has 0 bytes"),
+        ({"f": function_of(*(f"p{number}" for number in range(256)))}, "has 256 parameters; 255 are allowed"),
+        ({"f": function_of("p" * 201)}, "the name of a parameter of tool 'f' (user_tools.f) has 201 bytes; 200 are allowed"),
+        ({f"f{number}": snakepit.tool(name=f"f{number}")(lambda: 0) for number in range(10_001)}, "has 10001 tools; 10000"),
     ]
     for members, text in failures:
         with pytest.raises(_tools.ToolError) as raised:
@@ -172,7 +185,7 @@ def test_start_failures_say_what_to_do() -> None:
         assert text in str(raised.value)
 
 
-@pytest.mark.parametrize("wrong", [int, "name", 3])
+@pytest.mark.parametrize("wrong", [int, "name", 3, math.hypot])
 def test_the_decorator_refuses_what_is_no_function(wrong: Any) -> None:
     with pytest.raises(TypeError, match=r"snakepit\.tool"):
         snakepit.tool(wrong)
