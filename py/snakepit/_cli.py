@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from snakepit import _context, _json_text
 from snakepit._failure import describe, type_name
@@ -20,6 +20,8 @@ from snakepit._version import __version__
 
 EXIT_RAISED = 1
 EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130  # as shells tell an end by SIGINT
+EXIT_BROKEN_PIPE = 141  # and by SIGPIPE
 
 
 class _Mistake(Exception):
@@ -29,12 +31,37 @@ class _Mistake(Exception):
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Entry point; ends the process."""
     options = _parser().parse_args(arguments)
+    with _take_stdout() as result:
+        try:
+            code = _run_command(options, result)
+            result.flush()
+            sys.stdout.flush()
+        except KeyboardInterrupt:
+            code = EXIT_INTERRUPTED
+        except BrokenPipeError:  # whoever read our output has gone, as head does
+            null = os.open(os.devnull, os.O_WRONLY)
+            for descriptor in (1, 2, result.fileno()):  # what is still buffered must not fail once more
+                os.dup2(null, descriptor)
+            code = EXIT_BROKEN_PIPE
+    sys.exit(code)
+
+
+def _take_stdout() -> TextIO:
+    """Stdout, for the result alone: what anybody prints from here on, also programs that a tool starts, is for stderr."""
+    result = open(os.dup(1), "w", encoding="utf-8", errors="backslashreplace")
+    os.dup2(2, 1)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # in order with what goes to stderr by its own name
+    return result
+
+
+def _run_command(options: argparse.Namespace, result: TextIO) -> int:
     try:
-        code = options.run(options)
+        code: int = options.run(options, result)
     except _Mistake as mistake:
         print(f"snakepit: {mistake}", file=sys.stderr)
-        code = EXIT_USAGE
-    sys.exit(code)
+        return EXIT_USAGE
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _call(options: argparse.Namespace) -> int:
+def _call(options: argparse.Namespace, result: TextIO) -> int:
     module, _, name = options.tool.partition(":")
     if not module or not name:
         raise _Mistake(f"{options.tool!r} is not MODULE:TOOL")
@@ -75,15 +102,15 @@ def _call(options: argparse.Namespace) -> int:
         near = get_close_matches(name, toolbox.by_name, n=3)
         hint = f"; did you mean {' or '.join(repr(one) for one in near)}?" if near else ""
         raise _Mistake(f"module {module!r} has no tool {name!r}{hint}")
-    _set_up(toolbox)
     try:
-        return _run(tool, arguments)
+        _set_up(toolbox)
+        return _run(tool, arguments, result)
     finally:
         for problem in toolbox.teardown():
-            traceback.print_exception(type(problem), problem, problem.__traceback__)
+            print(describe(problem).traceback, end="", file=sys.stderr)
 
 
-def _run(tool: Tool, arguments: Any) -> int:
+def _run(tool: Tool, arguments: Any, result: TextIO) -> int:
     if isinstance(arguments, dict):
         fits = tool.accepts_keywords(arguments)
     else:
@@ -94,33 +121,35 @@ def _run(tool: Tool, arguments: Any) -> int:
     _context.set_provider(lambda: call)
     try:
         if isinstance(arguments, dict):
-            result = tool.function(**arguments)
+            value = tool.function(**arguments)
         elif isinstance(arguments, list):
-            result = tool.function(*arguments)
+            value = tool.function(*arguments)
         else:
-            result = tool.function(arguments)
-        text = _json_text.dumps(result)
+            value = tool.function(arguments)
+        text = _json_text.dumps(value)
     except _json_text.JsonError as error:
         print(f"snakepit: {error}", file=sys.stderr)
         return EXIT_RAISED
+    except KeyboardInterrupt:
+        raise
     except BaseException as error:  # as in a worker: SystemExit of a tool is its failure, not our end
         print(describe(error).traceback, end="", file=sys.stderr)
         return EXIT_RAISED
     finally:
         _context.set_provider(lambda: None)
-    print(text)
+    print(text, file=result)
     return 0
 
 
-def _list(options: argparse.Namespace) -> int:
+def _list(options: argparse.Namespace, result: TextIO) -> int:
     tools = _load(options.module).tools
     if options.json:
-        print(json.dumps([_as_json(tool) for tool in tools], indent=2, ensure_ascii=False))
+        print(json.dumps([_as_json(tool) for tool in tools], indent=2, ensure_ascii=False), file=result)
         return 0
     for tool in tools:
-        print(tool.signature_text)
+        print(tool.signature_text, file=result)
         for line in tool.doc.splitlines():
-            print(f"    {line}".rstrip())
+            print(f"    {line}".rstrip(), file=result)
     return 0
 
 
@@ -147,9 +176,11 @@ def _load(module: str) -> Toolbox:
         return Toolbox(import_module(module, [] if {"", here} & set(sys.path) else [here]))
     except ToolError as error:
         raise _Mistake(str(error)) from None
-    except ModuleNotFoundError as error:
-        raise _Mistake(str(error)) from None
+    except KeyboardInterrupt:
+        raise
     except BaseException as error:  # a module may raise anything while it is imported
+        if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
+            raise _Mistake(str(error)) from None
         raised = describe(error)
         raise _Mistake(f"{raised.traceback}module {module!r} cannot be imported: {_summary(error)}") from None
 
@@ -157,6 +188,8 @@ def _load(module: str) -> Toolbox:
 def _set_up(toolbox: Toolbox) -> None:
     try:
         toolbox.setup()
+    except KeyboardInterrupt:
+        raise
     except BaseException as error:
         raise _Mistake(f"{describe(error).traceback}setup() failed: {_summary(error)}") from None
 

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,9 +29,26 @@ class Counter(snakepit.Adapter):
         print("torn down")
 
 
+print("imported")
+
+
 @snakepit.tool
 def echo(value):
     return value
+
+
+@snakepit.tool
+def speak() -> None:
+    print("printed")
+    import subprocess
+    subprocess.run(["echo", "by a program"])
+
+
+@snakepit.tool
+def wait() -> None:
+    import time
+    print("waiting")
+    time.sleep(60)
 
 
 @snakepit.tool
@@ -49,33 +68,47 @@ def fail(how: str):
 
 
 def snakepit(package: Path, cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    process = begin(package, cwd, *arguments)
+    out, err = process.communicate(timeout=30)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def begin(package: Path, cwd: Path, *arguments: str, **more: Any) -> subprocess.Popen[str]:
     # The sources alone: without gRPC, protobuf and the generated modules.
     (cwd / "cli_tools.py").write_text(SOURCE)
-    environment = {**os.environ, "PYTHONPATH": str(package.parent), "PYTHONWARNINGS": "error"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(package.parent),
+        "PYTHONWARNINGS": "error",
+        "PYTHONIOENCODING": "ascii",
+    }
     code = (
         "import sys; sys.modules['grpc'] = sys.modules['google.protobuf'] = sys.modules['msgpack'] = None;"
         "import runpy; sys.argv[0] = 'snakepit'; runpy.run_module('snakepit', run_name='__main__', alter_sys=True)"
     )
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=30
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], cwd=cwd, env=environment, encoding="utf-8", **pipes
     )
 
 
 @pytest.mark.parametrize(
     ("arguments", "output"),
     [
-        (["cli_tools:add"], "41\ntorn down\n"),
-        (["cli_tools:add", "[2]"], "42\ntorn down\n"),
-        (["cli_tools:add", '{"step": 3}'], "43\ntorn down\n"),
-        (["cli_tools:echo", '"é"'], '"é"\ntorn down\n'),
-        (["cli_tools:echo", '{"value": {"$float": "-inf"}}'], '{"$float": "-inf"}\ntorn down\n'),
-        (["cli_tools:echo", '{"$bytes": "AAE="}'], '{"$bytes": "AAE="}\ntorn down\n'),
-        (["cli_tools:who"], '[1, "who", null, null, false]\ntorn down\n'),
+        (["cli_tools:add"], "41\n"),
+        (["cli_tools:add", "[2]"], "42\n"),
+        (["cli_tools:add", '{"step": 3}'], "43\n"),
+        (["cli_tools:echo", '"é"'], '"é"\n'),
+        (["cli_tools:echo", '{"value": {"$float": "-inf"}}'], '{"$float": "-inf"}\n'),
+        (["cli_tools:echo", '{"$bytes": "AAE="}'], '{"$bytes": "AAE="}\n'),
+        (["cli_tools:who"], '[1, "who", null, null, false]\n'),
+        (["cli_tools:speak"], "null\n"),
     ],
 )
 def test_call_prints_the_result(package: Path, tmp_path: Path, arguments: list[str], output: str) -> None:
     done = snakepit(package, tmp_path, "call", *arguments)
-    assert (done.returncode, done.stdout, done.stderr) == (0, output, "")
+    said = "printed\nby a program\n" if "cli_tools:speak" in arguments else ""
+    assert (done.returncode, done.stdout, done.stderr) == (0, output, f"imported\n{said}torn down\n")
 
 
 @pytest.mark.parametrize(
@@ -111,12 +144,48 @@ def test_a_module_that_exits_or_fails_is_named(package: Path, tmp_path: Path) ->
     assert (done.returncode, "module 'exits' called sys.exit(5)" in done.stderr) == (2, True)
     done = snakepit(package, tmp_path, "tools", "broken")
     assert (done.returncode, "No module named 'missing_thing'" in done.stderr) == (2, True)
+    assert 'broken.py", line 1' in done.stderr
+    assert "broken.py" not in snakepit(package, tmp_path, "tools", "broken.no_such_part").stderr.splitlines()[-1]
+
+
+def test_what_was_set_up_is_torn_down_when_another_setup_fails(package: Path, tmp_path: Path) -> None:
+    (tmp_path / "failing.py").write_text(SOURCE + """
+class Failing(snakepit.Adapter):
+    def setup(self):
+        raise ValueError("no model")
+""")
+    done = snakepit(package, tmp_path, "call", "failing:add")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "setup() failed: ValueError: no model" in done.stderr
+    assert "torn down" in done.stderr
+
+
+def test_an_interrupt_ends_it_without_a_traceback(package: Path, tmp_path: Path) -> None:
+    with begin(package, tmp_path, "call", "cli_tools:wait") as process:
+        assert process.stderr is not None
+        assert [process.stderr.readline() for _ in range(2)] == ["imported\n", "waiting\n"]
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == "torn down\n"
+    assert process.returncode == 130
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+def test_a_reader_that_has_gone_ends_it_quietly(package: Path, tmp_path: Path, closed: str) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    arguments = ["cli_tools:echo", '"x"'] if closed == "stdout" else ["cli_tools:fail", '["x"]']
+    with begin(package, tmp_path, "call", *arguments, **{closed: write}) as process:
+        os.close(write)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 141
+    assert (out, err) == (("", None) if closed == "stderr" else (None, "imported\ntorn down\n"))
 
 
 def test_tools_lists_signatures_and_docs(package: Path, tmp_path: Path) -> None:
     done = snakepit(package, tmp_path, "tools", "cli_tools")
     assert done.stdout == (
-        "add(step: int = 1) -> int\n    Add to the counter.\necho(value)\nwho() -> list\nfail(how: str)\n"
+        "add(step: int = 1) -> int\n    Add to the counter.\necho(value)\n"
+        "speak() -> None\nwait() -> None\nwho() -> list\nfail(how: str)\n"
     )
     done = snakepit(package, tmp_path, "tools", "cli_tools", "--json")
     assert json.loads(done.stdout)[0] == {
