@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _take_stdout() -> TextIO:
-    """Stdout, for the result alone: what anybody prints from here on, also programs that a tool starts, is for stderr."""
+    """Stdout, for the result alone: what anybody prints from here on, also the programs of a tool, is for stderr."""
     result = open(os.dup(1), "w", encoding="utf-8", errors="backslashreplace")
     os.dup2(2, 1)
     if isinstance(sys.stdout, io.TextIOWrapper):

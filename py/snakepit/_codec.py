@@ -11,8 +11,8 @@ from snakepit import _arrays
 from snakepit._refusal import BYTE_FORMATS, MAX_DEPTH, find_refused
 
 # Results of up to this size are looked through for keys that are no text, for nesting between our limit and the
-# packer's, and for buffers that are more than bytes; a walk in Python costs as much as packing. What larger ones hide is
-# refused by the host, with the path; buffers are not seen there, so larger ones of few parts are looked through too.
+# packer's, and for buffers that are more than bytes; a walk in Python costs as much as packing. What larger ones hide
+# is refused by the host, with the path; but not such buffers, so larger ones of few parts are looked through too.
 _WALK_BYTES = 16 * 1024
 _WALK_PARTS = 256
 

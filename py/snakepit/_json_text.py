@@ -84,7 +84,7 @@ def _to_plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         plain_list = []
         for part in value:
-            plain_list.append(_to_plain(part))  # noqa: PERF401
+            plain_list.append(_to_plain(part))
         return plain_list
     if _arrays.is_array(value):
         descr, shape, data = _arrays.take_apart(value)

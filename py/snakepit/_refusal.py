@@ -10,7 +10,7 @@ from typing import Any
 from snakepit import _arrays
 
 MAX_DEPTH = 500
-BYTE_FORMATS = frozenset(("B", "b", "c", "<B", "<b", "<c"))  # of a memoryview: all others would lose what their bytes mean
+BYTE_FORMATS = frozenset(("B", "b", "c", "<B", "<b", "<c"))  # of a memoryview: others would lose what they mean
 
 _INT_MIN = -(2**63)
 _INT_MAX = 2**64 - 1

@@ -359,9 +359,7 @@ def _make(function: Callable[..., Any], name: str, where: str) -> Tool:
         raise ToolError(f"tool {name!r} ({where}) is a generator; return a list: streams are not in this version")
     made = Tool(function, name, where)
     if len(made.parameters) > MAX_PARAMETERS:
-        raise ToolError(
-            f"tool {name!r} ({where}) has {len(made.parameters)} parameters; {MAX_PARAMETERS} are allowed"
-        )
+        raise ToolError(f"tool {name!r} ({where}) has {len(made.parameters)} parameters; {MAX_PARAMETERS} are allowed")
     for parameter in made.parameters:
         size = len(parameter.name.encode("utf-8", "replace"))
         if size > MAX_PARAMETER_NAME_BYTES:

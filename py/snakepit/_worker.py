@@ -106,8 +106,8 @@ def main(arguments: Sequence[str]) -> NoReturn:
 
 def _prepare_process(launch: int, life_line: int) -> None:
     _life_line.arm(life_line)
-    # First of all, so that an import that hangs can be looked at. Of a crash the crashing thread alone: the others, gRPC's
-    # among them, would push the last words of the tool out of what the host keeps.
+    # First of all, so that an import that hangs can be looked at. Of a crash the crashing thread alone: the others,
+    # gRPC's among them, would push the last words of the tool out of what the host keeps.
     faulthandler.enable(all_threads=False)
     faulthandler.register(_DUMP_SIGNAL, file=sys.stderr, all_threads=True, chain=False)
     for descriptor in (launch, life_line):

@@ -148,12 +148,15 @@ def test_a_module_that_exits_or_fails_is_named(package: Path, tmp_path: Path) ->
     assert "broken.py" not in snakepit(package, tmp_path, "tools", "broken.no_such_part").stderr.splitlines()[-1]
 
 
-def test_what_was_set_up_is_torn_down_when_another_setup_fails(package: Path, tmp_path: Path) -> None:
-    (tmp_path / "failing.py").write_text(SOURCE + """
+FAILING = """
 class Failing(snakepit.Adapter):
     def setup(self):
         raise ValueError("no model")
-""")
+"""
+
+
+def test_what_was_set_up_is_torn_down_when_another_setup_fails(package: Path, tmp_path: Path) -> None:
+    (tmp_path / "failing.py").write_text(SOURCE + FAILING)
     done = snakepit(package, tmp_path, "call", "failing:add")
     assert (done.returncode, done.stdout) == (2, "")
     assert "setup() failed: ValueError: no model" in done.stderr

@@ -238,7 +238,9 @@ def test_dtypes_of_extensions_are_refused() -> None:
     for value in (numpy.zeros(2, rational), numpy.zeros(2, [("a", "<i4"), ("b", rational, (2,))])):
         with pytest.raises(_codec.Unserializable, match=r"^result\[0\]: an array of dtype .* not one of numpy's own"):
             _codec.encode([value])
-    with pytest.raises(_codec.Unserializable, match=r"^result\[0\]: .*rational cannot travel; send float\(\) or int\(\)"):
+    with pytest.raises(
+        _codec.Unserializable, match=r"^result\[0\]: .*rational cannot travel; send float\(\) or int\(\)"
+    ):
         _codec.encode([numpy.zeros(2, rational)[0]])
 
 

@@ -176,8 +176,14 @@ def test_start_failures_say_what_to_do() -> None:
         ({"f": long}, "has 201 bytes; 1 to 200 are allowed"),
         ({"f": empty}, "has 0 bytes"),
         ({"f": function_of(*(f"p{number}" for number in range(256)))}, "has 256 parameters; 255 are allowed"),
-        ({"f": function_of("p" * 201)}, "the name of a parameter of tool 'f' (user_tools.f) has 201 bytes; 200 are allowed"),
-        ({f"f{number}": snakepit.tool(name=f"f{number}")(lambda: 0) for number in range(10_001)}, "has 10001 tools; 10000"),
+        (
+            {"f": function_of("p" * 201)},
+            "the name of a parameter of tool 'f' (user_tools.f) has 201 bytes; 200 are allowed",
+        ),
+        (
+            {f"f{number}": snakepit.tool(name=f"f{number}")(lambda: 0) for number in range(10_001)},
+            "has 10001 tools; 10000",
+        ),
     ]
     for members, text in failures:
         with pytest.raises(_tools.ToolError) as raised:

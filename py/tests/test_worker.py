@@ -722,12 +722,15 @@ def test_a_teardown_takes_the_time_it_needs_until_the_host_ends_it(start: Start,
     assert host.exit_code() == -signal.SIGTERM
 
 
-def test_adapters_that_were_set_up_are_torn_down_when_another_fails(start: Start) -> None:
-    host = start(SOURCE + """
+FAILING = """
 class Failing(snakepit.Adapter):
     def setup(self):
         raise ValueError("no model")
-""")
+"""
+
+
+def test_adapters_that_were_set_up_are_torn_down_when_another_fails(start: Start) -> None:
+    host = start(SOURCE + FAILING)
     assert host.failure()["message"] == "no model"
     assert host.exit_code() == 78
     assert output(host) == "torn down\n"
