@@ -30,9 +30,9 @@ const T* as(const capsule_event& e) {
 
 python_error python_error_of(const value& report) {
     python_error e;
-    e.type = report.value("type", std::string());
-    e.message = report.value("message", std::string());
-    e.traceback = report.value("traceback", std::string());
+    e.type = text_of(report, "type");
+    e.message = text_of(report, "message");
+    e.traceback = text_of(report, "traceback");
     return e;
 }
 
@@ -64,7 +64,19 @@ void capsule::enter(worker_state s) {
 
 asio::awaitable<void> capsule::run(std::shared_ptr<capsule> self) {
     for (;;) {
-        const auto end = co_await live(self);
+        ending end;
+        bool broke_down = false;
+        try {
+            end = co_await live(self);
+        } catch (const std::exception& e) {  // out of memory or descriptors: this worker's trouble alone
+            end.why = error(errc::launch_failed, e.what()).with_worker(self->id_);
+            broke_down = true;
+        }
+        if (broke_down) {
+            self->abandon(end.why);
+            co_await forget_mail(self);
+            end.stopping = self->stopping_;
+        }
         const bool first_failed = self->first_start_ != nullptr;
         if (auto tell = std::exchange(self->first_start_, nullptr)) tell(tl::unexpected(end.why));
         if (end.stopping || first_failed) break;
@@ -112,6 +124,10 @@ asio::awaitable<capsule::ending> capsule::live(std::shared_ptr<capsule> self) {
         end.why = started.error().with_worker(self->id_);
         end.stopping = self->stopping_;
         co_await bury(self, now, gone);
+        if (now->pid() == 0) {
+            const std::lock_guard lock(self->mutex_);
+            self->stats_.last_exit = end.why.message();
+        }
         co_return end;
     }
     if (auto tell = std::exchange(self->first_start_, nullptr)) tell({});
@@ -178,7 +194,7 @@ asio::awaitable<result<void>> capsule::boot(std::shared_ptr<capsule> self, std::
                 co_return tl::unexpected(h->what.error());
             }
             hello = *h->what;
-            now->connection().welcome();
+            now->connection().welcome(hello->protocol_minor);
         }
         if (as<heard::work_open>(*e) && hello) {
             auto line = self->pool_->board->connect(self->id_, hello->tools, now->connection_ptr());
@@ -199,15 +215,15 @@ asio::awaitable<result<void>> capsule::boot(std::shared_ptr<capsule> self, std::
             self->stopping_ = true;
             co_return tl::unexpected(error(errc::pool_stopped, "the pool was stopped while the worker started"));
         }
-        const auto* report = as<heard::report>(*e);
         if (const auto* s = as<heard::status>(*e)) gone.hear(*s);
-        const bool exited = as<heard::exited>(*e);
-        gone.exited = gone.exited || exited;
-        if (report || exited || as<heard::broken>(*e)) {
-            auto said = report ? std::optional<value>(report->what) : now->last_report();
-            co_await wait_gone(self, report || exited ? status_limit : options.stop_grace, gone);
-            if (!said) said = now->last_report();
-            co_return tl::unexpected(self->start_failure(*now, gone, said));
+        if (const auto* r = as<heard::report>(*e)) gone.report = r->what;
+        if (as<heard::exited>(*e)) gone.exited = true;
+        const auto* broken = as<heard::broken>(*e);
+        if (gone.report || gone.exited || broken) {
+            co_await wait_gone(self, broken ? options.stop_grace : status_limit, gone);
+            if (!gone.report) gone.report = now->last_report();
+            co_return tl::unexpected(
+                self->start_failure(*now, gone, broken ? std::optional<heard::broken>(*broken) : std::nullopt));
         }
     }
 }
@@ -219,9 +235,12 @@ asio::awaitable<void> capsule::stop_ladder(std::shared_ptr<capsule> self, std::s
     auto& board = *self->pool_->board;
     self->enter(worker_state::stopping);
     const auto last = board.suspend(*self->line_);
-    if (options.drain_timeout > 0ms || board.load(*self->line_) == 0) {
+    const bool idle = board.load(*self->line_) == 0;
+    if (options.drain_timeout > 0ms || idle) {
         now->connection().drain(last);
-        if (co_await wait_gone(self, std::max<clock::duration>(options.drain_timeout, options.stop_grace), gone)) co_return;
+        if (co_await wait_gone(self, idle ? options.stop_grace : options.drain_timeout, gone)) co_return;
+        // It has finished at the last moment: its end is near.
+        if (!idle && board.load(*self->line_) == 0 && co_await wait_gone(self, options.stop_grace, gone)) co_return;
     }
     board.disconnect(*self->line_,
                      error(errc::pool_stopped, "the call had not finished when the pool's drain_timeout was over"));
@@ -239,13 +258,31 @@ asio::awaitable<void> capsule::bury(std::shared_ptr<capsule> self, std::shared_p
     }
     auto how = exit_of(gone.wait_status, {}).describe();
     now->close("the worker has ended");
-    while (const auto e = co_await capsule_mailbox::next(self->mail_, clock::now()))  // the next one is not to hear it
-        if (as<heard::stop>(*e)) self->stopping_ = true;
+    co_await forget_mail(self);
     const std::lock_guard lock(self->mutex_);
     self->line_ = nullptr;
     self->now_ = nullptr;
     self->stats_.pid = 0;
     self->stats_.last_exit = std::move(how);
+}
+
+/// What is left of a worker's mail: the next one is not to hear it.
+asio::awaitable<void> capsule::forget_mail(std::shared_ptr<capsule> self) {
+    while (const auto e = co_await capsule_mailbox::next(self->mail_, clock::now()))
+        if (as<heard::stop>(*e)) self->stopping_ = true;
+}
+
+/// Something was thrown in the middle of a life: whatever there is of it ends.
+void capsule::abandon(const error& why) {
+    std::unique_lock lock(mutex_);
+    const auto now = std::exchange(now_, nullptr);
+    const auto held = std::exchange(line_, nullptr);
+    stats_.pid = 0;
+    stats_.last_exit = why.message();
+    lock.unlock();
+    if (now) now->kill(SIGKILL);
+    if (held) pool_->board->disconnect(*held, error(errc::worker_lost, why.message()).with_worker(id_));
+    if (now) now->close("its capsule failed");
 }
 
 /// Until the process has ended and the launcher has said how, at most `limit` each.
@@ -260,6 +297,7 @@ asio::awaitable<bool> capsule::wait_gone(std::shared_ptr<capsule> self, clock::d
             until = clock::now() + status_limit;
         }
         if (const auto* s = as<heard::status>(*e)) gone.hear(*s);
+        if (const auto* r = as<heard::report>(*e)) gone.report = r->what;
         if (as<heard::stop>(*e)) self->stopping_ = true;
     }
     co_return gone.exited;
@@ -272,13 +310,17 @@ error capsule::explain(incarnation& now, const departure& gone, std::string reas
     return error(errc::worker_lost, std::move(what)).with_worker(id_).with_exit(std::move(how));
 }
 
-error capsule::start_failure(incarnation& now, const departure& gone, const std::optional<value>& report) const {
+error capsule::start_failure(incarnation& now, const departure& gone, const std::optional<heard::broken>& broken) const {
     auto how = exit_of(gone.wait_status, now.output());
     const auto& module = pool_->options.module;
+    const auto& report = gone.report;
+    if (broken && (broken->breach || (!report && !gone.exited)))
+        return error(broken->breach ? errc::protocol_violation : errc::launch_failed, "the worker could not attach: " + broken->why)
+            .with_exit(std::move(how));
     if (!report)
         return error(errc::module_failed, fmt::format("the worker ended ({}) while it imported module {}", how.describe(), module))
             .with_exit(std::move(how));
-    const auto stage = report->value("stage", std::string());
+    const auto stage = text_of(*report, "stage");
     auto raised = python_error_of(*report);
     const bool ours = stage == "grpc" || stage == "connect" || stage == "refused";
     auto what = ours ? fmt::format("the worker could not {}: {}", stage == "grpc" ? "load grpc" : "attach", raised.message)

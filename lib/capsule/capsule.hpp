@@ -48,6 +48,7 @@ private:
         bool exited = false;
         bool told = false;               // the launcher has said how, or that it never will
         std::optional<int> wait_status;  // what it said
+        std::optional<value> report;     // why it cannot start, in its own words
         void hear(const heard::status& s) {
             told = true;
             wait_status = s.wait_status;
@@ -60,9 +61,11 @@ private:
     static asio::awaitable<void> stop_ladder(std::shared_ptr<capsule> self, std::shared_ptr<incarnation> now,
                                              departure& gone);
     static asio::awaitable<void> bury(std::shared_ptr<capsule> self, std::shared_ptr<incarnation> now, departure& gone);
+    static asio::awaitable<void> forget_mail(std::shared_ptr<capsule> self);
     static asio::awaitable<bool> wait_gone(std::shared_ptr<capsule> self, clock::duration limit, departure& gone);
     [[nodiscard]] error explain(incarnation& now, const departure& gone, std::string reason) const;
-    [[nodiscard]] error start_failure(incarnation& now, const departure& gone, const std::optional<value>& report) const;
+    [[nodiscard]] error start_failure(incarnation& now, const departure& gone, const std::optional<heard::broken>& broken) const;
+    void abandon(const error& why);
     void enter(worker_state s);
 
     const std::string id_;

@@ -81,12 +81,14 @@ asio::awaitable<result<void>> incarnation::start(std::shared_ptr<incarnation> se
     if (!process) co_return tl::unexpected(process.error());
 
     self->pid_ = process->pid;
-    self->exit_watch_.emplace(self->on_, ::fcntl(process->pidfd.get(), F_DUPFD_CLOEXEC, 3));
+    const int watched = ::fcntl(process->pidfd.get(), F_DUPFD_CLOEXEC, 3);
     {
         const std::lock_guard lock(self->mutex_);
         self->pidfd_ = std::move(process->pidfd);
         self->life_line_ = std::move(life_line->second);
     }
+    if (watched < 0) co_return tl::unexpected(error(errc::launch_failed, "no descriptor left to watch the worker"));
+    self->exit_watch_.emplace(self->on_, watched);
     self->watch_exit();
     const auto prefix = options.output == worker_output::forward ? "[" + worker + "] " : std::string();
     self->out_ = std::make_shared<output_tail>(self->on_, std::move(out->first), prefix);

@@ -27,8 +27,6 @@ public:
         events_.push_back(std::move(e));
         wake_.cancel();
     }
-    /// Forgets what has not been read.
-    void clear() { events_.clear(); }
 
     /// The next event, or nothing when `until` is over.
     static asio::awaitable<std::optional<Event>> next(std::shared_ptr<mailbox> self, time_point until) {

@@ -74,6 +74,8 @@ private:
     call* flush_posted = nullptr;  // the call in the outbox on whose executor a flush is on its way
     std::shared_ptr<lane> out;
     std::vector<std::uint32_t> tools;  // the pool's number of a tool -> this worker's
+
+    [[nodiscard]] bool has(std::uint32_t tool) const noexcept { return tool < tools.size() && tools[tool] != no_such_tool; }
     intrusive_list<call, &call::hook> outbox;
     std::size_t outbox_bytes = 0;
     std::uint64_t last_id = 0;

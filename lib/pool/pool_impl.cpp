@@ -136,13 +136,19 @@ asio::awaitable<result<void>> pool_impl::start(std::shared_ptr<pool_impl> self) 
         co_return tl::unexpected(error(errc::invalid_options, std::move(all)));
     }
     self->phase_ = phase::starting;
-    auto up = co_await bring_up(self);
+    result<void> up;
+    try {
+        up = co_await bring_up(self);
+    } catch (const std::exception& e) {
+        up = tl::unexpected(error(errc::launch_failed, e.what()));
+    }
     if (up && self->phase_ == phase::starting) {
         self->phase_ = phase::running;
         self->board_->open();
         co_return up;
     }
-    if (up) up = tl::unexpected(stopped_error());
+    // What fails because the pool is being stopped is not the reason.
+    if (self->phase_ != phase::starting) up = tl::unexpected(stopped_error());
     co_await bring_down(self);
     co_return up;
 }
@@ -168,6 +174,7 @@ asio::awaitable<result<void>> pool_impl::bring_up(std::shared_ptr<pool_impl> sel
     }
     if (auto open = services->door->open(options.socket_directory); !open) co_return tl::unexpected(open.error());
     if (auto up = co_await launcher::start(services->launch); !up) co_return tl::unexpected(up.error());
+    if (self->phase_ != phase::starting) co_return tl::unexpected(stopped_error());
 
     for (int i = 0; i < options.workers.min; ++i) {
         auto made = std::make_shared<capsule>(
@@ -184,11 +191,13 @@ asio::awaitable<result<void>> pool_impl::bring_up(std::shared_ptr<pool_impl> sel
         if (self->ended_) co_return tl::unexpected(stopped_error());
         self->capsules_.push_back(made);
         ++self->running_;
-        asio::co_spawn(made->on(), capsule::run(made), [strand = self->strand_, weak = self->weak_from_this()](std::exception_ptr) {
-            asio::post(strand, [weak] {
+        asio::co_spawn(made->on(), capsule::run(made), [strand = self->strand_, weak = self->weak_from_this()](std::exception_ptr failed) {
+            asio::post(strand, [weak, failed] {
                 const auto me = weak.lock();
                 if (!me) return;
                 --me->running_;
+                if (failed && !me->first_failure_)
+                    me->first_failure_ = error(errc::launch_failed, "an exception escaped from a worker's supervision");
                 me->changed_.cancel();
             });
         });
@@ -231,7 +240,10 @@ void pool_impl::request_stop() {
         if (before == phase::stopping || before == phase::stopped) return;
         self->phase_ = phase::stopping;
         self->changed_.cancel();
-        if (before == phase::starting) return;  // start() brings it down
+        if (before == phase::starting) {  // start() brings it down, soon
+            if (self->launcher_) self->launcher_->refuse();
+            return;
+        }
         asio::co_spawn(self->strand_, bring_down(self), [](std::exception_ptr) {});
     });
 }
@@ -244,13 +256,14 @@ asio::awaitable<void> pool_impl::bring_down(std::shared_ptr<pool_impl> self) {
             self->board_ = std::make_shared<switchboard>(switchboard::limits{0, 1, 0}, [](auto) {});
     }
     self->board_->shut(stopped_error());
+    if (self->launcher_) self->launcher_->refuse();
     for (const auto& c : self->capsules_) c->request_stop();
     while (self->running_ > 0) {
         asio::error_code woken;
         co_await self->changed_.async_wait(asio::redirect_error(asio::use_awaitable, woken));
     }
     if (self->endpoint_) self->endpoint_->close();
-    if (self->launcher_) self->launcher_->close();
+    if (self->launcher_) co_await launcher::end(self->launcher_);
     self->phase_ = phase::stopped;
     self->alarm_.cancel();
     for (const auto& w : std::exchange(self->stop_waiters_, {}))

@@ -12,7 +12,6 @@
 
 #include <asio/any_io_executor.hpp>
 #include <asio/awaitable.hpp>
-#include <asio/executor_work_guard.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/strand.hpp>
 

@@ -79,7 +79,8 @@ error switchboard::explain(errc refused, const std::string& tool) const {
             std::vector<std::string> names;
             {
                 const std::lock_guard lock(mutex_);
-                for (const auto& t : tools_) names.push_back(t.name);
+                for (const auto& t : tools_)
+                    if (t.lines > 0) names.push_back(t.spec.name);
             }
             return error(refused, fmt::format("no tool \"{}\"; {}", tool, nearest_names(tool, names))).with_tool(tool);
         }
@@ -98,6 +99,7 @@ std::optional<errc> switchboard::refusal(call& c, bool too_late) {
     const auto known = tool_index_.find(c.tool);
     if (known == tool_index_.end()) return errc::unknown_tool;
     c.tool_index = known->second;
+    if (tools_[c.tool_index].lines == 0 && !lines_.empty()) return errc::unknown_tool;
     return std::nullopt;
 }
 
@@ -114,7 +116,7 @@ void switchboard::submit(call_ptr c) {
         line* free_line = nullptr;
         refused = refusal(*c, too_late);
         if (!refused) {
-            free_line = queue_.empty() ? pick(c->weight) : nullptr;
+            free_line = queue_.empty() ? pick(*c) : nullptr;
             if (!free_line && queue_.size() >= allowed_.queue) {
                 ++counters_.refused;
                 refused = errc::queue_full;
@@ -137,8 +139,9 @@ void switchboard::submit(call_ptr c) {
                 c->place = call_place::queued;
                 queue_.push_back(*c);
                 warmer_.joined(*c, *queue_.front());
-            } else if (put_on(*free_line, *c, todo)) {
+            } else {
                 line& l = *free_line;
+                put_on(l, *c);
                 if (l.outbox_bytes >= eager_flush_bytes || l.outbox.size() >= eager_flush_items) {
                     want_flush(l, todo);
                 } else if (!l.writing && !(l.flush_posted && l.flush_posted->done.executor() == c->done.executor())) {
@@ -225,7 +228,9 @@ std::shared_ptr<line> switchboard::connect(std::string worker, const std::vector
         l->out = std::move(out);
         for (std::uint32_t i = 0; i < tools.size(); ++i) {
             const auto [known, is_new] = tool_index_.emplace(tools[i].name, static_cast<std::uint32_t>(tools_.size()));
-            if (is_new) tools_.push_back(tools[i]);
+            if (is_new) tools_.emplace_back();
+            tools_[known->second].spec = tools[i];
+            ++tools_[known->second].lines;
             if (l->tools.size() <= known->second) l->tools.resize(known->second + 1, line::no_such_tool);
             l->tools[known->second] = i;
         }
@@ -366,6 +371,7 @@ void switchboard::disconnect(line& l, const error& why) {
         self = std::move(l.self);
         out = std::move(l.out);
         lines_.erase(l);
+        for (std::uint32_t i = 0; i < l.tools.size(); ++i) tools_[i].lines -= l.has(i) ? 1 : 0;
         leave_bucket(l);
         l.routable = false;
         l.closed = true;
@@ -452,7 +458,11 @@ void switchboard::shut(const error& why) {
 
 std::vector<tool_spec> switchboard::tools() const {
     const std::lock_guard lock(mutex_);
-    return open_ ? tools_ : std::vector<tool_spec>();
+    std::vector<tool_spec> all;
+    if (!open_) return all;
+    for (const auto& t : tools_)
+        if (t.lines > 0 || lines_.empty()) all.push_back(t.spec);
+    return all;
 }
 
 pool_stats switchboard::stats() const {
@@ -464,29 +474,19 @@ pool_stats switchboard::stats() const {
 
 // ---- under the mutex
 
-line* switchboard::pick(std::size_t weight) {
+/// The least loaded line that has the tool and room for the arguments.
+line* switchboard::pick(const call& c) {
     for (std::size_t word = 0; word < bucket_bits_.size(); ++word) {
         for (auto bits = bucket_bits_[word]; bits != 0; bits &= bits - 1) {
             auto& bucket = buckets_[word * 64 + static_cast<std::size_t>(std::countr_zero(bits))];
             for (line* l = bucket.front(); l; l = l->bucket_hook.next)
-                if (l->in_flight == 0 || l->in_flight + weight <= allowed_.in_flight) return l;
+                if (l->has(c.tool_index) && (l->in_flight == 0 || l->in_flight + c.weight <= allowed_.in_flight)) return l;
         }
     }
     return nullptr;
 }
 
-/// @return  false when the call has ended instead
-bool switchboard::put_on(line& l, call& c, consequences& todo) {
-    if (c.tool_index >= l.tools.size() || l.tools[c.tool_index] == line::no_such_tool) {
-        ++counters_.failed;
-        c.place = call_place::ended;
-        answer(std::move(c.self),
-               tl::unexpected(error(errc::unknown_tool, "gone: the module has changed since the pool was started")
-                                  .with_tool(c.tool)
-                                  .with_worker(l.worker)),
-               todo);
-        return false;
-    }
+void switchboard::put_on(line& l, call& c) {
     ++counters_.in_flight;
     c.place = call_place::outbox;
     c.on = &l;
@@ -494,16 +494,25 @@ bool switchboard::put_on(line& l, call& c, consequences& todo) {
     l.outbox_bytes += c.weight;
     l.in_flight += c.weight;
     set_load(l, l.load + 1);
-    return true;
 }
 
 void switchboard::pump(consequences& todo) {
     while (call* c = queue_.front()) {
-        line* l = pick(c->weight);
-        if (!l) return;
+        line* l = pick(*c);
+        const bool gone = !l && tools_[c->tool_index].lines == 0 && !lines_.empty();
+        if (!l && !gone) return;
         queue_.erase(*c);
         queue_warmer::turn_has_come(*c);
-        if (put_on(*l, *c, todo)) want_flush(*l, todo);
+        if (l) {
+            put_on(*l, *c);
+            want_flush(*l, todo);
+            continue;
+        }
+        ++counters_.failed;
+        c->place = call_place::ended;
+        answer(std::move(c->self),
+               tl::unexpected(error(errc::unknown_tool, "gone: the module has changed since the pool was started").with_tool(c->tool)),
+               todo);
     }
 }
 

@@ -57,7 +57,8 @@ public:
 
     // The workers' side.
 
-    /// A worker is ready: calls may go to it from now on.
+    /// A worker is ready: calls may go to it from now on. Its module may have changed: what no worker has any more is
+    /// forgotten now, not when workers go.
     [[nodiscard]] std::shared_ptr<line> connect(std::string worker, const std::vector<tool_spec>& tools,
                                                 std::shared_ptr<lane> out);
     /// The next frame, or false when there is none or one is being written. After true, `written` must follow, and
@@ -89,8 +90,8 @@ private:
 
     [[nodiscard]] std::optional<errc> refusal(call& c, bool too_late);
     [[nodiscard]] error explain(errc refused, const std::string& tool) const;
-    line* pick(std::size_t weight);
-    bool put_on(line& l, call& c, consequences& todo);
+    line* pick(const call& c);
+    void put_on(line& l, call& c);
     void pump(consequences& todo);
     void answer(call_ptr c, result<value> outcome, consequences& todo);
     void give_up_locked(call& c, errc why, consequences& todo);
@@ -119,7 +120,11 @@ private:
     queue_warmer warmer_;
     timing_wheel<call> deadlines_;
     std::uint64_t alarm_at_ = timing_wheel<call>::never;
-    std::vector<tool_spec> tools_;
+    struct known_tool {
+        tool_spec spec;  // as the newest worker has it
+        int lines = 0;   // that have it
+    };
+    std::vector<known_tool> tools_;  // of every module that there was; a number stays
     std::unordered_map<std::string, std::uint32_t> tool_index_;
     pool_stats counters_;
 };

@@ -32,6 +32,11 @@ result<fd_pair> make_socket_pair(int type) {
     return fd_pair{unique_fd(ends[0]), unique_fd(ends[1])};
 }
 
+std::string text_of(const value& message, const char* key) {
+    const auto it = message.find(key);
+    return it != message.end() && it->is_string() ? it->get<std::string>() : std::string();
+}
+
 result<void> send_packet(int socket, const value& body, const std::vector<int>& fds) {
     auto text = body.dump();
     iovec data{text.data(), text.size()};

@@ -27,6 +27,9 @@ struct packet {
     std::vector<unique_fd> fds;
 };
 
+/// A text in a message that another process wrote; empty when there is none.
+[[nodiscard]] std::string text_of(const value& message, const char* key);
+
 /// Sends one packet on a SOCK_SEQPACKET socket. errc::launch_failed when the other side is gone.
 [[nodiscard]] result<void> send_packet(int socket, const value& body, const std::vector<int>& fds);
 /// Receives one packet if there is one: nullopt when there is none yet. errc::launch_failed when the other side is

@@ -22,6 +22,8 @@ extern char** environ;
 namespace snakepit::detail {
 namespace {
 
+constexpr auto end_limit = std::chrono::seconds(1);  // from the end of its socket to its own; mostly some milliseconds
+
 std::vector<std::string> composed_environment(const std::map<std::string, std::string>& extra) {
     std::vector<std::string> all;
     const auto name_of = [](std::string_view entry) { return entry.substr(0, entry.find('=')); };
@@ -66,8 +68,11 @@ result<int> spawn_process(std::vector<std::string> argv, std::vector<std::string
     const int failed = ::posix_spawn(&pid, args[0], &files, &attributes, args.data(), vars.data());
     ::posix_spawn_file_actions_destroy(&files);
     ::posix_spawnattr_destroy(&attributes);
-    if (failed)
-        return tl::unexpected(error(errc::launch_failed, fmt::format("cannot run {}: {}", argv[0], std::strerror(failed))));
+    if (failed) {
+        const bool short_of_something = failed == EAGAIN || failed == ENOMEM || failed == EMFILE || failed == ENFILE;
+        return tl::unexpected(error(short_of_something ? errc::launch_failed : errc::python_unfit,
+                                    fmt::format("cannot run {}: {}", argv[0], std::strerror(failed))));
+    }
     return pid;
 }
 
@@ -76,7 +81,10 @@ int open_pidfd(pid_t pid) { return static_cast<int>(::syscall(SYS_pidfd_open, pi
 void reap(int pidfd) {
     siginfo_t info{};
     // ECHILD where the application ignores SIGCHLD or reaps everything by itself: nothing is left to do then.
-    while (::waitid(P_PIDFD, static_cast<id_t>(pidfd), &info, WEXITED) != 0 && errno == EINTR) {}
+    while (::waitid(P_PIDFD, static_cast<id_t>(pidfd), &info, WEXITED) != 0 && (errno == EINTR || errno == EAGAIN)) {
+        pollfd gone{pidfd, POLLIN, 0};  // asio has made the pidfd non-blocking
+        ::poll(&gone, 1, -1);
+    }
 }
 
 std::string all_of(int pipe) {
@@ -89,7 +97,7 @@ std::string all_of(int pipe) {
 }  // namespace
 
 launcher::launcher(strand on, config how)
-    : on_(std::move(on)), how_(std::move(how)), started_(on_, asio::steady_timer::time_point::max()) {}
+    : on_(std::move(on)), how_(std::move(how)), changed_(on_, asio::steady_timer::time_point::max()) {}
 launcher::~launcher() { close(); }
 
 result<void> launcher::boot(const std::string& python) {
@@ -108,6 +116,13 @@ result<void> launcher::boot(const std::string& python) {
         pid_ = *pid;
         pidfd_ = unique_fd(open_pidfd(*pid));
         hang_up_ = unique_fd(::fcntl(sockets->first.get(), F_DUPFD_CLOEXEC, 3));
+        if (closed_) hang_up();  // close() came before there was anything to close
+        if (!pidfd_ || !hang_up_) {
+            ::kill(*pid, SIGKILL);
+            ::waitpid(*pid, nullptr, 0);
+            pidfd_.reset();
+            return tl::unexpected(error(errc::launch_failed, "no descriptor left to watch the launcher process"));
+        }
     }
     ::fcntl(complaints->first.get(), F_SETFL, O_NONBLOCK);
     ::fcntl(complaints->first.get(), F_SETPIPE_SZ, 1 << 20);  // read only when it fails: a noisy start must not block
@@ -134,11 +149,13 @@ asio::awaitable<result<value>> launcher::greeting() {
     if (closed_) co_return tl::unexpected(error(errc::pool_stopped, "the pool was stopped while it started"));
     if (heard && *heard) co_return std::move((*heard)->body);
     auto said = all_of(complaints_.get());
-    co_return tl::unexpected(error(errc::launch_failed, *late ? "it was not up in time" : "it ended at once; " + said));
+    if (*late) co_return tl::unexpected(error(errc::start_timeout, fmt::format("it was not up within {} ms", how_.timeout.count())));
+    co_return tl::unexpected(error(errc::python_unfit, "it ended at once; " + said));
 }
 
-asio::awaitable<result<void>> launcher::start(std::shared_ptr<launcher> self) {
+asio::awaitable<result<void>> launcher::try_pythons(std::shared_ptr<launcher> self) {
     std::string reasons;
+    bool late = false;
     const auto reject = [&](const std::string& path, const std::string& origin, const std::string& why) {
         reasons += fmt::format("\n  {} ({}): {}", path, origin, why);
     };
@@ -152,13 +169,13 @@ asio::awaitable<result<void>> launcher::start(std::shared_ptr<launcher> self) {
             continue;
         }
         if (auto up = self->boot(c.path); !up) {
+            if (up.error() != errc::python_unfit) co_return up;  // the next one would not get further
             reject(c.path, c.origin, up.error().message());
             continue;
         }
         auto hello = co_await self->greeting();
         if (hello && hello->contains("ready")) {
             self->chosen_ = c.path;
-            self->python_ = (*hello)["ready"];
             self->complaints_.reset();
             self->listen();
             co_return result<void>();
@@ -167,33 +184,53 @@ asio::awaitable<result<void>> launcher::start(std::shared_ptr<launcher> self) {
         std::string why = "it said nothing that can be understood";
         if (!hello) why = hello.error().message();
         else if (const auto unfit = hello->find("unfit"); unfit != hello->end() && unfit->is_object())
-            why = unfit->value("reason", why);
+            why = text_of(*unfit, "reason");
+        late = late || (!hello && hello.error() == errc::start_timeout);
         reject(c.path, c.origin, why);
         self->lost(error(errc::launch_failed, why));
     }
+    if (late) co_return tl::unexpected(error(errc::start_timeout, "no Python was ready to run workers in time:" + reasons));
     co_return tl::unexpected(error(errc::python_unfit,
                                    "no Python here can run workers; install Debian's python3-grpcio, python3-protobuf "
                                    "and python3-msgpack, or name one with pool_options::python:" +
                                        reasons));
 }
 
-/// Starts the process again if it has died; of several callers one does it.
-asio::awaitable<result<void>> launcher::ensure_up(std::shared_ptr<launcher> self) {
-    while (self->starting_) {
-        asio::error_code woken;
-        co_await self->started_.async_wait(asio::redirect_error(asio::use_awaitable, woken));
-    }
-    if (self->closed_) co_return tl::unexpected(error(errc::pool_stopped, "the pool is stopping"));
-    if (self->socket_) co_return result<void>();
+asio::awaitable<result<void>> launcher::start(std::shared_ptr<launcher> self) {
     self->starting_ = true;
-    auto up = co_await start(self);
+    try {
+        self->last_start_ = co_await try_pythons(self);
+    } catch (const std::exception& e) {
+        self->last_start_ = tl::unexpected(error(errc::launch_failed, e.what()));
+    }
     self->starting_ = false;
-    self->started_.cancel();
-    co_return up;
+    self->changed_.cancel();
+    co_return self->last_start_;
+}
+
+/// Starts the process again if it has died; of several callers one does it, and all hear how it went.
+asio::awaitable<result<void>> launcher::ensure_up(std::shared_ptr<launcher> self) {
+    if (self->closed_) co_return tl::unexpected(error(errc::pool_stopped, "the pool is stopping"));
+    if (self->starting_) {
+        while (self->starting_) {
+            asio::error_code woken;
+            co_await self->changed_.async_wait(asio::redirect_error(asio::use_awaitable, woken));
+        }
+        co_return self->last_start_;
+    }
+    if (self->socket_) co_return result<void>();
+    co_return co_await start(self);
 }
 
 asio::awaitable<result<worker_process>> launcher::spawn(std::shared_ptr<launcher> self, worker_fds fds, on_exit ended) {
+    // The system lets only so many packets and descriptors be under way.
+    constexpr std::size_t most_at_once = 32;
+    while (self->pending_.size() >= most_at_once) {
+        asio::error_code woken;
+        co_await self->changed_.async_wait(asio::redirect_error(asio::use_awaitable, woken));
+    }
     if (auto up = co_await ensure_up(self); !up) co_return tl::unexpected(up.error());
+    if (!self->socket_) co_return tl::unexpected(error(errc::launch_failed, "the launcher process ended at once"));
     const auto id = ++self->last_id_;
     auto waiter = std::make_shared<pending_spawn>(
         pending_spawn{std::nullopt, asio::steady_timer(self->on_, self->how_.timeout)});
@@ -208,10 +245,10 @@ asio::awaitable<result<worker_process>> launcher::spawn(std::shared_ptr<launcher
     asio::error_code woken;
     co_await waiter->wake.async_wait(asio::redirect_error(asio::use_awaitable, woken));
     self->pending_.erase(id);
-    if (!waiter->outcome) {
-        self->alive_.erase(id);
-        co_return tl::unexpected(error(errc::launch_failed, "the launcher process did not answer"));
-    }
+    self->changed_.cancel();
+    if (!waiter->outcome)
+        waiter->outcome = tl::unexpected(self->closed_ ? error(errc::pool_stopped, "the pool is stopping")
+                                                       : error(errc::launch_failed, "the launcher process did not answer"));
     if (!*waiter->outcome) self->alive_.erase(id);
     co_return std::move(*waiter->outcome);
 }
@@ -251,7 +288,7 @@ void launcher::handle(packet p) {
         it->second->outcome = worker_process{static_cast<int>(number("pid").value_or(0)), std::move(p.fds[0])};
     else
         it->second->outcome = tl::unexpected(error(errc::launch_failed, "the launcher process could not start a worker: " +
-                                                                            p.body.value("message", std::string("?"))));
+                                                                            text_of(p.body, "message")));
     it->second->wake.cancel();
 }
 
@@ -265,7 +302,7 @@ void launcher::lost(const error& why) {
     {
         const std::lock_guard lock(mutex_);
         hang_up_.reset();
-        if (pidfd_) {
+        if (pidfd_ && !closed_) {  // else end() or close() waits for it
             kill_group();
             reap(pidfd_.get());
             pidfd_.reset();
@@ -286,15 +323,54 @@ void launcher::kill_group() noexcept {
     ::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0u);
 }
 
+/// Under the mutex. The end of its socket tells it to kill the workers and go.
+void launcher::hang_up() noexcept {
+    if (hang_up_) ::shutdown(hang_up_.get(), SHUT_RDWR);
+}
+
+void launcher::refuse() {
+    {
+        const std::lock_guard lock(mutex_);
+        closed_ = true;
+        if (starting_) hang_up();
+    }
+    changed_.cancel();
+    for (const auto& [id, waiter] : pending_) waiter->wake.cancel();
+}
+
+asio::awaitable<void> launcher::end(std::shared_ptr<launcher> self) {
+    self->refuse();
+    int watched = -1;
+    {
+        const std::lock_guard lock(self->mutex_);
+        self->hang_up();
+        if (self->pidfd_) watched = ::fcntl(self->pidfd_.get(), F_DUPFD_CLOEXEC, 3);
+    }
+    if (watched >= 0) {
+        auto gone = std::make_shared<asio::posix::stream_descriptor>(self->on_, watched);
+        asio::steady_timer limit(self->on_, end_limit);
+        limit.async_wait([gone](const asio::error_code& stopped) {
+            if (!stopped) gone->cancel();
+        });
+        asio::error_code woken;
+        co_await gone->async_wait(asio::posix::stream_descriptor::wait_read, asio::redirect_error(asio::use_awaitable, woken));
+    }
+    self->close();
+}
+
 void launcher::close() noexcept {
     const std::lock_guard lock(mutex_);
     closed_ = true;
-    // The end of its socket tells it to kill the workers and go.
-    if (hang_up_) ::shutdown(hang_up_.get(), SHUT_RDWR);
+    hang_up();
     hang_up_.reset();
     if (!pidfd_) return;
+    const auto until = std::chrono::steady_clock::now() + end_limit;
     pollfd gone{pidfd_.get(), POLLIN, 0};
-    ::poll(&gone, 1, 1000);
+    const auto left = [&] {
+        const auto time = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
+        return static_cast<int>(std::max<std::int64_t>(time.count(), 0));
+    };
+    while (::poll(&gone, 1, left()) < 0 && errno == EINTR) {}
     kill_group();
     reap(pidfd_.get());
     pidfd_.reset();

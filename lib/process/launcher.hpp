@@ -66,11 +66,13 @@ public:
     /// @param ended  called once on the strand
     [[nodiscard]] static asio::awaitable<result<worker_process>> spawn(std::shared_ptr<launcher> self, worker_fds fds,
                                                                        on_exit ended);
+    /// (strand) No process is started any more; who waits for one hears pool_stopped. Workers that are up stay.
+    void refuse();
+    /// (strand) Ends the process and with it every worker, without keeping the executor waiting.
+    [[nodiscard]] static asio::awaitable<void> end(std::shared_ptr<launcher> self);
     /// From any thread, at the end: kills the process and with it every worker, and waits for it, up to a second.
     void close() noexcept;
     [[nodiscard]] const strand& on() const noexcept { return on_; }
-    /// What the chosen Python said of itself: executable, versions.
-    [[nodiscard]] const value& python() const noexcept { return python_; }
 
 private:
     struct pending_spawn {
@@ -80,7 +82,9 @@ private:
 
     result<void> boot(const std::string& python);
     static asio::awaitable<result<void>> ensure_up(std::shared_ptr<launcher> self);
+    static asio::awaitable<result<void>> try_pythons(std::shared_ptr<launcher> self);
     asio::awaitable<result<value>> greeting();
+    void hang_up() noexcept;
     void listen();
     void handle(packet p);
     void lost(const error& why);
@@ -89,11 +93,11 @@ private:
     strand on_;
     config how_;
     std::string chosen_;
-    value python_;
     std::shared_ptr<asio::posix::stream_descriptor> socket_;
     unique_fd complaints_;  // its stderr, until it is up
     bool starting_ = false;
-    asio::steady_timer started_;  // cancelled when a start has ended
+    result<void> last_start_;     // for those who waited for it
+    asio::steady_timer changed_;  // cancelled when a start has ended, or a spawn
     std::uint64_t last_id_ = 0;
     std::unordered_map<std::uint64_t, std::shared_ptr<pending_spawn>> pending_;
     std::unordered_map<std::uint64_t, on_exit> alive_;

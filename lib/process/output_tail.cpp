@@ -31,6 +31,7 @@ void output_tail::drain() {
 }
 
 void output_tail::close() {
+    forward(true);
     asio::error_code none;
     pipe_.close(none);
 }
@@ -50,20 +51,25 @@ bool output_tail::read_available() {
 void output_tail::take(const char* data, std::size_t size) {
     kept_.append(data, size);
     if (kept_.size() > 2 * kept_bytes) kept_.erase(0, kept_.size() - kept_bytes);
-    if (!prefix_.empty()) {
-        unfinished_.append(data, size);
-        forward();
-    }
+    if (prefix_.empty()) return;
+    unfinished_.append(data, size);
+    forward(false);
 }
 
-void output_tail::forward() {
+/// Whole lines; the rest too when it is long or the last.
+void output_tail::forward(bool at_end) {
     std::string out;
-    for (;;) {
-        const auto end = unfinished_.find('\n');
-        if (end == std::string::npos && unfinished_.size() < longest_forwarded) break;
-        out += prefix_ + unfinished_.substr(0, end) + '\n';
-        unfinished_.erase(0, end == std::string::npos ? end : end + 1);
+    std::size_t from = 0;
+    const auto line = [&](std::size_t end) { out.append(prefix_).append(unfinished_, from, end - from) += '\n'; };
+    for (auto end = unfinished_.find('\n'); end != std::string::npos; end = unfinished_.find('\n', from)) {
+        line(end);
+        from = end + 1;
     }
+    if (const auto rest = unfinished_.size() - from; rest >= longest_forwarded || (at_end && rest > 0)) {
+        line(unfinished_.size());
+        from = unfinished_.size();
+    }
+    unfinished_.erase(0, from);
     if (!out.empty()) (void)!::write(STDERR_FILENO, out.data(), out.size());
 }
 

@@ -26,7 +26,7 @@ public:
     void drain();
     /// Stops reading, also when a grandchild still holds the pipe.
     void close();
-    /// The last lines, at most 20 and 8 KiB.
+    /// The last lines, at most 40 and 8 KiB.
     [[nodiscard]] std::string text() const;
 
 private:
@@ -34,7 +34,7 @@ private:
     /// @return  whether there may be more later
     bool read_available();
     void take(const char* data, std::size_t size);
-    void forward();
+    void forward(bool at_end);
 
     asio::posix::stream_descriptor pipe_;
     std::string prefix_;

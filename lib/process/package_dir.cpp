@@ -29,14 +29,15 @@ result<std::string> package_dir() {
         // dli_fname of the program itself is argv[0], which may be a bare name.
         auto file = fs::canonical(self.dli_fname, failed);
         if (failed) file = fs::canonical("/proc/self/exe", failed);
-        auto dir = file.parent_path();
-        constexpr int levels = 4;
-        for (int i = 0; i < levels && dir.has_relative_path(); ++i, dir = dir.parent_path())
-            if (is_package(dir / "py" / "snakepit")) return (dir / "py" / "snakepit").string();
         for (const char* installed : {SNAKEPIT_PY_RELATIVE_TO_LIB, SNAKEPIT_PY_RELATIVE_TO_BIN}) {
             const auto there = (file.parent_path() / installed).lexically_normal();
             if (is_package(there)) return there.string();
         }
+        // In a build directory.
+        auto dir = file.parent_path();
+        constexpr int levels = 4;
+        for (int i = 0; i < levels && dir.has_relative_path(); ++i, dir = dir.parent_path())
+            if (is_package(dir / "py" / "snakepit")) return (dir / "py" / "snakepit").string();
     }
     return tl::unexpected(error(
         errc::python_unfit, fmt::format("the Python package snakepit was not found in {}; install it, or set "

@@ -4,6 +4,7 @@
 #include "wire/control_stream.hpp"
 #include "wire/work_stream.hpp"
 
+#include <algorithm>
 #include <fmt/format.h>
 #include <sys/socket.h>
 
@@ -54,10 +55,10 @@ std::string attachment::admit_work(std::string_view worker, std::string_view inc
     return {};
 }
 
-void attachment::welcome() {
+void attachment::welcome(std::uint32_t spoken_by_worker) {
     v1::ControlDown message;
     auto& w = *message.mutable_welcome();
-    w.set_protocol_minor(protocol_minor);
+    w.set_protocol_minor(std::min(spoken_by_worker, protocol_minor));
     w.set_max_calls(static_cast<std::uint32_t>(allowed_.max_calls));
     w.set_max_frame_bytes(max_frame_bytes);
     w.set_max_message_bytes(allowed_.max_message_bytes);
@@ -135,6 +136,8 @@ void attachment::report_broken(const std::string& why, bool breach) {
         const std::lock_guard lock(mutex_);
         if (std::exchange(broken_, true)) return;
     }
+    // In this turn, not in the capsule's: its executor may be busy, and calls must not go where nobody is.
+    if (const auto to = work()) to->suspend();
     tell_(heard::broken{why, breach});
 }
 

@@ -75,7 +75,8 @@ public:
 
     // For the capsule.
 
-    void welcome();
+    /// @param spoken_by_worker  its minor version; the smaller of the two is spoken
+    void welcome(std::uint32_t spoken_by_worker);
     /// Says why, then the worker goes by itself.
     void refuse(const error& why);
     /// Calls that the switchboard gives to this line leave through here.

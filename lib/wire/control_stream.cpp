@@ -37,6 +37,6 @@ bool control_stream::message(v1::ControlUp& in) {
     return false;
 }
 
-void control_stream::gone() { to_->report_broken("its control stream ended"); }
+void control_stream::ended() { to_->report_broken("its control stream ended"); }
 
 }  // namespace snakepit::detail

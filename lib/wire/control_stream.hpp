@@ -19,7 +19,8 @@ public:
 private:
     bool message(v1::ControlUp& in) override;
     void written(bool ok) override;
-    void gone() override;
+    void ended() override;
+    void gone() override { ended(); }
 
     const std::shared_ptr<attachment> to_;
     std::mutex queue_mutex_;

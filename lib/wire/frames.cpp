@@ -95,6 +95,8 @@ std::optional<std::string> frame_reader::take(const v1::Chunk& chunk) {
         return fmt::format("a chunk of {} bytes", chunk.data().size());
     if (known == open_.end()) {
         if (chunk.offset() != 0) return fmt::format("transfer {} does not begin at 0", chunk.transfer());
+        if (chunk.total() <= max_inline_bytes)
+            return fmt::format("a transfer of {} bytes, which would have fitted into a frame", chunk.total());
         if (chunk.total() > max_message_bytes_)
             return fmt::format("a transfer of {} bytes, {} are allowed", chunk.total(), max_message_bytes_);
         if (!open_.empty() && open_bytes_ + chunk.total() > max_inflight_bytes)
@@ -102,7 +104,6 @@ std::optional<std::string> frame_reader::take(const v1::Chunk& chunk) {
         auto& t = open_[chunk.transfer()];
         t.total = chunk.total();
         open_bytes_ += t.total;
-        if (chunk.data().size() > t.total) return fmt::format("transfer {} is longer than its total", chunk.transfer());
         t.data.reserve(t.total);
         t.data = chunk.data();
         return std::nullopt;

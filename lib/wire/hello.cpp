@@ -44,10 +44,7 @@ result<worker_hello> checked(const v1::Hello& hello) {
                               "install the package that belongs to this library",
                               protocol_major, protocol_minor, hello.package_version(), hello.protocol_major(),
                               hello.protocol_minor())));
-    worker_hello made{hello.protocol_major(),  hello.protocol_minor(), static_cast<int>(hello.pid()),
-                      hello.package_version(), hello.python_version(), hello.grpc_version(),
-                      hello.protobuf_version(), hello.lane(),          hello.lane_reason(),
-                      {}};
+    worker_hello made{hello.protocol_minor(), hello.lane(), {}};
     if (hello.tools().empty()) return tl::unexpected(breach("it has no tools"));
     if (hello.tools_size() > most_tools) return tl::unexpected(breach(fmt::format("over {} tools", most_tools)));
     std::set<std::string_view> names;

@@ -15,15 +15,8 @@ class Hello;
 namespace snakepit::detail {
 
 struct worker_hello {
-    std::uint32_t protocol_major = 0;
     std::uint32_t protocol_minor = 0;
-    int pid = 0;
-    std::string package_version;
-    std::string python_version;
-    std::string grpc_version;
-    std::string protobuf_version;
     std::string lane;
-    std::string lane_reason;
     std::vector<tool_spec> tools;
 };
 

@@ -22,6 +22,7 @@ error refusal(const std::string& directory, const std::string& why) {
 }
 
 /// Who may write to a directory may rename what is in it, unless it is sticky.
+/// @param directory  without symbolic links above it: those would hide directories from the check
 result<void> check_above(const std::string& directory) {
     for (auto above = fs::path(directory).parent_path(); !above.empty(); above = above.parent_path()) {
         struct stat s{};
@@ -48,9 +49,15 @@ result<void> check_private(const std::string& directory) {
     return check_above(directory);
 }
 
+/// $XDG_RUNTIME_DIR may be another user's, under su and sudo.
 std::string base_directory() {
-    for (const char* name : {"XDG_RUNTIME_DIR", "TMPDIR"})
-        if (const char* dir = std::getenv(name); dir && *dir == '/' && ::access(dir, W_OK | X_OK) == 0) return dir;
+    for (const char* name : {"XDG_RUNTIME_DIR", "TMPDIR"}) {
+        const char* dir = std::getenv(name);
+        if (!dir || *dir != '/' || ::access(dir, W_OK | X_OK) != 0) continue;
+        std::error_code failed;
+        auto base = fs::canonical(dir, failed).string();
+        if (!failed && check_above(base + "/socket")) return base;
+    }
     return "/tmp";
 }
 
@@ -64,9 +71,11 @@ result<socket_directory> socket_directory::make(const std::string& wanted) {
         directory = base_directory() + "/snakepit-XXXXXX";
         if (!::mkdtemp(directory.data())) return tl::unexpected(refusal(directory, std::strerror(errno)));
     } else {
-        directory = fs::absolute(wanted, failed).lexically_normal().string();
+        auto named = fs::absolute(wanted, failed).lexically_normal();
+        if (!failed && !named.has_filename()) named = named.parent_path();  // a slash at the end
+        const auto above = failed ? fs::path() : fs::canonical(named.parent_path(), failed);
         if (failed) return tl::unexpected(refusal(wanted, failed.message()));
-        while (directory.size() > 1 && directory.back() == '/') directory.pop_back();
+        directory = (above / named.filename()).string();
         created = ::mkdir(directory.c_str(), 0700) == 0;
         if (!created && errno != EEXIST) return tl::unexpected(refusal(directory, std::strerror(errno)));
     }

@@ -33,6 +33,8 @@ protected:
     /// @return  whether to go on; false finishes the stream
     virtual bool message(In& in) = 0;
     virtual void written(bool ok) = 0;
+    /// Nothing more will be read; `gone` follows, but not while a write is stuck.
+    virtual void ended() = 0;
     virtual void gone() = 0;
 
     /// `out` stays untouched until `written`.
@@ -46,7 +48,10 @@ protected:
 
 private:
     void OnReadDone(bool ok) override {
-        if (!ok) return finish(grpc::Status::OK);
+        if (!ok) {
+            ended();
+            return finish(grpc::Status::OK);
+        }
         if (!message(in_)) return finish(grpc::Status(grpc::StatusCode::ABORTED, "cut off"));
         const std::lock_guard lock(mutex_);
         if (!finished_) this->StartRead(&in_);

@@ -15,6 +15,10 @@ std::shared_ptr<line> work_stream::carried() const {
     return line_;
 }
 
+void work_stream::suspend() {
+    if (const auto l = carried()) to_->board_->suspend(*l);
+}
+
 void work_stream::flush() {
     const auto l = carried();
     if (!l || !to_->board_->take(*l, frame_)) return;
@@ -40,6 +44,6 @@ bool work_stream::message(v1::WorkUp& in) {
     return !breach;
 }
 
-void work_stream::gone() { to_->report_broken("its work stream ended"); }
+void work_stream::ended() { to_->report_broken("its work stream ended"); }
 
 }  // namespace snakepit::detail

@@ -14,13 +14,16 @@ public:
         : to_(std::move(to)), reader_(max_message_bytes) {}
 
     void carry(std::shared_ptr<line> l);
+    /// Any thread: no new calls; what was not sent goes to others.
+    void suspend();
     /// Any thread: takes the next frame from the switchboard and writes it, unless one is being written.
     void flush();
 
 private:
     bool message(v1::WorkUp& in) override;
     void written(bool ok) override;
-    void gone() override;
+    void ended() override;
+    void gone() override { ended(); }
     [[nodiscard]] std::shared_ptr<line> carried() const;
 
     const std::shared_ptr<attachment> to_;

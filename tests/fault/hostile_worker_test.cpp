@@ -120,19 +120,25 @@ TEST_P(HostileWorker, OpensMoreTransfersThanItHasCreditFor) {
     cut_off_for({piece(1, 0, 5 << 20, 10), piece(2, 0, 5 << 20, 10)}, "open transfers of more than 8388608 bytes");
 }
 
-TEST_P(HostileWorker, BeginsATransferInTheMiddle) { cut_off_for({piece(1, 7, 100, 10)}, "does not begin at 0"); }
+TEST_P(HostileWorker, BeginsATransferInTheMiddle) { cut_off_for({piece(1, 7, 1 << 20, 10)}, "does not begin at 0"); }
 
 TEST_P(HostileWorker, LeavesAGapInATransfer) {
-    cut_off_for({piece(1, 0, 100, 10), piece(1, 11, 100, 10)}, "does not fit the others");
+    cut_off_for({piece(1, 0, 1 << 20, 10), piece(1, 11, 1 << 20, 10)}, "does not fit the others");
 }
 
 TEST_P(HostileWorker, ChangesTheTotalOfATransfer) {
-    cut_off_for({piece(1, 0, 100, 10), piece(1, 10, 101, 10)}, "does not fit the others");
+    cut_off_for({piece(1, 0, 1 << 20, 10), piece(1, 10, (1 << 20) + 1, 10)}, "does not fit the others");
 }
 
-TEST_P(HostileWorker, SendsMoreThanTheTotalOfATransfer) { cut_off_for({piece(1, 0, 9, 10)}, "longer than its total"); }
+TEST_P(HostileWorker, SendsMoreThanTheTotalOfATransfer) { 
+    cut_off_for({piece(1, 0, 131'073, 131'072), piece(1, 131'072, 131'073, 2)}, "does not fit the others");
+}
 
-TEST_P(HostileWorker, SendsAnEmptyChunk) { cut_off_for({piece(1, 0, 9, 0)}, "a chunk of 0 bytes"); }
+TEST_P(HostileWorker, SendsAnEmptyChunk) { cut_off_for({piece(1, 0, 1 << 20, 0)}, "a chunk of 0 bytes"); }
+
+TEST_P(HostileWorker, OpensATransferForAValueThatNeedsNone) {
+    cut_off_for({piece(1, 0, 131'072, 10)}, "would have fitted into a frame");
+}
 
 TEST_P(HostileWorker, RefersToATransferThatIsNotThere) {
     v1::WorkUp frame;

@@ -13,9 +13,12 @@ from snakepit import _control, _replies
 
 _mine = {}
 _frames = []
+_answered = set()
 
 _open_control = _control.Control.__init__
+_make_replies = _replies.Replies.__init__
 _next_frame = _replies.Replies.next_frame
+_any_replies = _replies.Replies.__bool__
 
 
 def _remember(self, channel, metadata, hello):
@@ -23,24 +26,16 @@ def _remember(self, channel, metadata, hello):
     _open_control(self, channel, metadata, hello)
 
 
-def _forged_or_next(self):
-    if _frames:
-        return _frames.pop(0)
-    frame = _next_frame(self)
-    if _mine.pop("swallow", False):
-        return None
-    return frame
+def _without_the_forged(self, *limits):
+    _make_replies(self, *limits)
+    add = self.add
+    self.add = lambda reply: None if reply[0] in _answered else add(reply)
 
 
 _control.Control.__init__ = _remember
-_replies.Replies.next_frame = _forged_or_next
-
-
-def _pending(self, _really=_replies.Replies.__bool__):
-    return bool(_frames) or _really(self)
-
-
-_replies.Replies.__bool__ = _pending
+_replies.Replies.__init__ = _without_the_forged
+_replies.Replies.next_frame = lambda self: _frames.pop(0) if _frames else _next_frame(self)
+_replies.Replies.__bool__ = lambda self: bool(_frames) or _any_replies(self)
 
 
 @snakepit.tool
@@ -62,8 +57,8 @@ def send(*frames):
 @snakepit.tool
 def answer(frame):
     """This leaves in place of the reply to this call."""
+    _answered.add(snakepit.current_call().id)
     _frames.append(frame)
-    _mine["swallow"] = True
 
 
 @snakepit.tool
