@@ -82,8 +82,14 @@ if [[ -f $readme ]]; then
     [[ -n $module ]] || fail "README's quick start names no module"
     mv quickstart.py "$module.py"
     compile quickstart
-    expect "" ./quickstart
+    expect "5 words" ./quickstart
 fi
 
-# 3. The command finds its package too.
+# 3. `python3 -m snakepit` works after an installation into the default prefix: Python looks where the package is.
+[[ -f $root$SNAKEPIT_PACKAGE_DIR/__main__.py ]] || fail "the package is not in $SNAKEPIT_PACKAGE_DIR"
+if [[ $SNAKEPIT_PREFIX == /usr/local && $SNAKEPIT_PYTHON == /usr/bin/* ]]; then
+    expect "'${SNAKEPIT_PACKAGE_DIR%/snakepit}'" "$SNAKEPIT_PYTHON" -I -c 'import site; print(site.getsitepackages())'
+fi
+
+# 4. The command finds its package too.
 expect "42" "$root$SNAKEPIT_BINDIR/snakepit" call numbers_tool:add '{"a": 40, "b": 2}'
