@@ -88,8 +88,8 @@ class Adapter:
         """Called once when the worker ends in an orderly way; not when it is killed or loses its host.
 
         Also when the setup() of a later adapter has failed, though not when its own has. It has as long as the host
-        waits for the worker's end: the pool's stop_grace (drain_timeout, if longer), after which it is ended by SIGTERM
-        and SIGKILL; one second after a setup() that failed.
+        waits for the worker's end before it sends SIGTERM and then SIGKILL: at least the pool's stop_grace; after a
+        setup() that failed, one second.
         """
 
 
