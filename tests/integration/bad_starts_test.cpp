@@ -251,14 +251,14 @@ TEST_F(BadStart, APythonThatFloodsAndNeverGetsReady) {
     auto how = options();
     how.start_timeout = 1s;
     how.python = scratch().write("flood", "#!/bin/sh\nexec yes\n", true);
-    expect_words(failure_of(how, 6s * slow), errc::python_unfit, {"not up in time"});
+    expect_words(failure_of(how, 6s * slow), errc::start_timeout, {"it was not up within"});
 }
 
 TEST_F(BadStart, APythonThatHangsLeavesNoChildEither) {
     auto how = options();
     how.start_timeout = 500ms;
     how.python = scratch().write("hang", "#!/bin/sh\nsleep 600\nexit 1\n", true);
-    expect_words(failure_of(how, 6s * slow), errc::python_unfit, {"not up in time"});
+    expect_words(failure_of(how, 6s * slow), errc::start_timeout, {"it was not up within"});
 }
 
 TEST_F(BadStart, APythonBehindAWrapperWorks) {
