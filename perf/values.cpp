@@ -1,5 +1,6 @@
 // What it costs to turn values into bytes and back.
 
+#include "perf_report.hpp"
 #include "value/codec.hpp"
 
 #include <snakepit/array.hpp>
@@ -78,6 +79,27 @@ void decode_array(benchmark::State& state) {
 }
 BENCHMARK(decode_array);
 
+/// Each as a row: "values.encode.map_of_10".
+class rows : public benchmark::ConsoleReporter {
+public:
+    void ReportRuns(const std::vector<Run>& runs) override {
+        for (const auto& r : runs) {
+            auto name = "values." + r.benchmark_name();
+            for (const auto& [from, to] : {std::pair("_value/", "."), std::pair("_array", ".array_and_copy")})
+                if (const auto at = name.find(from); at != name.npos && name.find('.', at) == name.npos)
+                    name.replace(at, std::string_view(from).size(), to);
+            report_.row(name, r.GetAdjustedCPUTime(), "ns", "CPU, C++ alone");
+        }
+    }
+
+private:
+    snakepit::perf::report report_;
+};
+
 }  // namespace
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+    benchmark::Initialize(&argc, argv);
+    rows to;
+    benchmark::RunSpecifiedBenchmarks(&to);
+}
