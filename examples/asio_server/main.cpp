@@ -38,6 +38,7 @@ template <class T = void>
 using task = asio::awaitable<T, strand>;
 using tcp_socket = asio::basic_stream_socket<tcp, strand>;
 using tcp_acceptor = asio::basic_socket_acceptor<tcp, strand>;
+using timer = asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, strand>;
 constexpr asio::use_awaitable_t<strand> use_task;
 
 constexpr std::size_t longest_line = 64 * 1024;
@@ -76,9 +77,11 @@ public:
 private:
     task<> accept() {
         for (unsigned id = 0; acceptor_.is_open(); ++id) {
+            bool failed = false;
             try {
                 auto socket =
                     std::make_shared<tcp_socket>(co_await acceptor_.async_accept(asio::make_strand(io_), use_task));
+                if (!acceptor_.is_open()) co_return;  // stop() came between: it has not seen this one
                 {
                     const std::lock_guard lock(mutex_);
                     open_.emplace(id, socket);
@@ -86,6 +89,11 @@ private:
                 asio::co_spawn(socket->get_executor(), converse(id, socket), asio::detached);
             } catch (const asio::system_error& e) {
                 if (acceptor_.is_open()) fmt::print(stderr, "accept: {}\n", e.what());
+                failed = true;
+            }
+            if (failed) {  // out of descriptors, say: not as a busy loop
+                timer pause(acceptor_.get_executor(), std::chrono::milliseconds(100));
+                co_await pause.async_wait(use_task);
             }
         }
     }

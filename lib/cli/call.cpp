@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fmt/format.h>
 #include <fstream>
 #include <iostream>
@@ -38,10 +39,14 @@ examples:
 result<std::string> read_all(const std::string& source) {
     std::ifstream file;
     if (source != "-") {
-        file.open(source.substr(1), std::ios::binary);
-        if (!file)
-            return tl::unexpected(
-                error(errc::bad_arguments, fmt::format("cannot read {}: {}", source.substr(1), std::strerror(errno))));
+        const auto name = source.substr(1);
+        const auto cannot = [&](const char* why) {
+            return tl::unexpected(error(errc::bad_arguments, fmt::format("cannot read {}: {}", name, why)));
+        };
+        std::error_code none;
+        if (std::filesystem::is_directory(name, none)) return cannot("it is a directory");
+        file.open(name, std::ios::binary);
+        if (!file) return cannot(std::strerror(errno));
     }
     auto& from = source == "-" ? std::cin : file;
     std::string text{std::istreambuf_iterator<char>(from), {}};

@@ -120,12 +120,16 @@ int run(const map_arguments& given) {
     constexpr int most_per_worker = 512;
     options.calls_per_worker = given.common.timeout > 0 ? 1 : most_per_worker;
 
+    // While all workers are away the whole window waits.
+    options.queue_limit = std::max(options.queue_limit, static_cast<std::size_t>(count) * most_per_worker);
+
     map_settings how;
     how.tool = name.tool;
     how.call = make_call_options(given.common);
     how.form = given.text ? line_form::text : given.json ? line_form::json : line_form::automatic;
     how.keep_order = !given.unordered;
     how.fail_fast = given.fail_fast;
+    how.quiet = given.quiet;
     how.least_calls = static_cast<std::size_t>(count) * (given.common.timeout > 0 ? 1 : 2);
     how.most_calls = static_cast<std::size_t>(count * options.calls_per_worker);
     how.input = input;
@@ -152,7 +156,7 @@ command add_map(CLI::App& to) {
     auto* text = to.add_flag("--text", given->text, "every line is text");
     to.add_flag("--json", given->json, "every line is JSON; one that is not has failed")->excludes(text);
     to.add_flag("--fail-fast", given->fail_fast, "stop at the first line that fails; what comes before is written");
-    to.add_flag("--quiet", given->quiet, "no summary");
+    to.add_flag("--quiet", given->quiet, "no summary, no progress");
     add_timeout_option(to, given->common, "each call, one per worker at a time then");
     add_pool_options(to, given->common);
     return [given] { return run(*given); };

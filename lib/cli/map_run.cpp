@@ -47,7 +47,7 @@ map_run::map_run(pool& workers, map_settings how)
       next_show_(on_),
       results_(how_.keep_order),
       window_(how_.least_calls, how_.most_calls),
-      progress_(how_.input_bytes) {}
+      progress_(how_.input_bytes, !how_.quiet) {}
 
 asio::awaitable<int> map_run::run(std::shared_ptr<map_run> self) {
     const auto pump_again = [weak = std::weak_ptr(self)] {
@@ -149,7 +149,7 @@ void map_run::fill(std::uint64_t place, std::size_t input_bytes, result<value> o
 }
 
 void map_run::show_progress() {
-    if (over_now_ || !progress_.on_terminal()) return;
+    if (over_now_ || !progress_.is_shown()) return;
     progress_.show(counts_);
     next_show_.expires_after(std::chrono::milliseconds(250));
     next_show_.async_wait([weak = weak_from_this()](const asio::error_code& stopped) {

@@ -25,6 +25,7 @@ struct map_settings {
     line_form form = line_form::automatic;
     bool keep_order = true;
     bool fail_fast = false;
+    bool quiet = false;           ///< no progress
     std::size_t least_calls = 1;  ///< under way at once, while there are lines
     std::size_t most_calls = 1;
     int input = 0;

@@ -24,13 +24,13 @@ std::uint64_t rate_of(std::uint64_t lines, double seconds) {
 
 }  // namespace
 
-progress::progress(std::optional<std::uint64_t> input_bytes)
-    : input_bytes_(input_bytes), on_terminal_(::isatty(STDERR_FILENO) == 1) {}
+progress::progress(std::optional<std::uint64_t> input_bytes, bool wanted)
+    : input_bytes_(input_bytes), shown_at_all_(wanted && ::isatty(STDERR_FILENO) == 1 && ::isatty(STDOUT_FILENO) != 1) {}
 
 double progress::seconds() const { return std::chrono::duration<double>(clock::now() - begun_).count(); }
 
 void progress::show(const counts& now) {
-    if (!on_terminal_) return;
+    if (!shown_at_all_) return;
     const auto elapsed = seconds();
     auto text = fmt::format("{} lines, {} failed, {} lines/s", grouped(now.done()), grouped(now.failed),
                             grouped(rate_of(now.done(), elapsed)));

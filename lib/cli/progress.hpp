@@ -18,13 +18,14 @@ struct counts {
 class progress {
 public:
     /// @param input_bytes  of the whole input, when that is known
-    explicit progress(std::optional<std::uint64_t> input_bytes);
+    /// @param wanted       false: nothing is ever shown
+    progress(std::optional<std::uint64_t> input_bytes, bool wanted);
 
-    /// On a terminal: in place of what was shown before.
+    /// On a terminal, unless the results go there too: in place of what was shown before.
     void show(const counts& now);
     /// Takes it away again.
     void clear();
-    [[nodiscard]] bool on_terminal() const noexcept { return on_terminal_; }
+    [[nodiscard]] bool is_shown() const noexcept { return shown_at_all_; }
     /// "1,000 lines: 998 ok, 2 failed; 0.5 s, 2,000 lines/s"
     [[nodiscard]] std::string summary(const counts& now) const;
 
@@ -33,7 +34,7 @@ private:
     [[nodiscard]] double seconds() const;
 
     const std::optional<std::uint64_t> input_bytes_;
-    const bool on_terminal_;
+    const bool shown_at_all_;
     const clock::time_point begun_ = clock::now();
     bool shown_ = false;
 };
