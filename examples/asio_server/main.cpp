@@ -38,7 +38,8 @@ template <class T = void>
 using task = asio::awaitable<T, strand>;
 using tcp_socket = asio::basic_stream_socket<tcp, strand>;
 using tcp_acceptor = asio::basic_socket_acceptor<tcp, strand>;
-using timer = asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, strand>;
+using timer =
+    asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, strand>;
 constexpr asio::use_awaitable_t<strand> use_task;
 
 constexpr std::size_t longest_line = 64 * 1024;

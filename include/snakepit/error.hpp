@@ -42,7 +42,7 @@ enum class errc {
     launch_failed = 24,      ///< the system refused a process, a descriptor, a socket
     socket_directory = 25,   ///< not private, a symbolic link, or its path is too long
     protocol_mismatch = 26,  ///< the worker's Python package speaks another major version; both are named
-    protocol_violation = 27  ///< a worker broke the protocol and was cut off
+    protocol_violation = 27  ///< a worker broke the protocol while it was started; later that is worker_lost
 };
 
 /// What to do about an error: compare `error::code()` with these.

@@ -79,8 +79,9 @@ result<value> positional(const std::string& tool, const Args&... arguments) {
     Runs on the caller's executor; a started pool keeps its `io_context::run()` going until `stop()` has completed or
     the pool object is destroyed. The execution context must outlive the pool.
 
-    @par Executor  supervision, deadlines and the acceptor run on the executor given; sending and receiving do not
-                   wait for it. A context blocked for a second delays deadlines and restarts by a second, loses nothing.
+    @par Executor  supervision, deadlines and the acceptor run on the executor given. Calls leave by the executor of
+                   their caller, replies are taken in by gRPC's threads. A context blocked for a second delays deadlines,
+                   restarts and its own calls by a second, and loses nothing.
     @par Thread safety  every member may be called from any thread at any time, the destructor excepted
     @par Lifetime  destruction without `stop()` is safe: calls end with errc::pool_stopped, workers are killed, nothing
                    is left behind; it may block up to 2 s. Not from within one of gRPC's threads. */
@@ -89,7 +90,9 @@ public:
     /// Does nothing yet: no process, no socket. Options are checked by `start`.
     pool(asio::any_io_executor on, pool_options options);
     ~pool();
+    /// What was moved from may only be assigned to and destroyed.
     pool(pool&&) noexcept;
+    /// Exchanges the two: the pool that was here lives until `other` is destroyed.
     pool& operator=(pool&&) noexcept;
     pool(const pool&) = delete;
     pool& operator=(const pool&) = delete;
@@ -99,7 +102,8 @@ public:
         When one of them cannot start, all are ended and the first reason is returned. A pool starts once.
 
         @par Errors         errc::invalid_options, python_unfit, module_failed, start_timeout, launch_failed,
-                            socket_directory, protocol_mismatch, already_started, pool_stopped, cancelled, worker_lost
+                            socket_directory, protocol_mismatch, protocol_violation, already_started, pool_stopped,
+                            cancelled
         @par Cancellation   terminal and partial: the pool is stopped
         @par Executor       may be awaited on any executor and resumes there
         @par Thread safety  safe
@@ -114,8 +118,7 @@ public:
         @param options    deadline, session
         @return  the tool's value, or an error. Never throws for an outcome listed here.
         @par Errors         errc::queue_full, deadline_exceeded, cancelled, worker_lost, pool_stopped, not_started,
-                            unknown_tool, bad_arguments, tool_raised, unserializable, message_too_large,
-                            protocol_violation
+                            unknown_tool, bad_arguments, tool_raised, unserializable, message_too_large
         @par Cancellation   terminal and partial: the caller gets errc::cancelled at once and Python is asked to stop.
                             Not total: it may already have acted. The worker's place is free when Python has ended.
         @par Executor       may be awaited on any executor and resumes there
@@ -132,7 +135,11 @@ public:
 
         @tparam T  type of the result; void ignores it. A number that does not go into T is errc::type_mismatch; inside
                    lists and structs nlohmann's conversions cut numbers to size
-        @par Errors  those of `execute`, and errc::type_mismatch */
+        @par Errors         those of `execute`, and errc::type_mismatch
+        @par Cancellation   as for `execute`
+        @par Executor       may be awaited on any executor and resumes there
+        @par Thread safety  safe
+        @par Lifetime       holds the pool's state; arguments are encoded before this returns */
     template <class T, class... Args>
     [[nodiscard]] asio::awaitable<result<T>> call(std::string tool, const Args&... arguments) {
         return call<T>(call_options(), std::move(tool), arguments...);
@@ -145,7 +152,8 @@ public:
         return call_encoded<T>(impl_, std::move(tool), std::move(list), options);
     }
 
-    /// The tools of the module, in its order. Empty before `start()` has completed with success.
+    /// The tools of the module, in its order; empty before `start()` has completed with success. When a worker that was
+    /// started again has another version of the module, the newest one's.
     [[nodiscard]] std::vector<tool_spec> tools() const;
 
     /// Counters and workers at this moment.
@@ -155,7 +163,7 @@ public:
         `drain_timeout`, then the ladder: asked to stop, SIGTERM, SIGKILL. Idempotent; a second call waits for the
         same end.
 
-        @return  always success
+        @par Errors         errc::cancelled alone
         @par Cancellation   terminal and partial: stops waiting; the end goes on
         @par Executor       may be awaited on any executor and resumes there
         @par Thread safety  safe

@@ -1,9 +1,9 @@
 #include "capsule/capsule.hpp"
 
-#include <asio/post.hpp>
-#include <csignal>
 #include <fmt/format.h>
 #include <sys/wait.h>
+#include <asio/post.hpp>
+#include <csignal>
 
 namespace snakepit::detail {
 namespace {
@@ -141,8 +141,7 @@ asio::awaitable<capsule::ending> capsule::live(std::shared_ptr<capsule> self) {
         else if (const auto* b = as<heard::broken>(*e)) {
             reason = b->why;
             breach = b->breach;
-        }
-        else if (as<heard::stop>(*e)) self->stopping_ = true;
+        } else if (as<heard::stop>(*e)) self->stopping_ = true;
     }
     if (self->stopping_) {
         co_await stop_ladder(self, now, gone);
@@ -172,20 +171,21 @@ asio::awaitable<result<void>> capsule::boot(std::shared_ptr<capsule> self, std::
     const auto& options = self->pool_->options;
     auto deadline = clock::now() + options.start_timeout;
     std::optional<worker_hello> hello;
-    auto missing = fmt::format("it was not ready within {} ms, and was importing module {}", options.start_timeout.count(),
-                               options.module);
+    auto missing = fmt::format("it was not ready within {} ms, and was importing module {}",
+                               options.start_timeout.count(), options.module);
     for (;;) {
         const auto e = co_await capsule_mailbox::next(self->mail_, deadline);
         if (!e) {
             now->kill(dump_signal);
             co_await wait_gone(self, dump_time, gone);
-            co_return tl::unexpected(
-                error(errc::start_timeout, "the worker was given up: " + missing + "; its last output shows where it was")
-                    .with_exit(exit_of(gone.wait_status, now->output())));
+            co_return tl::unexpected(error(errc::start_timeout, "the worker was given up: " + missing +
+                                                                    "; its last output shows where it was")
+                                         .with_exit(exit_of(gone.wait_status, now->output())));
         }
         if (as<heard::connected>(*e) && clock::now() + hello_limit < deadline) {
             deadline = clock::now() + hello_limit;
-            missing = fmt::format("it did not say hello and open its Work stream within {} s of its connection", hello_limit.count());
+            missing = fmt::format("it did not say hello and open its Work stream within {} s of its connection",
+                                  hello_limit.count());
         }
         if (const auto* h = as<heard::hello>(*e)) {
             if (!h->what) {
@@ -310,22 +310,26 @@ error capsule::explain(incarnation& now, const departure& gone, std::string reas
     return error(errc::worker_lost, std::move(what)).with_worker(id_).with_exit(std::move(how));
 }
 
-error capsule::start_failure(incarnation& now, const departure& gone, const std::optional<heard::broken>& broken) const {
+error capsule::start_failure(incarnation& now, const departure& gone,
+                             const std::optional<heard::broken>& broken) const {
     auto how = exit_of(gone.wait_status, now.output());
     const auto& module = pool_->options.module;
     const auto& report = gone.report;
     if (broken && (broken->breach || (!report && !gone.exited)))
-        return error(broken->breach ? errc::protocol_violation : errc::launch_failed, "the worker could not attach: " + broken->why)
+        return error(broken->breach ? errc::protocol_violation : errc::launch_failed,
+                     "the worker could not attach: " + broken->why)
             .with_exit(std::move(how));
     if (!report)
-        return error(errc::module_failed, fmt::format("the worker ended ({}) while it imported module {}", how.describe(), module))
+        return error(errc::module_failed,
+                     fmt::format("the worker ended ({}) while it imported module {}", how.describe(), module))
             .with_exit(std::move(how));
     const auto stage = text_of(*report, "stage");
     auto raised = python_error_of(*report);
     const bool ours = stage == "grpc" || stage == "connect" || stage == "refused";
-    auto what = ours ? fmt::format("the worker could not {}: {}", stage == "grpc" ? "load grpc" : "attach", raised.message)
-                     : fmt::format("module {} failed ({}): {}{}{}", module, stage, raised.type,
-                                   raised.type.empty() ? "" : ": ", raised.message);
+    auto what =
+        ours ? fmt::format("the worker could not {}: {}", stage == "grpc" ? "load grpc" : "attach", raised.message)
+             : fmt::format("module {} failed ({}): {}{}{}", module, stage, raised.type, raised.type.empty() ? "" : ": ",
+                           raised.message);
     return error(ours ? errc::launch_failed : errc::module_failed, std::move(what))
         .with_python(std::move(raised))
         .with_exit(std::move(how));

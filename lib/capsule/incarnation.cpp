@@ -1,14 +1,14 @@
 #include "capsule/incarnation.hpp"
 
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include <asio/co_spawn.hpp>
 #include <asio/post.hpp>
 #include <cerrno>
 #include <csignal>
-#include <fcntl.h>
 #include <filesystem>
-#include <sys/socket.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 namespace snakepit::detail {
 namespace {
@@ -97,12 +97,12 @@ asio::awaitable<result<void>> incarnation::start(std::shared_ptr<incarnation> se
     self->err_->start();
 
     const auto secret = token::random();
-    self->connection_ = std::make_shared<attachment>(
-        attachment::identity{worker, number, self->pid_, secret},
-        attachment::limits{options.calls_per_worker, options.max_message_bytes}, self->pool_->board,
-        [weak](capsule_event e) {
-            if (const auto me = weak.lock()) me->tell(std::move(e));
-        });
+    self->connection_ =
+        std::make_shared<attachment>(attachment::identity{worker, number, self->pid_, secret},
+                                     attachment::limits{options.calls_per_worker, options.max_message_bytes},
+                                     self->pool_->board, [weak](capsule_event e) {
+                                         if (const auto me = weak.lock()) me->tell(std::move(e));
+                                     });
     self->pool_->door->expect(self->connection_);
 
     self->launch_.emplace(self->on_, launch->first.release());
@@ -132,7 +132,8 @@ void incarnation::watch_report() {
                         [self = shared_from_this()](const asio::error_code& failed) {
                             if (failed || self->closed_) return;
                             const auto before = self->report_.size();
-                            if (auto said = self->last_report()) return self->mail_->push(heard::report{std::move(*said)});
+                            if (auto said = self->last_report())
+                                return self->mail_->push(heard::report{std::move(*said)});
                             if (self->report_.size() != before) self->watch_report();
                         });
 }

@@ -4,11 +4,11 @@
 #include "cli/common.hpp"
 #include "value/json_text.hpp"
 
+#include <fmt/format.h>
 #include <CLI/CLI.hpp>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <fmt/format.h>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -79,9 +79,8 @@ int run(const call_arguments& given) {
         complain("arguments: " + arguments.error().message());
         return exit_usage;
     }
-    return with_pool(make_pool_options(given.common, name.module, 1), [&](pool& workers) {
-        return call_and_print(workers, name.tool, *std::move(arguments), given);
-    });
+    return with_pool(make_pool_options(given.common, name.module, 1),
+                     [&](pool& workers) { return call_and_print(workers, name.tool, *std::move(arguments), given); });
 }
 
 }  // namespace

@@ -22,7 +22,8 @@ public:
         const auto passed = now - since_;
         if (passed < slice) return;
         const auto rate = static_cast<double>(calls_) / std::chrono::duration<double>(passed).count();
-        size_ = std::clamp(static_cast<std::size_t>(rate * std::chrono::duration<double>(slice).count()), least_, most_);
+        size_ =
+            std::clamp(static_cast<std::size_t>(rate * std::chrono::duration<double>(slice).count()), least_, most_);
         calls_ = 0;
         since_ = now;
     }

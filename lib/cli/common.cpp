@@ -1,5 +1,6 @@
 #include "cli/common.hpp"
 
+#include <fmt/format.h>
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <asio/bind_cancellation_slot.hpp>
@@ -14,21 +15,20 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
-#include <fmt/format.h>
 
 namespace snakepit::cli {
 namespace {
 using namespace std::chrono_literals;
 
 CLI::Validator seconds_between(double least, double most) {
-    return {[least, most](const std::string& text) -> std::string {
-                double number = 0;
-                if (CLI::detail::lexical_cast(text, number) && std::isfinite(number) && number >= least &&
-                    number <= most)
-                    return {};
-                return fmt::format("{} is not a number of seconds from {} to {}", text, least, most);
-            },
-            ""};
+    return {
+        [least, most](const std::string& text) -> std::string {
+            double number = 0;
+            if (CLI::detail::lexical_cast(text, number) && std::isfinite(number) && number >= least && number <= most)
+                return {};
+            return fmt::format("{} is not a number of seconds from {} to {}", text, least, most);
+        },
+        ""};
 }
 
 std::chrono::nanoseconds from_seconds(double seconds) {
@@ -79,8 +79,9 @@ asio::awaitable<int> session(pool& workers, const std::function<asio::awaitable<
 void add_pool_options(CLI::App& to, common_options& into) {
     to.add_option("--python", into.python, "the Python that runs the tools; default: the first one that can")
         ->type_name("PROGRAM");
-    to.add_option("--path", into.path, "a directory where Python looks for modules first; may be given several times; "
-                                       "default: the current directory")
+    to.add_option("--path", into.path,
+                  "a directory where Python looks for modules first; may be given several times; "
+                  "default: the current directory")
         ->type_name("DIR")
         ->allow_extra_args(false)
         ->check(CLI::ExistingDirectory);

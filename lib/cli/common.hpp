@@ -48,8 +48,8 @@ bool parse_tool_name(const std::string& text, tool_name& into);
 void complain(std::string_view text);
 void complain_of(const error& why);
 
-/** Starts a pool, runs `body` with it, stops it. SIGINT and SIGTERM cancel what runs (asio's terminal cancellation); the
-    second one kills the workers at once.
+/** Starts a pool, runs `body` with it, stops it. SIGINT and SIGTERM cancel what runs (asio's terminal cancellation);
+   the second one kills the workers at once.
 
     @param not_started  told why the pool could not start
     @return  what `body` returned, exit_usage when the pool could not start, or exit_signalled + number */

@@ -7,11 +7,11 @@
 
 #include <snakepit/version.hpp>
 
+#include <fmt/format.h>
+#include <unistd.h>
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <fmt/format.h>
 #include <memory>
-#include <unistd.h>
 
 namespace snakepit::cli {
 namespace {
@@ -70,8 +70,9 @@ int run(const doctor_arguments& given) {
     doctor_report report;
     report.facts["version"] = SNAKEPIT_VERSION;
     report.facts["protocol"] = fmt::format("{}.{}", detail::protocol_major, detail::protocol_minor);
-    report.add(level::ok, "snakepit", fmt::format("version {}, protocol {}.{}", SNAKEPIT_VERSION,
-                                                  detail::protocol_major, detail::protocol_minor));
+    report.add(
+        level::ok, "snakepit",
+        fmt::format("version {}, protocol {}.{}", SNAKEPIT_VERSION, detail::protocol_major, detail::protocol_minor));
     const auto python = examine_pythons(given.common, report);
     examine_system(report);
     if (python) {
@@ -81,8 +82,9 @@ int run(const doctor_arguments& given) {
     }
     const bool usable = count(report, level::problem) == 0;
     constexpr int indent = 2;
-    const int printed = print_line(given.json ? json_of(report, usable).dump(indent, ' ', false, value::error_handler_t::replace)
-                                              : text_of(report, usable));
+    const int printed =
+        print_line(given.json ? json_of(report, usable).dump(indent, ' ', false, value::error_handler_t::replace)
+                              : text_of(report, usable));
     return printed != exit_ok ? printed : usable ? exit_ok : exit_failed;
 }
 

@@ -8,8 +8,9 @@
 namespace snakepit::cli {
 namespace {
 
-constexpr auto packages = "install Debian's python3-grpcio, python3-protobuf and python3-msgpack, or name another "
-                          "Python with --python or SNAKEPIT_PYTHON";
+constexpr auto packages =
+    "install Debian's python3-grpcio, python3-protobuf and python3-msgpack, or name another "
+    "Python with --python or SNAKEPIT_PYTHON";
 
 struct probed {
     bool fit = false;
@@ -55,9 +56,11 @@ void add_versions(const value& about, doctor_report& into) {
                          text_of(about, "grpc"), text_of(about, "protobuf"), implementation, text_of(about, "msgpack"),
                          text_of(about, "numpy", "none")));
     if (implementation == "python")
-        into.add(level::warning, "versions", "this protobuf is the implementation in pure Python: calls take many times longer",
-                 "unset PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION if it is set; else install Debian's python3-protobuf, or "
-                 "a wheel: pip install --force-reinstall protobuf");
+        into.add(
+            level::warning, "versions",
+            "this protobuf is the implementation in pure Python: calls take many times longer",
+            "unset PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION if it is set; else install Debian's python3-protobuf, or "
+            "a wheel: pip install --force-reinstall protobuf");
     if (text_of(about, "numpy", "") == "")
         into.add(level::ok, "versions", "numpy is not there; only tools that take or return arrays need it",
                  "install Debian's python3-numpy, or run: python -m pip install numpy");

@@ -1,14 +1,14 @@
 #include "cli/doctor_report.hpp"
 #include "wire/socket_directory.hpp"
 
-#include <algorithm>
 #include <fmt/format.h>
-#include <fstream>
 #include <sched.h>
-#include <string>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
+#include <algorithm>
+#include <fstream>
+#include <string>
 
 namespace snakepit::cli {
 namespace {
@@ -49,8 +49,8 @@ std::optional<std::uint64_t> memory_limit() {
 }
 
 void examine_memory(value& facts, doctor_report& into) {
-    const auto total = static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
-                       static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+    const auto total =
+        static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
     const auto limit = memory_limit();
     const bool limited = limit && *limit < total;
     const auto usable = limited ? *limit : total;
@@ -99,8 +99,9 @@ void examine_socket(doctor_report& into) {
     facts["path"] = made->socket_path();
     facts["path_bytes"] = made->socket_path().size();
     facts["private"] = true;
-    into.add(level::ok, "socket", fmt::format("sockets can be private: {} ({} bytes of 107)", made->socket_path(),
-                                              made->socket_path().size()));
+    into.add(
+        level::ok, "socket",
+        fmt::format("sockets can be private: {} ({} bytes of 107)", made->socket_path(), made->socket_path().size()));
 }
 
 }  // namespace

@@ -1,10 +1,10 @@
 #include "cli/doctor_report.hpp"
 
+#include <fmt/format.h>
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
-#include <fmt/format.h>
 #include <fstream>
 #include <string>
 #include <system_error>
@@ -28,7 +28,8 @@ class trial_directory {
 public:
     trial_directory() {
         auto name = (fs::temp_directory_path() / "snakepit-doctor-XXXXXX").string();
-        if (!::mkdtemp(name.data())) throw fs::filesystem_error("mkdtemp", name, std::error_code(errno, std::generic_category()));
+        if (!::mkdtemp(name.data()))
+            throw fs::filesystem_error("mkdtemp", name, std::error_code(errno, std::generic_category()));
         path_ = name;
         std::ofstream(path_ / (std::string(module_name) + ".py")) << module_text;
     }
@@ -70,14 +71,16 @@ asio::awaitable<int> try_echo(pool& workers, clock::time_point begun, value& fac
     }
     facts["answered"] = true;
     facts["call_ms"] = call_ms;
-    into.add(level::ok, "worker", fmt::format("a worker was ready after {:.0f} ms and answered its first call in {:.2f} ms",
-                                              start_ms, call_ms));
+    into.add(
+        level::ok, "worker",
+        fmt::format("a worker was ready after {:.0f} ms and answered its first call in {:.2f} ms", start_ms, call_ms));
     const auto stats = workers.stats();
     const auto lane = stats.workers.empty() ? std::string() : stats.workers.front().lane;
     facts["lane"] = lane;
     if (lane == "iterator")
-        into.add(level::warning, "worker", "it uses grpcio's public stream iterator, since the faster direct lane does not "
-                                           "work with this grpcio: calls take about twice as long",
+        into.add(level::warning, "worker",
+                 "it uses grpcio's public stream iterator, since the faster direct lane does not "
+                 "work with this grpcio: calls take about twice as long",
                  "use Debian's python3-grpcio, or another release of grpcio");
     else into.add(level::ok, "worker", fmt::format("lane: {}", lane));
     co_return exit_ok;
@@ -86,7 +89,8 @@ asio::awaitable<int> try_echo(pool& workers, clock::time_point begun, value& fac
 }  // namespace
 
 int examine_worker(const common_options& common, doctor_report& into) {
-    value facts = {{"started", false}, {"answered", false}, {"start_ms", nullptr}, {"call_ms", nullptr}, {"lane", nullptr}};
+    value facts = {
+        {"started", false}, {"answered", false}, {"start_ms", nullptr}, {"call_ms", nullptr}, {"lane", nullptr}};
     int code = exit_failed;
     try {
         const trial_directory trial;

@@ -1,9 +1,9 @@
 #include "cli/line_writer.hpp"
 
+#include <sys/stat.h>
 #include <algorithm>
 #include <asio/post.hpp>
 #include <climits>
-#include <sys/stat.h>
 #include <utility>
 
 namespace snakepit::cli {

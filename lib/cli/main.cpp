@@ -7,11 +7,11 @@
 
 #include <snakepit/version.hpp>
 
+#include <fmt/format.h>
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <csignal>
 #include <exception>
-#include <fmt/format.h>
 #include <map>
 #include <string>
 #include <vector>
@@ -42,9 +42,10 @@ int usage(std::string_view problem, std::string_view hint) {
 int run(int argc, char** argv) {
     CLI::App app(description, "snakepit");
     app.footer(examples);
-    app.set_version_flag("--version", fmt::format("snakepit {} (protocol {}.{})", SNAKEPIT_VERSION,
-                                                  detail::protocol_major, detail::protocol_minor),
-                         "show the version");
+    app.set_version_flag(
+        "--version",
+        fmt::format("snakepit {} (protocol {}.{})", SNAKEPIT_VERSION, detail::protocol_major, detail::protocol_minor),
+        "show the version");
     app.set_help_flag("-h,--help", "show this text");
     app.require_subcommand(1);
 
@@ -75,9 +76,9 @@ int run(int argc, char** argv) {
         return exit_ok;
     } catch (const CLI::ParseError& mistake) {
         const auto chosen = app.get_subcommands();
-        return usage(mistake.what(), chosen.empty()
-                                         ? std::string("Run `snakepit --help` for what there is.")
-                                         : fmt::format("Run `snakepit {} --help` for its options.", chosen[0]->get_name()));
+        return usage(mistake.what(),
+                     chosen.empty() ? std::string("Run `snakepit --help` for what there is.")
+                                    : fmt::format("Run `snakepit {} --help` for its options.", chosen[0]->get_name()));
     }
     return commands.at(app.get_subcommands().at(0))();
 }

@@ -6,15 +6,15 @@
 #include "pool/nearest_names.hpp"
 #include "process/unique_fd.hpp"
 
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sched.h>
+#include <sys/stat.h>
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <fcntl.h>
-#include <fmt/format.h>
 #include <memory>
-#include <sched.h>
-#include <sys/stat.h>
 
 namespace snakepit::cli {
 namespace {
@@ -54,7 +54,8 @@ examples:
 int default_workers() {
     constexpr int most = 8;
     cpu_set_t processors;
-    return ::sched_getaffinity(0, sizeof processors, &processors) == 0 ? std::clamp(CPU_COUNT(&processors), 1, most) : 2;
+    return ::sched_getaffinity(0, sizeof processors, &processors) == 0 ? std::clamp(CPU_COUNT(&processors), 1, most)
+                                                                       : 2;
 }
 
 /// Why each and every line would fail; empty when the tool can be called with one argument.
@@ -71,8 +72,11 @@ std::string unfit(const std::vector<tool_spec>& tools, const std::string& name) 
     for (const auto& p : tool->parameters) {
         if (p.passing == kind::var_keyword) continue;
         if (p.passing == kind::keyword_only) {
-            if (!p.has_default) return fmt::format("the tool '{}' needs the keyword argument '{}'; map gives one "
-                                                   "positional argument", name, p.name);
+            if (!p.has_default)
+                return fmt::format(
+                    "the tool '{}' needs the keyword argument '{}'; map gives one "
+                    "positional argument",
+                    name, p.name);
             continue;
         }
         ++positional;

@@ -6,14 +6,14 @@
 
 #include <snakepit/async.hpp>
 
+#include <fmt/format.h>
+#include <unistd.h>
 #include <asio/post.hpp>
 #include <asio/redirect_error.hpp>
 #include <asio/this_coro.hpp>
 #include <asio/use_awaitable.hpp>
 #include <cerrno>
 #include <cstring>
-#include <fmt/format.h>
-#include <unistd.h>
 #include <utility>
 
 namespace snakepit::cli {

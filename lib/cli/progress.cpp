@@ -2,11 +2,11 @@
 
 #include "cli/common.hpp"
 
+#include <fmt/format.h>
+#include <unistd.h>
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <fmt/format.h>
-#include <unistd.h>
 
 namespace snakepit::cli {
 namespace {
@@ -25,7 +25,8 @@ std::uint64_t rate_of(std::uint64_t lines, double seconds) {
 }  // namespace
 
 progress::progress(std::optional<std::uint64_t> input_bytes, bool wanted)
-    : input_bytes_(input_bytes), shown_at_all_(wanted && ::isatty(STDERR_FILENO) == 1 && ::isatty(STDOUT_FILENO) != 1) {}
+    : input_bytes_(input_bytes),
+      shown_at_all_(wanted && ::isatty(STDERR_FILENO) == 1 && ::isatty(STDOUT_FILENO) != 1) {}
 
 double progress::seconds() const { return std::chrono::duration<double>(clock::now() - begun_).count(); }
 

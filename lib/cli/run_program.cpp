@@ -2,12 +2,6 @@
 
 #include "process/unique_fd.hpp"
 
-#include <algorithm>
-#include <array>
-#include <cerrno>
-#include <csignal>
-#include <cstdint>
-#include <cstring>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
@@ -15,6 +9,12 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdint>
+#include <cstring>
 
 extern char** environ;
 
@@ -109,7 +109,8 @@ program_end run_program(std::vector<std::string> argv, std::chrono::milliseconds
     // Not reaped yet, so the number of its group is nobody else's.
     ::kill(-pid, SIGKILL);
     int status = 0;
-    while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
+    while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
     end.problem = end.timed_out ? fmt::format("it took longer than {} s", limit.count() / 1000) : ending(status);
     return end;
 }

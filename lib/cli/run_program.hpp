@@ -8,9 +8,9 @@
 namespace snakepit::cli {
 
 struct program_end {
-    std::string out;        ///< at most 64 KiB of it
-    std::string err;        ///< likewise
-    std::string problem;    ///< why it could not be run, or did not end well; empty: exit code 0
+    std::string out;      ///< at most 64 KiB of it
+    std::string err;      ///< likewise
+    std::string problem;  ///< why it could not be run, or did not end well; empty: exit code 0
     bool timed_out = false;
 };
 

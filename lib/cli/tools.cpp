@@ -4,8 +4,8 @@
 #include "cli/common.hpp"
 #include "value/json_text.hpp"
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 #include <memory>
 #include <optional>
 #include <string_view>

@@ -3,12 +3,12 @@
 
 #include "process/unique_fd.hpp"
 
-#include <cerrno>
-#include <cstdint>
 #include <poll.h>
 #include <sys/eventfd.h>
-#include <system_error>
 #include <unistd.h>
+#include <cerrno>
+#include <cstdint>
+#include <system_error>
 
 namespace snakepit::cli {
 
@@ -26,7 +26,8 @@ public:
     /// Until `fd` is ready. @return  whether it is; false when the event was set
     [[nodiscard]] bool wait_for(int fd, short events) const noexcept {
         pollfd both[] = {{fd, events, 0}, {fd_.get(), POLLIN, 0}};
-        while (::poll(both, 2, -1) < 0 && errno == EINTR) {}
+        while (::poll(both, 2, -1) < 0 && errno == EINTR) {
+        }
         return both[1].revents == 0;
     }
 

@@ -1,7 +1,7 @@
 #include <snakepit/error.hpp>
 
-#include <cstring>
 #include <fmt/format.h>
+#include <cstring>
 #include <ostream>
 
 namespace snakepit {

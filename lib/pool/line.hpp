@@ -75,7 +75,9 @@ private:
     std::shared_ptr<lane> out;
     std::vector<std::uint32_t> tools;  // the pool's number of a tool -> this worker's
 
-    [[nodiscard]] bool has(std::uint32_t tool) const noexcept { return tool < tools.size() && tools[tool] != no_such_tool; }
+    [[nodiscard]] bool has(std::uint32_t tool) const noexcept {
+        return tool < tools.size() && tools[tool] != no_such_tool;
+    }
     intrusive_list<call, &call::hook> outbox;
     std::size_t outbox_bytes = 0;
     std::uint64_t last_id = 0;

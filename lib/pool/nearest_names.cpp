@@ -1,8 +1,8 @@
 #include "pool/nearest_names.hpp"
 
-#include <algorithm>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <algorithm>
 #include <numeric>
 
 namespace snakepit::detail {
@@ -33,7 +33,8 @@ std::string nearest_names(std::string_view wanted, const std::vector<std::string
     wanted = wanted.substr(0, 200);
     std::vector<std::pair<std::size_t, std::string>> near;
     for (const auto& n : names)
-        if (const auto d = distance(wanted, n); d <= std::max<std::size_t>(2, wanted.size() / 3)) near.emplace_back(d, n);
+        if (const auto d = distance(wanted, n); d <= std::max<std::size_t>(2, wanted.size() / 3))
+            near.emplace_back(d, n);
     std::sort(near.begin(), near.end());
     if (near.empty()) {
         const auto some = std::vector<std::string>(

@@ -5,13 +5,13 @@
 #include "value/codec.hpp"
 #include "value/utf8.hpp"
 
+#include <fmt/format.h>
 #include <asio/co_spawn.hpp>
 #include <asio/post.hpp>
 #include <asio/redirect_error.hpp>
 #include <asio/use_awaitable.hpp>
 #include <atomic>
 #include <cstdlib>
-#include <fmt/format.h>
 #include <thread>
 
 namespace snakepit::detail {
@@ -61,8 +61,8 @@ void pool_impl::begin_execute(std::string tool, value arguments, call_options op
     };
     if (!board) return fail(error(errc::not_started, "await pool.start() first"));
     if (options.session().size() > longest_session || !is_utf8(options.session()))
-        return fail(error(errc::bad_arguments, fmt::format("the session's key has to be UTF-8 of at most {} bytes",
-                                                           longest_session)));
+        return fail(error(errc::bad_arguments,
+                          fmt::format("the session's key has to be UTF-8 of at most {} bytes", longest_session)));
     auto encoded = encode(arguments, "args", options_.max_message_bytes);
     if (!encoded) return fail(encoded.error());
 
@@ -127,8 +127,7 @@ void pool_impl::begin_start(completion<result<void>> done) {
 
 asio::awaitable<result<void>> pool_impl::start(std::shared_ptr<pool_impl> self) {
     if (self->phase_ == phase::stopping || self->phase_ == phase::stopped) co_return tl::unexpected(stopped_error());
-    if (self->phase_ != phase::fresh)
-        co_return tl::unexpected(error(errc::already_started, "a pool starts once"));
+    if (self->phase_ != phase::fresh) co_return tl::unexpected(error(errc::already_started, "a pool starts once"));
     if (const auto mistakes = self->options_.mistakes(); !mistakes.empty()) {
         std::string all;
         for (const auto& m : mistakes)
@@ -162,8 +161,8 @@ asio::awaitable<result<void>> pool_impl::bring_up(std::shared_ptr<pool_impl> sel
         });
     auto services = std::make_shared<pool_services>(pool_services{
         self->on_, options,
-        std::make_shared<launcher>(self->strand_, launcher::config{options.python, worker_environment(options),
-                                                                   options.start_timeout}),
+        std::make_shared<launcher>(
+            self->strand_, launcher::config{options.python, worker_environment(options), options.start_timeout}),
         std::make_shared<endpoint>(self->strand_, options.max_message_bytes), board});
     {
         const std::lock_guard lock(self->mutex_);
@@ -177,30 +176,32 @@ asio::awaitable<result<void>> pool_impl::bring_up(std::shared_ptr<pool_impl> sel
     if (self->phase_ != phase::starting) co_return tl::unexpected(stopped_error());
 
     for (int i = 0; i < options.workers.min; ++i) {
-        auto made = std::make_shared<capsule>(
-            fmt::format("w{}", i), services, [strand = self->strand_, weak = self->weak_from_this()](result<void> up) {
-                asio::post(strand, [weak, up = std::move(up)] {
-                    const auto me = weak.lock();
-                    if (!me) return;
-                    if (up) ++me->ready_;
-                    else if (!me->first_failure_) me->first_failure_ = up.error();
-                    me->changed_.cancel();
-                });
-            });
+        auto made = std::make_shared<capsule>(fmt::format("w{}", i), services,
+                                              [strand = self->strand_, weak = self->weak_from_this()](result<void> up) {
+                                                  asio::post(strand, [weak, up = std::move(up)] {
+                                                      const auto me = weak.lock();
+                                                      if (!me) return;
+                                                      if (up) ++me->ready_;
+                                                      else if (!me->first_failure_) me->first_failure_ = up.error();
+                                                      me->changed_.cancel();
+                                                  });
+                                              });
         const std::lock_guard lock(self->mutex_);
         if (self->ended_) co_return tl::unexpected(stopped_error());
         self->capsules_.push_back(made);
         ++self->running_;
-        asio::co_spawn(made->on(), capsule::run(made), [strand = self->strand_, weak = self->weak_from_this()](std::exception_ptr failed) {
-            asio::post(strand, [weak, failed] {
-                const auto me = weak.lock();
-                if (!me) return;
-                --me->running_;
-                if (failed && !me->first_failure_)
-                    me->first_failure_ = error(errc::launch_failed, "an exception escaped from a worker's supervision");
-                me->changed_.cancel();
-            });
-        });
+        asio::co_spawn(made->on(), capsule::run(made),
+                       [strand = self->strand_, weak = self->weak_from_this()](std::exception_ptr failed) {
+                           asio::post(strand, [weak, failed] {
+                               const auto me = weak.lock();
+                               if (!me) return;
+                               --me->running_;
+                               if (failed && !me->first_failure_)
+                                   me->first_failure_ =
+                                       error(errc::launch_failed, "an exception escaped from a worker's supervision");
+                               me->changed_.cancel();
+                           });
+                       });
     }
     const auto wanted = static_cast<std::size_t>(options.workers.min);
     while (self->ready_ < wanted && !self->first_failure_ && self->phase_ == phase::starting) {

@@ -480,7 +480,8 @@ line* switchboard::pick(const call& c) {
         for (auto bits = bucket_bits_[word]; bits != 0; bits &= bits - 1) {
             auto& bucket = buckets_[word * 64 + static_cast<std::size_t>(std::countr_zero(bits))];
             for (line* l = bucket.front(); l; l = l->bucket_hook.next)
-                if (l->has(c.tool_index) && (l->in_flight == 0 || l->in_flight + c.weight <= allowed_.in_flight)) return l;
+                if (l->has(c.tool_index) && (l->in_flight == 0 || l->in_flight + c.weight <= allowed_.in_flight))
+                    return l;
         }
     }
     return nullptr;
@@ -511,7 +512,8 @@ void switchboard::pump(consequences& todo) {
         ++counters_.failed;
         c->place = call_place::ended;
         answer(std::move(c->self),
-               tl::unexpected(error(errc::unknown_tool, "gone: the module has changed since the pool was started").with_tool(c->tool)),
+               tl::unexpected(error(errc::unknown_tool, "gone: the module has changed since the pool was started")
+                                  .with_tool(c->tool)),
                todo);
     }
 }

@@ -1,5 +1,5 @@
-// What nearly every source includes and nobody here edits, read once per target. No source may rely on it: each includes
-// what it uses, and builds with -Db_pch=false.
+// What nearly every source includes and nobody here edits, read once per target. No source may rely on it: each
+// includes what it uses, and builds with -Db_pch=false.
 
 #include <asio/any_io_executor.hpp>
 #include <asio/awaitable.hpp>

@@ -1,11 +1,11 @@
 #include "process/channels.hpp"
 
-#include <array>
-#include <cerrno>
-#include <cstring>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/socket.h>
+#include <array>
+#include <cerrno>
+#include <cstring>
 
 namespace snakepit::detail {
 namespace {

@@ -3,12 +3,6 @@
 #include "process/package_dir.hpp"
 #include "process/python_candidates.hpp"
 
-#include <asio/post.hpp>
-#include <asio/redirect_error.hpp>
-#include <asio/use_awaitable.hpp>
-#include <cerrno>
-#include <csignal>
-#include <cstring>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
@@ -16,6 +10,12 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <asio/post.hpp>
+#include <asio/redirect_error.hpp>
+#include <asio/use_awaitable.hpp>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
 
 extern char** environ;
 
@@ -149,7 +149,9 @@ asio::awaitable<result<value>> launcher::greeting() {
     if (closed_) co_return tl::unexpected(error(errc::pool_stopped, "the pool was stopped while it started"));
     if (heard && *heard) co_return std::move((*heard)->body);
     auto said = all_of(complaints_.get());
-    if (*late) co_return tl::unexpected(error(errc::start_timeout, fmt::format("it was not up within {} ms", how_.timeout.count())));
+    if (*late)
+        co_return tl::unexpected(
+            error(errc::start_timeout, fmt::format("it was not up within {} ms", how_.timeout.count())));
     co_return tl::unexpected(error(errc::python_unfit, "it ended at once; " + said));
 }
 
@@ -189,7 +191,8 @@ asio::awaitable<result<void>> launcher::try_pythons(std::shared_ptr<launcher> se
         reject(c.path, c.origin, why);
         self->lost(error(errc::launch_failed, why));
     }
-    if (late) co_return tl::unexpected(error(errc::start_timeout, "no Python was ready to run workers in time:" + reasons));
+    if (late)
+        co_return tl::unexpected(error(errc::start_timeout, "no Python was ready to run workers in time:" + reasons));
     co_return tl::unexpected(error(errc::python_unfit,
                                    "no Python here can run workers; install Debian's python3-grpcio, python3-protobuf "
                                    "and python3-msgpack, or name one with pool_options::python:" +
@@ -232,8 +235,8 @@ asio::awaitable<result<worker_process>> launcher::spawn(std::shared_ptr<launcher
     if (auto up = co_await ensure_up(self); !up) co_return tl::unexpected(up.error());
     if (!self->socket_) co_return tl::unexpected(error(errc::launch_failed, "the launcher process ended at once"));
     const auto id = ++self->last_id_;
-    auto waiter = std::make_shared<pending_spawn>(
-        pending_spawn{std::nullopt, asio::steady_timer(self->on_, self->how_.timeout)});
+    auto waiter =
+        std::make_shared<pending_spawn>(pending_spawn{std::nullopt, asio::steady_timer(self->on_, self->how_.timeout)});
     auto sent = send_packet(self->socket_->native_handle(), {{"op", "spawn"}, {"id", id}},
                             {fds.launch.get(), fds.life_line.get(), fds.out.get(), fds.err.get()});
     if (!sent) {
@@ -247,8 +250,9 @@ asio::awaitable<result<worker_process>> launcher::spawn(std::shared_ptr<launcher
     self->pending_.erase(id);
     self->changed_.cancel();
     if (!waiter->outcome)
-        waiter->outcome = tl::unexpected(self->closed_ ? error(errc::pool_stopped, "the pool is stopping")
-                                                       : error(errc::launch_failed, "the launcher process did not answer"));
+        waiter->outcome =
+            tl::unexpected(self->closed_ ? error(errc::pool_stopped, "the pool is stopping")
+                                         : error(errc::launch_failed, "the launcher process did not answer"));
     if (!*waiter->outcome) self->alive_.erase(id);
     co_return std::move(*waiter->outcome);
 }
@@ -287,8 +291,8 @@ void launcher::handle(packet p) {
     if (spawned && p.fds.size() == 1)
         it->second->outcome = worker_process{static_cast<int>(number("pid").value_or(0)), std::move(p.fds[0])};
     else
-        it->second->outcome = tl::unexpected(error(errc::launch_failed, "the launcher process could not start a worker: " +
-                                                                            text_of(p.body, "message")));
+        it->second->outcome = tl::unexpected(
+            error(errc::launch_failed, "the launcher process could not start a worker: " + text_of(p.body, "message")));
     it->second->wake.cancel();
 }
 
@@ -353,7 +357,8 @@ asio::awaitable<void> launcher::end(std::shared_ptr<launcher> self) {
             if (!stopped) gone->cancel();
         });
         asio::error_code woken;
-        co_await gone->async_wait(asio::posix::stream_descriptor::wait_read, asio::redirect_error(asio::use_awaitable, woken));
+        co_await gone->async_wait(asio::posix::stream_descriptor::wait_read,
+                                  asio::redirect_error(asio::use_awaitable, woken));
     }
     self->close();
 }
@@ -370,7 +375,8 @@ void launcher::close() noexcept {
         const auto time = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
         return static_cast<int>(std::max<std::int64_t>(time.count(), 0));
     };
-    while (::poll(&gone, 1, left()) < 0 && errno == EINTR) {}
+    while (::poll(&gone, 1, left()) < 0 && errno == EINTR) {
+    }
     kill_group();
     reap(pidfd_.get());
     pidfd_.reset();

@@ -1,9 +1,9 @@
 #include "process/output_tail.hpp"
 
-#include <algorithm>
-#include <cerrno>
 #include <fcntl.h>
 #include <unistd.h>
+#include <algorithm>
+#include <cerrno>
 
 namespace snakepit::detail {
 namespace {

@@ -3,9 +3,9 @@
 
 #include "process/unique_fd.hpp"
 
+#include <asio/any_io_executor.hpp>
 #include <asio/posix/stream_descriptor.hpp>
 #include <asio/strand.hpp>
-#include <asio/any_io_executor.hpp>
 
 #include <array>
 #include <memory>

@@ -1,10 +1,10 @@
 #include "process/package_dir.hpp"
 
-#include <cstdlib>
 #include <dlfcn.h>
-#include <filesystem>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <cstdlib>
+#include <filesystem>
 #include <vector>
 
 namespace snakepit::detail {
@@ -19,8 +19,8 @@ result<std::string> package_dir() {
     };
     if (const char* given = std::getenv("SNAKEPIT_PYTHON_PACKAGE"); given && *given) {
         if (is_package(given)) return fs::absolute(given).string();
-        return tl::unexpected(error(errc::python_unfit,
-                                    fmt::format("SNAKEPIT_PYTHON_PACKAGE is {}, which has no _boot.py", given)));
+        return tl::unexpected(
+            error(errc::python_unfit, fmt::format("SNAKEPIT_PYTHON_PACKAGE is {}, which has no _boot.py", given)));
     }
     Dl_info self{};
     static const char here = 0;
@@ -39,10 +39,10 @@ result<std::string> package_dir() {
         for (int i = 0; i < levels && dir.has_relative_path(); ++i, dir = dir.parent_path())
             if (is_package(dir / "py" / "snakepit")) return (dir / "py" / "snakepit").string();
     }
-    return tl::unexpected(error(
-        errc::python_unfit, fmt::format("the Python package snakepit was not found in {}; install it, or set "
-                                        "SNAKEPIT_PYTHON_PACKAGE to its directory",
-                                        fmt::join(looked, ", "))));
+    return tl::unexpected(
+        error(errc::python_unfit, fmt::format("the Python package snakepit was not found in {}; install it, or set "
+                                              "SNAKEPIT_PYTHON_PACKAGE to its directory",
+                                              fmt::join(looked, ", "))));
 }
 
 }  // namespace snakepit::detail

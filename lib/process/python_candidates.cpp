@@ -1,10 +1,10 @@
 #include "process/python_candidates.hpp"
 
+#include <unistd.h>
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <sstream>
-#include <unistd.h>
 
 namespace snakepit::detail {
 namespace {

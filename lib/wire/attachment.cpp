@@ -4,9 +4,9 @@
 #include "wire/control_stream.hpp"
 #include "wire/work_stream.hpp"
 
-#include <algorithm>
 #include <fmt/format.h>
 #include <sys/socket.h>
+#include <algorithm>
 
 namespace snakepit::detail {
 

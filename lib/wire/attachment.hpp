@@ -68,8 +68,8 @@ public:
     /// The one connection of this worker. @return false when there was one before
     bool bind(unique_fd for_cut);
     /// Checks the metadata of a stream from that connection and takes its place. @return the reason of a refusal
-    [[nodiscard]] std::string admit_control(std::string_view worker, std::string_view incarnation, std::string_view secret,
-                                            std::shared_ptr<control_stream> stream);
+    [[nodiscard]] std::string admit_control(std::string_view worker, std::string_view incarnation,
+                                            std::string_view secret, std::shared_ptr<control_stream> stream);
     [[nodiscard]] std::string admit_work(std::string_view worker, std::string_view incarnation, std::string_view secret,
                                          std::shared_ptr<work_stream> stream);
 
@@ -97,7 +97,8 @@ private:
     friend class control_stream;
     friend class work_stream;
 
-    [[nodiscard]] std::string check(std::string_view worker, std::string_view incarnation, std::string_view secret) const;
+    [[nodiscard]] std::string check(std::string_view worker, std::string_view incarnation,
+                                    std::string_view secret) const;
     void send(const v1::ControlDown& message);
     [[nodiscard]] std::shared_ptr<work_stream> work();
     void report_broken(const std::string& why, bool breach = false);

@@ -4,8 +4,6 @@
 #include "wire/control_stream.hpp"
 #include "wire/work_stream.hpp"
 
-#include <cstring>
-#include <asio/post.hpp>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <grpcpp/grpcpp.h>
@@ -13,6 +11,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <asio/post.hpp>
+#include <cstring>
 
 namespace snakepit::detail {
 namespace {
@@ -53,7 +53,8 @@ public:
 
 private:
     template <class Stream, class Admit, class Make>
-    grpc::ServerBidiReactor<typename Stream::in_message, typename Stream::out_message>* admit(const grpc::CallbackServerContext& context, Admit take_place, Make make) {
+    grpc::ServerBidiReactor<typename Stream::in_message, typename Stream::out_message>* admit(
+        const grpc::CallbackServerContext& context, Admit take_place, Make make) {
         std::string why = "this connection belongs to no worker";
         if (const auto to = door_.behind(context.peer())) {
             auto stream = make(to);

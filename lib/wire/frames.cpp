@@ -118,7 +118,9 @@ std::optional<std::string> frame_reader::take(const v1::Chunk& chunk) {
 std::optional<std::string> frame_reader::take(v1::Reply& reply, settlement& into) {
     switch (reply.outcome_case()) {
         case v1::Reply::kValue: into.outcome = decode(reply.value(), "result"); return std::nullopt;
-        case v1::Reply::kFailure: into.outcome = tl::unexpected(error_of(*reply.mutable_failure())); return std::nullopt;
+        case v1::Reply::kFailure:
+            into.outcome = tl::unexpected(error_of(*reply.mutable_failure()));
+            return std::nullopt;
         case v1::Reply::kTransfer: {
             const auto whole = open_.find(reply.transfer());
             if (whole == open_.end() || whole->second.data.size() != whole->second.total)

@@ -15,7 +15,9 @@ constexpr std::size_t longest_name = 200;
 constexpr std::size_t longest_doc = 4 << 10;
 constexpr std::size_t longest_text = 1 << 10;
 
-error breach(std::string what) { return {errc::protocol_violation, "the worker's hello is not valid: " + std::move(what)}; }
+error breach(std::string what) {
+    return {errc::protocol_violation, "the worker's hello is not valid: " + std::move(what)};
+}
 
 result<tool_parameter> checked(const v1::Parameter& p) {
     using kind = tool_parameter::kind;
@@ -49,8 +51,10 @@ result<worker_hello> checked(const v1::Hello& hello) {
     if (hello.tools_size() > most_tools) return tl::unexpected(breach(fmt::format("over {} tools", most_tools)));
     std::set<std::string_view> names;
     for (const auto& t : hello.tools()) {
-        if (t.name().empty() || t.name().size() > longest_name) return tl::unexpected(breach("a tool's name is empty or too long"));
-        if (!names.insert(t.name()).second) return tl::unexpected(breach(fmt::format("two tools are named {}", t.name())));
+        if (t.name().empty() || t.name().size() > longest_name)
+            return tl::unexpected(breach("a tool's name is empty or too long"));
+        if (!names.insert(t.name()).second)
+            return tl::unexpected(breach(fmt::format("two tools are named {}", t.name())));
         if (t.doc().size() > longest_doc || t.returns().size() > longest_text || t.parameters_size() > most_parameters)
             return tl::unexpected(breach(fmt::format("the description of tool {} is too long", t.name())));
         tool_spec spec{t.name(), t.doc(), {}, t.returns(), {t.flags().begin(), t.flags().end()}};

@@ -1,7 +1,7 @@
 #include "wire/token.hpp"
 
-#include <cstdlib>
 #include <sys/random.h>
+#include <cstdlib>
 
 namespace snakepit::detail {
 

@@ -38,8 +38,7 @@ bool work_stream::message(v1::WorkUp& in) {
     const auto l = carried();
     replies_.clear();
     auto breach = reader_.read(in, replies_);
-    if (!breach && !replies_.empty())
-        breach = l ? to_->board_->settle(*l, replies_) : "a reply before the first call";
+    if (!breach && !replies_.empty()) breach = l ? to_->board_->settle(*l, replies_) : "a reply before the first call";
     if (breach) to_->report_broken("it broke the protocol: " + *breach, true);
     return !breach;
 }

@@ -6,6 +6,7 @@
 
 #include <snakepit/pool.hpp>
 
+#include <unistd.h>
 #include <array>
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>
@@ -16,7 +17,6 @@
 #include <filesystem>
 #include <functional>
 #include <map>
-#include <unistd.h>
 
 namespace snakepit::perf {
 namespace {
@@ -104,14 +104,14 @@ struct series {
     std::map<int, std::vector<measured>> seen;
 };
 
-double typical(const series& s, int count, double measured::*figure) {
+double typical(const series& s, int count, double measured::* figure) {
     std::vector<double> all;
     for (const auto& m : s.seen.at(count)) all.push_back(m.*figure);
     return median(std::move(all));
 }
 
 /// The median of the ratios within each round.
-double ratio(const series& a, const std::vector<const series*>& best_of, int count, double measured::*figure) {
+double ratio(const series& a, const std::vector<const series*>& best_of, int count, double measured::* figure) {
     std::vector<double> all;
     for (std::size_t r = 0; r < a.seen.at(count).size(); ++r) {
         double other = 0;
@@ -171,12 +171,14 @@ int compare(const std::string& self) {
             }
         const auto rate = &measured::calls_per_second;
         const auto p50 = &measured::p50_us;
-        to.at_least(1.75, "echo.c32_vs_unary_cpp", ratio(pool_two, {&unary_cpp}, 32, rate), "x", "unary C++ to C++, C=32");
+        to.at_least(1.75, "echo.c32_vs_unary_cpp", ratio(pool_two, {&unary_cpp}, 32, rate), "x",
+                    "unary C++ to C++, C=32");
         to.at_least(3.5, "echo.c128_vs_unary_cpp", ratio(pool_two, {&unary_cpp}, 128, rate), "x",
                     "unary C++ to C++, C=128");
         to.at_least(10, "echo.c32_vs_unary_python", ratio(pool_two, {&unary_aio, &unary_sync}, 32, rate), "x",
                     "unary C++ to the better of Python's grpc.aio and grpc.server, C=32");
-        to.at_most(1.3, "echo.c1_p50_vs_unary_cpp", ratio(pool_two, {&unary_cpp}, 1, p50), "x", "unary C++ to C++, C=1");
+        to.at_most(1.3, "echo.c1_p50_vs_unary_cpp", ratio(pool_two, {&unary_cpp}, 1, p50), "x",
+                   "unary C++ to C++, C=1");
         to.at_most(2, "echo.c1_p50_vs_unary_cpp.iterator", ratio(pool_fall_back, {&unary_cpp}, 1, p50), "x",
                    "unary C++ to C++, C=1; the fall-back lane");
         to.at_most(0, "echo.wrong_replies", static_cast<double>(wrong), "replies", "every reply is compared");

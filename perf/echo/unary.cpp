@@ -2,6 +2,11 @@
 
 #include "echo.grpc.pb.h"
 
+#include <fcntl.h>
+#include <grpcpp/grpcpp.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <asio/associated_executor.hpp>
 #include <asio/awaitable.hpp>
 #include <asio/co_spawn.hpp>
@@ -13,12 +18,7 @@
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
-#include <fcntl.h>
-#include <grpcpp/grpcpp.h>
 #include <mutex>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 extern char** environ;
 
@@ -115,7 +115,8 @@ void serve_unary(const std::string& socket) {
     builder.AddListeningPort("unix:" + socket, grpc::InsecureServerCredentials());
     builder.RegisterService(&service);
     const auto server = builder.BuildAndStart();
-    while (std::getchar() != EOF) {}
+    while (std::getchar() != EOF) {
+    }
     server->Shutdown(std::chrono::system_clock::now());
 }
 
@@ -136,12 +137,16 @@ measured unary_client::run_on_grpc_threads(int callers, clock::duration stretch,
     std::vector<caller> all;
     all.reserve(static_cast<std::size_t>(callers));
     for (int i = 0; i < callers; ++i)
-        all.push_back({*stub, payload, start + stretch,
+        all.push_back({*stub,
+                       payload,
+                       start + stretch,
                        [&] {
                            const std::lock_guard lock(mutex);
                            if (--running == 0) changed.notify_one();
                        },
-                       {}, 0, nullptr});
+                       {},
+                       0,
+                       nullptr});
     for (auto& c : all) c.next();
     std::unique_lock lock(mutex);
     changed.wait(lock, [&] { return running == 0; });

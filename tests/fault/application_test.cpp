@@ -1,11 +1,12 @@
-// Applications that make it hard: signals of their own, blocked executors, a launcher that is killed. (C2, C8, C38, C57)
+// Applications that make it hard: signals of their own, blocked executors, a launcher that is killed. (C2, C8, C38,
+// C57)
 
 #include "support/pool_fixture.hpp"
 
+#include <sys/wait.h>
 #include <asio/post.hpp>
 #include <atomic>
 #include <csignal>
-#include <sys/wait.h>
 #include <thread>
 
 namespace snakepit::test {
@@ -68,7 +69,12 @@ TEST_F(Application, ThatBlocksEverySignal) {
 TEST_F(Application, WhoseThreadThatStartedThePoolEnds) {
     pool p(io->get_executor(), mortal());
     std::thread starter([&] {
-        run([&]() -> awaitable<> { CO_ASSERT_OK(co_await p.start()); io->stop(); }, 30s * slow);
+        run(
+            [&]() -> awaitable<> {
+                CO_ASSERT_OK(co_await p.start());
+                io->stop();
+            },
+            30s * slow);
     });
     starter.join();
     run([&]() -> awaitable<> {
@@ -95,7 +101,9 @@ TEST_F(Application, WhoseExecutorWasBlockedWhileAWorkerDied) {
         const auto victim = p.stats().workers[0].pid;
         ::kill(victim, SIGKILL);
         std::this_thread::sleep_for(500ms);  // this is the executor
-        CO_ASSERT(co_await comes_true([&] { return p.stats().workers[0].incarnation == 2 && p.stats().workers[0].state == worker_state::ready; }));
+        CO_ASSERT(co_await comes_true([&] {
+            return p.stats().workers[0].incarnation == 2 && p.stats().workers[0].state == worker_state::ready;
+        }));
         EXPECT_OK(co_await p.execute("echo", 1));
     });
 }
@@ -112,7 +120,9 @@ TEST_F(Application, WhoseLauncherIsKilledKeepsItsWorkers) {
         EXPECT_EQ(p.stats().workers[1].pid, before.workers[1].pid);
         // Nobody can say how a worker of the old launcher ended; that it ended is known all the same.
         ::kill(before.workers[0].pid, SIGKILL);
-        CO_ASSERT(co_await comes_true([&] { return p.stats().workers[0].incarnation == 2 && p.stats().workers[0].state == worker_state::ready; }));
+        CO_ASSERT(co_await comes_true([&] {
+            return p.stats().workers[0].incarnation == 2 && p.stats().workers[0].state == worker_state::ready;
+        }));
         EXPECT_EQ(p.stats().workers[1].pid, before.workers[1].pid);
         EXPECT_TRUE(failed_with(co_await p.execute("die", "exit 3"), errc::worker_lost));
         EXPECT_OK(co_await p.execute("echo", 1));

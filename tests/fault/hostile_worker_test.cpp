@@ -1,5 +1,5 @@
-// Workers that break the protocol, in every way that a frame, a stream or a connection can be broken. The host stays up,
-// the call that was held ends with an error that says why, the worker is replaced. (C5, C29, C44)
+// Workers that break the protocol, in every way that a frame, a stream or a connection can be broken. The host stays
+// up, the call that was held ends with an error that says why, the worker is replaced. (C5, C29, C44)
 
 #include "support/pool_fixture.hpp"
 
@@ -62,7 +62,9 @@ v1::WorkUp piece(std::uint64_t transfer, std::uint64_t offset, std::uint64_t tot
 
 // The call to `pid` was number 1, the one to `send` is number 2.
 
-TEST_P(HostileWorker, RepliesToACallThatWasNeverSent) { cut_off_for({reply_to(99)}, "reply to call 99, but only 2 were sent"); }
+TEST_P(HostileWorker, RepliesToACallThatWasNeverSent) {
+    cut_off_for({reply_to(99)}, "reply to call 99, but only 2 were sent");
+}
 
 TEST_P(HostileWorker, RepliesToCallZero) { cut_off_for({reply_to(0)}, "call 0"); }
 
@@ -113,7 +115,8 @@ TEST_P(HostileWorker, SendsAChunkOfATransferOverTheLimit) {
 }
 
 TEST_P(HostileWorker, SendsAChunkOfATransferOfAlmostMinusOneBytes) {
-    cut_off_for({piece(1, 0, std::numeric_limits<std::uint64_t>::max(), 10)}, "a transfer of 18446744073709551615 bytes");
+    cut_off_for({piece(1, 0, std::numeric_limits<std::uint64_t>::max(), 10)},
+                "a transfer of 18446744073709551615 bytes");
 }
 
 TEST_P(HostileWorker, OpensMoreTransfersThanItHasCreditFor) {
@@ -130,7 +133,7 @@ TEST_P(HostileWorker, ChangesTheTotalOfATransfer) {
     cut_off_for({piece(1, 0, 1 << 20, 10), piece(1, 10, (1 << 20) + 1, 10)}, "does not fit the others");
 }
 
-TEST_P(HostileWorker, SendsMoreThanTheTotalOfATransfer) { 
+TEST_P(HostileWorker, SendsMoreThanTheTotalOfATransfer) {
     cut_off_for({piece(1, 0, 131'073, 131'072), piece(1, 131'072, 131'073, 2)}, "does not fit the others");
 }
 

@@ -2,7 +2,6 @@
 
 #include "support/pool_fixture.hpp"
 
-#include <cerrno>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -10,6 +9,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <cerrno>
 
 namespace snakepit::test {
 namespace {

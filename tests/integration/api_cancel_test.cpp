@@ -32,7 +32,8 @@ protected:
         asio::cancellation_signal cancel;
         std::optional<result<value>> outcome;
     };
-    static std::shared_ptr<watched> begin(pool& p, std::string tool, value arguments, call_options how = call_options()) {
+    static std::shared_ptr<watched> begin(pool& p, std::string tool, value arguments,
+                                          call_options how = call_options()) {
         auto w = std::make_shared<watched>();
         async_execute(p, std::move(tool), std::move(arguments), std::move(how),
                       asio::bind_cancellation_slot(w->cancel.slot(), [w](result<value> r) {
@@ -151,21 +152,24 @@ TEST_P(ApiCancel, AllTypesAtOnceCountAsTheStrongest) {
 TEST_P(ApiCancel, ALargeCallCanBeCancelledWhileItIsBeingSent) {
     auto how = one_at_a_time();
     how.calls_per_worker = 8;
-    with_pool(how, [this](pool& p) -> awaitable<> {
-        const std::string large(6 << 20, 'x');
-        for (int i = 0; i < 10; ++i) {
-            const auto a = begin(p, "echo", large);
-            const auto b = begin(p, "echo", large);
-            if (i % 2) co_await wait_for(std::chrono::microseconds(i * 700));
-            a->cancel.emit(asio::cancellation_type::terminal);
-            CO_ASSERT(co_await comes_true([&] { return a->outcome && b->outcome; }, 20s * slow));
-            EXPECT_TRUE(failed_with(*a->outcome, errc::cancelled));
-            CO_ASSERT_OK(*b->outcome);
-            EXPECT_TRUE(**b->outcome == large);
-        }
-        EXPECT_TRUE(co_await comes_true([&] { return p.stats().workers[0].outstanding == 0; }));
-        EXPECT_EQ(p.stats().workers[0].incarnation, 1u);
-    }, 60s * slow);
+    with_pool(
+        how,
+        [this](pool& p) -> awaitable<> {
+            const std::string large(6 << 20, 'x');
+            for (int i = 0; i < 10; ++i) {
+                const auto a = begin(p, "echo", large);
+                const auto b = begin(p, "echo", large);
+                if (i % 2) co_await wait_for(std::chrono::microseconds(i * 700));
+                a->cancel.emit(asio::cancellation_type::terminal);
+                CO_ASSERT(co_await comes_true([&] { return a->outcome && b->outcome; }, 20s * slow));
+                EXPECT_TRUE(failed_with(*a->outcome, errc::cancelled));
+                CO_ASSERT_OK(*b->outcome);
+                EXPECT_TRUE(**b->outcome == large);
+            }
+            EXPECT_TRUE(co_await comes_true([&] { return p.stats().workers[0].outstanding == 0; }));
+            EXPECT_EQ(p.stats().workers[0].incarnation, 1u);
+        },
+        60s * slow);
 }
 
 TEST_P(ApiCancel, OrWithATimerCancelsTheCall) {
@@ -220,44 +224,50 @@ TEST_P(ApiCancel, RacingWithTheReplyEndsEachCallOnceAndLeavesTheWorkerUsable) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     auto how = options();
     how.calls_per_worker = 8;
-    with_pool(how, [&, this](pool& p) -> awaitable<> {
-        std::minstd_rand random(seed);
-        std::size_t succeeded = 0;
-        std::size_t cancelled = 0;
-        constexpr int rounds = 150;
-        constexpr int each = 12;
-        for (int round = 0; round < rounds; ++round) {
-            std::vector<std::shared_ptr<watched>> calls;
-            for (int i = 0; i < each; ++i) calls.push_back(begin(p, "echo", i));
-            const auto wait = std::chrono::microseconds(random() % 1500);
-            const auto until = clock::now() + wait;
-            while (clock::now() < until) co_await asio::post(*io, asio::use_awaitable);
-            for (auto& c : calls)
-                if (random() % 2) c->cancel.emit(random() % 2 ? asio::cancellation_type::terminal : asio::cancellation_type::partial);
-            CO_ASSERT(co_await comes_true([&] {
-                return std::all_of(calls.begin(), calls.end(), [](const auto& c) { return c->outcome.has_value(); });
-            }));
-            for (int i = 0; i < each; ++i) {
-                const auto& outcome = *calls[static_cast<std::size_t>(i)]->outcome;
-                if (outcome) {
-                    EXPECT_EQ(*outcome, i);
-                    ++succeeded;
-                } else {
-                    EXPECT_TRUE(failed_with(outcome, errc::cancelled));
-                    ++cancelled;
+    with_pool(
+        how,
+        [&, this](pool& p) -> awaitable<> {
+            std::minstd_rand random(seed);
+            std::size_t succeeded = 0;
+            std::size_t cancelled = 0;
+            constexpr int rounds = 150;
+            constexpr int each = 12;
+            for (int round = 0; round < rounds; ++round) {
+                std::vector<std::shared_ptr<watched>> calls;
+                for (int i = 0; i < each; ++i) calls.push_back(begin(p, "echo", i));
+                const auto wait = std::chrono::microseconds(random() % 1500);
+                const auto until = clock::now() + wait;
+                while (clock::now() < until) co_await asio::post(*io, asio::use_awaitable);
+                for (auto& c : calls)
+                    if (random() % 2)
+                        c->cancel.emit(random() % 2 ? asio::cancellation_type::terminal
+                                                    : asio::cancellation_type::partial);
+                CO_ASSERT(co_await comes_true([&] {
+                    return std::all_of(calls.begin(), calls.end(),
+                                       [](const auto& c) { return c->outcome.has_value(); });
+                }));
+                for (int i = 0; i < each; ++i) {
+                    const auto& outcome = *calls[static_cast<std::size_t>(i)]->outcome;
+                    if (outcome) {
+                        EXPECT_EQ(*outcome, i);
+                        ++succeeded;
+                    } else {
+                        EXPECT_TRUE(failed_with(outcome, errc::cancelled));
+                        ++cancelled;
+                    }
                 }
             }
-        }
-        EXPECT_EQ(succeeded + cancelled, std::size_t{rounds} * each);
-        EXPECT_TRUE(co_await comes_true([&] {
+            EXPECT_EQ(succeeded + cancelled, std::size_t{rounds} * each);
+            EXPECT_TRUE(co_await comes_true([&] {
+                const auto s = p.stats();
+                return s.workers[0].outstanding + s.workers[1].outstanding == 0;
+            })) << "a place leaks";
             const auto s = p.stats();
-            return s.workers[0].outstanding + s.workers[1].outstanding == 0;
-        })) << "a place leaks";
-        const auto s = p.stats();
-        EXPECT_EQ(s.succeeded, succeeded);
-        EXPECT_EQ(s.cancelled, cancelled);
-        EXPECT_EQ(s.workers[0].incarnation + s.workers[1].incarnation, 2u);
-    }, 90s * slow);
+            EXPECT_EQ(s.succeeded, succeeded);
+            EXPECT_EQ(s.cancelled, cancelled);
+            EXPECT_EQ(s.workers[0].incarnation + s.workers[1].incarnation, 2u);
+        },
+        90s * slow);
 }
 
 TEST_P(ApiCancel, StopsAPoolThatIsStarting) {

@@ -26,7 +26,9 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(point, x, y)
 struct maybe_text {
     std::optional<std::string> text;
 };
-void to_json(nlohmann::json& to, const maybe_text& from) { to = from.text ? nlohmann::json(*from.text) : nlohmann::json(); }
+void to_json(nlohmann::json& to, const maybe_text& from) {
+    to = from.text ? nlohmann::json(*from.text) : nlohmann::json();
+}
 void from_json(const nlohmann::json& from, maybe_text& to) {
     if (from.is_null()) to.text.reset();
     else to.text = from.get<std::string>();
@@ -58,7 +60,8 @@ INSTANTIATE_LANES(ApiForms);
 TEST_P(ApiForms, ExecuteTakesEveryFormOfArguments) {
     with_pool(options(), [](pool& p) -> awaitable<> {
         const std::string text = "a text that is too long for the small string optimisation";
-        const auto echoed = co_await p.execute("echo", args("value", text), call_options().session("alice").timeout(20s));
+        const auto echoed =
+            co_await p.execute("echo", args("value", text), call_options().session("alice").timeout(20s));
         CO_ASSERT_OK(echoed);
         EXPECT_EQ(*echoed, text);
         EXPECT_EQ(co_await p.execute("nothing"), value());
@@ -75,12 +78,13 @@ TEST_P(ApiForms, ExecuteTakesEveryFormOfArguments) {
         EXPECT_EQ(co_await p.execute("add", args("a", 1)), 11);
         EXPECT_EQ(co_await p.execute("add", args("a", 1, "b", 2), call_options()), 3);
         EXPECT_EQ(co_await p.execute("add", args(std::string("a"), 1, std::string("b"), 2L)), 3);
-        const auto named = co_await p.execute(
-            "names",
-            args("text", text, "list", std::vector<int>(2, 7), "inner", args("deep", list(text, text)), "none", nullptr),
-            call_options().session(text).timeout(std::chrono::minutes(1)));
-        EXPECT_EQ(named, args("args", list(), "kwargs", args("text", text, "list", list(7, 7), "inner",
-                                                             args("deep", list(text, text)), "none", nullptr)));
+        const auto named = co_await p.execute("names",
+                                              args("text", text, "list", std::vector<int>(2, 7), "inner",
+                                                   args("deep", list(text, text)), "none", nullptr),
+                                              call_options().session(text).timeout(std::chrono::minutes(1)));
+        EXPECT_EQ(named, args("args", list(), "kwargs",
+                              args("text", text, "list", list(7, 7), "inner", args("deep", list(text, text)), "none",
+                                   nullptr)));
         const auto positional = co_await p.execute("names", list(text, args("a", text), list()));
         EXPECT_EQ(positional, args("args", list(text, args("a", text), list()), "kwargs", args()));
         EXPECT_EQ(co_await p.execute("session", args(), call_options().session("bob")), "bob");
@@ -106,8 +110,9 @@ TEST_P(ApiForms, CallConvertsArgumentsAndResults) {
         EXPECT_EQ((co_await p.call<std::string>("echo", "a literal")), "a literal");
         EXPECT_EQ((co_await p.call<std::string>("echo", std::string(100, 'x'))), std::string(100, 'x'));
         EXPECT_EQ((co_await p.call<std::string>(call_options().session("carol"), "session")), "carol");
-        EXPECT_EQ((co_await p.call<std::vector<std::string>>("echo", std::vector<std::string>(3, std::string(50, 'y')))),
-                  std::vector<std::string>(3, std::string(50, 'y')));
+        EXPECT_EQ(
+            (co_await p.call<std::vector<std::string>>("echo", std::vector<std::string>(3, std::string(50, 'y')))),
+            std::vector<std::string>(3, std::string(50, 'y')));
         EXPECT_EQ((co_await p.call<std::map<std::string, double>>("echo", by_name)), by_name);
         EXPECT_EQ((co_await p.call<value>("echo", args("a", 1))), args("a", 1));
         EXPECT_EQ((co_await p.call<value>("echo", list(1, 2))), list(1, 2)) << "one argument, a list";
@@ -165,14 +170,17 @@ TEST_P(ApiForms, TokenFormsServeCallbacks) {
         async_execute(*p, "add", args("a", 1), call_options().timeout(10s), [&](result<value> sum) {
             EXPECT_EQ(sum, 11);
             seen.emplace_back("execute");
-            async_call<int>(*p, call_options(), [&](result<int> n) {
-                EXPECT_EQ(n, 3);
-                seen.emplace_back("call");
-                async_stop(*p, [&](result<void> down) {
-                    EXPECT_OK(down);
-                    seen.emplace_back("stop");
-                });
-            }, "add", 1, 2);
+            async_call<int>(
+                *p, call_options(),
+                [&](result<int> n) {
+                    EXPECT_EQ(n, 3);
+                    seen.emplace_back("call");
+                    async_stop(*p, [&](result<void> down) {
+                        EXPECT_OK(down);
+                        seen.emplace_back("stop");
+                    });
+                },
+                "add", 1, 2);
             EXPECT_EQ(seen.back(), "execute") << "a handler never runs inside its initiating function";
         });
     });
@@ -190,7 +198,8 @@ TEST_P(ApiForms, TokenFormsServeFutures) {
         std::vector<std::future<result<value>>> many;
         for (int i = 0; i < 200; ++i) many.push_back(async_execute(*p, "echo", i, call_options(), asio::use_future));
         for (int i = 0; i < 200; ++i) EXPECT_EQ(many[static_cast<std::size_t>(i)].get(), i);
-        EXPECT_TRUE(failed_with(async_call<point>(*p, call_options(), asio::use_future, "add", 1).get(), errc::type_mismatch));
+        EXPECT_TRUE(
+            failed_with(async_call<point>(*p, call_options(), asio::use_future, "add", 1).get(), errc::type_mismatch));
         EXPECT_OK(async_stop(*p, asio::use_future).get());
     });
     auto work = asio::make_work_guard(*io);
@@ -212,16 +221,20 @@ TEST_P(ApiForms, TokenFormsServeAwaitablesOfOtherExecutorTypes) {
         [&]() -> asio::awaitable<void, strand> {
             const asio::use_awaitable_t<strand> here;
             CO_ASSERT_OK(co_await async_start(p, here));
-            EXPECT_EQ(co_await async_execute(p, "add", args("a", 1), call_options().session("x").timeout(10s), here), 11);
+            EXPECT_EQ(co_await async_execute(p, "add", args("a", 1), call_options().session("x").timeout(10s), here),
+                      11);
             EXPECT_TRUE(on.running_in_this_thread());
             EXPECT_EQ((co_await async_call<int>(p, call_options(), here, "add", 1, 2)), 3);
-            EXPECT_EQ((co_await async_call<std::string>(p, call_options().timeout(10s), here, "echo", std::string(100, 'q'))),
-                      std::string(100, 'q'));
+            EXPECT_EQ(
+                (co_await async_call<std::string>(p, call_options().timeout(10s), here, "echo", std::string(100, 'q'))),
+                std::string(100, 'q'));
             EXPECT_TRUE(on.running_in_this_thread());
             CO_ASSERT_OK(co_await async_stop(p, here));
             done = true;
         },
-        [](std::exception_ptr failed) { if (failed) PoolTest::report(failed); });
+        [](std::exception_ptr failed) {
+            if (failed) PoolTest::report(failed);
+        });
     drive(30s * slow, [&] { return done; });
 }
 
@@ -242,11 +255,13 @@ TEST_P(ApiForms, HandlersRunOnTheirOwnExecutor) {
         asio::post(other, [&] { others = std::this_thread::get_id(); });
         std::promise<std::thread::id> ran;
         async_execute(p, "echo", 1, call_options(),
-                      asio::bind_executor(other.get_executor(), [&](const result<value>&) { ran.set_value(std::this_thread::get_id()); }));
+                      asio::bind_executor(other.get_executor(),
+                                          [&](const result<value>&) { ran.set_value(std::this_thread::get_id()); }));
         EXPECT_EQ(ran.get_future().get(), others) << "also while the pool's own context is blocked, as here";
         std::promise<void> anywhere;
-        async_execute(p, "echo", 1, call_options(),
-                      asio::bind_executor(asio::system_executor(), [&](const result<value>&) { anywhere.set_value(); }));
+        async_execute(
+            p, "echo", 1, call_options(),
+            asio::bind_executor(asio::system_executor(), [&](const result<value>&) { anywhere.set_value(); }));
         anywhere.get_future().get();
         other.join();
         co_return;

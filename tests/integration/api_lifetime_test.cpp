@@ -135,8 +135,8 @@ TEST_P(ApiLifetime, StopsWhileItStarts) {
             EXPECT_LT(clock::now() - before, 8s * slow);
             CO_ASSERT(co_await comes_true([&] { return up.has_value(); }));
             if (!*up) {
-            EXPECT_TRUE(failed_with(*up, errc::pool_stopped));
-        }
+                EXPECT_TRUE(failed_with(*up, errc::pool_stopped));
+            }
             EXPECT_TRUE(processes().empty());
             EXPECT_TRUE(fs::is_empty(runtime()));
         });
@@ -151,7 +151,8 @@ TEST_P(ApiLifetime, StopEndsTwoThousandQueuedCallsOnceEach) {
     run([&]() -> awaitable<> {
         pool p(io->get_executor(), how);
         CO_ASSERT_OK(co_await p.start());
-        for (const auto* name : {"a", "b", "c", "d"}) async_execute(p, "hold", name, call_options(), [t](result<value> r) { (*t)(r); });
+        for (const auto* name : {"a", "b", "c", "d"})
+            async_execute(p, "hold", name, call_options(), [t](result<value> r) { (*t)(r); });
         CO_ASSERT(co_await comes_true([&] { return p.stats().in_flight == 4; }));
         for (int i = 0; i < 2000; ++i) async_execute(p, "echo", i, call_options(), [t](result<value> r) { (*t)(r); });
         EXPECT_EQ(p.stats().queued, 2000u);
@@ -180,7 +181,8 @@ TEST_P(ApiLifetime, StopWithoutDrainEndsRunningCallsAtOnce) {
     run([&]() -> awaitable<> {
         pool p(io->get_executor(), how);
         CO_ASSERT_OK(co_await p.start());
-        for (const auto* name : {"a", "b"}) async_execute(p, "hold", name, call_options(), [t](result<value> r) { (*t)(r); });
+        for (const auto* name : {"a", "b"})
+            async_execute(p, "hold", name, call_options(), [t](result<value> r) { (*t)(r); });
         CO_ASSERT(co_await comes_true([&] { return logged("begin a") && logged("begin b"); }));
         const auto before = clock::now();
         CO_ASSERT_OK(co_await p.stop());

@@ -2,8 +2,8 @@
 
 #include "support/pool_fixture.hpp"
 
-#include <csignal>
 #include <fmt/format.h>
+#include <csignal>
 #include <thread>
 
 namespace snakepit::test {
@@ -14,29 +14,33 @@ protected:
     /// Starts a pool that must fail, twice, and returns why.
     error failure_of(const pool_options& how, clock::duration limit = 20s * slow) {
         std::optional<error> why;
-        run([&]() -> awaitable<> {
-            pool p(io->get_executor(), how);
-            const auto before = clock::now();
-            const auto up = co_await p.start();
-            EXPECT_LT(clock::now() - before, limit);
-            CO_ASSERT(!up);
-            why = up.error();
-            EXPECT_TRUE(processes().empty()) << leftovers();
-            EXPECT_TRUE(fs::is_empty(runtime())) << leftovers();
-            EXPECT_TRUE(p.tools().empty()) << "tools() is empty until start() has succeeded";
-            const auto r = co_await p.execute("echo", 1);
-            EXPECT_TRUE(!r && (r.error() == errc::pool_stopped || r.error() == errc::not_started)) << r.error();
-            CO_ASSERT_OK(co_await p.stop());
-        }, limit + 20s * slow);
+        run(
+            [&]() -> awaitable<> {
+                pool p(io->get_executor(), how);
+                const auto before = clock::now();
+                const auto up = co_await p.start();
+                EXPECT_LT(clock::now() - before, limit);
+                CO_ASSERT(!up);
+                why = up.error();
+                EXPECT_TRUE(processes().empty()) << leftovers();
+                EXPECT_TRUE(fs::is_empty(runtime())) << leftovers();
+                EXPECT_TRUE(p.tools().empty()) << "tools() is empty until start() has succeeded";
+                const auto r = co_await p.execute("echo", 1);
+                EXPECT_TRUE(!r && (r.error() == errc::pool_stopped || r.error() == errc::not_started)) << r.error();
+                CO_ASSERT_OK(co_await p.stop());
+            },
+            limit + 20s * slow);
         return why.value_or(error(errc::cancelled, "no failure at all"));
     }
     static void expect_words(const error& e, errc code, std::initializer_list<const char*> words) {
         EXPECT_EQ(e.code(), code) << e.full();
-        for (const auto* w : words) EXPECT_NE(e.full().find(w), std::string::npos) << '"' << w << "\" is not in: " << e.full();
+        for (const auto* w : words)
+            EXPECT_NE(e.full().find(w), std::string::npos) << '"' << w << "\" is not in: " << e.full();
         EXPECT_FALSE(e.message().empty());
     }
     /// Each worker of `text` writes a line here when its module is imported.
-    static constexpr auto counting = "import os\nwith open(os.environ['SNAKEPIT_TEST_SCRATCH'] + '/starts', 'a') as f: f.write('x\\n')\n";
+    static constexpr auto counting =
+        "import os\nwith open(os.environ['SNAKEPIT_TEST_SCRATCH'] + '/starts', 'a') as f: f.write('x\\n')\n";
     [[nodiscard]] std::size_t starts() const { return line_count(scratch().path() / "starts"); }
 };
 
@@ -71,7 +75,8 @@ TEST_F(BadStart, ModuleHasASyntaxError) {
 }
 
 TEST_F(BadStart, ModuleHangsOnImport) {
-    auto how = module_of("import sys, time\nprint('before the hang', file=sys.stderr)\ndef stuck():\n    time.sleep(600)\nstuck()\n");
+    auto how = module_of(
+        "import sys, time\nprint('before the hang', file=sys.stderr)\ndef stuck():\n    time.sleep(600)\nstuck()\n");
     how.start_timeout = 1500ms;
     const auto before = clock::now();
     const auto e = failure_of(how, 8s * slow);
@@ -123,7 +128,8 @@ TEST_F(BadStart, ModuleCrashes) {
 }
 
 TEST_F(BadStart, ModuleHasNoTools) {
-    expect_words(failure_of(module_of("def not_a_tool(): pass\n")), errc::module_failed, {"no tools", "@snakepit.tool"});
+    expect_words(failure_of(module_of("def not_a_tool(): pass\n")), errc::module_failed,
+                 {"no tools", "@snakepit.tool"});
 }
 
 TEST_F(BadStart, SetupRaises) {
@@ -174,8 +180,10 @@ def g(): pass
 }
 
 TEST_F(BadStart, ToolsOfKindsThatAreNotThereYet) {
-    expect_words(failure_of(module_of("import snakepit\n@snakepit.tool\nasync def f(): pass\n")), errc::module_failed, {"async", "'f'"});
-    expect_words(failure_of(module_of("import snakepit\n@snakepit.tool\ndef f(): yield 1\n")), errc::module_failed, {"generator", "'f'"});
+    expect_words(failure_of(module_of("import snakepit\n@snakepit.tool\nasync def f(): pass\n")), errc::module_failed,
+                 {"async", "'f'"});
+    expect_words(failure_of(module_of("import snakepit\n@snakepit.tool\ndef f(): yield 1\n")), errc::module_failed,
+                 {"generator", "'f'"});
 }
 
 TEST_F(BadStart, OneOfTwoWorkersCannotStart) {
@@ -201,17 +209,20 @@ for i in range(40000):
 def echo(value): return value
 )");
     with_pool(how, [](pool& p) -> awaitable<> { EXPECT_EQ(co_await p.execute("echo", 1), 1); }, 60s * slow);
-    how = module_of("import sys\nsys.stdout.write('x' * 10_000_000)\nsys.stderr.write('the end\\n')\nraise ValueError('after a flood')\n");
+    how = module_of(
+        "import sys\nsys.stdout.write('x' * 10_000_000)\nsys.stderr.write('the end\\n')\nraise ValueError('after a "
+        "flood')\n");
     const auto e = failure_of(how);
     expect_words(e, errc::module_failed, {"after a flood", "the end"});
     EXPECT_LT(e.full().size(), 64u << 10) << "the last lines, not all of them";
 }
 
 TEST_F(BadStart, AModuleThatClosesOrReplacesItsStreamsStarts) {
-    for (const auto* text : {"sys.stdout.close(); sys.stderr.close()", "sys.stdout = sys.stderr = None", "os.close(1); os.close(2)",
-                             "sys.stdin.close()", "os.chdir('/')", "os.umask(0o777)"}) {
+    for (const auto* text : {"sys.stdout.close(); sys.stderr.close()", "sys.stdout = sys.stderr = None",
+                             "os.close(1); os.close(2)", "sys.stdin.close()", "os.chdir('/')", "os.umask(0o777)"}) {
         SCOPED_TRACE(text);
-        with_pool(module_of(fmt::format("import os, sys, snakepit\n{}\n@snakepit.tool\ndef echo(value): return value\n", text)),
+        with_pool(module_of(fmt::format("import os, sys, snakepit\n{}\n@snakepit.tool\ndef echo(value): return value\n",
+                                        text)),
                   [](pool& p) -> awaitable<> { EXPECT_EQ(co_await p.execute("echo", 1), 1); });
     }
 }
@@ -241,7 +252,11 @@ TEST_F(BadStart, NotAPython) {
         EXPECT_LT(e.message().size(), 16u << 10);
     }
     auto how = options();
-    how.python = scratch().write("garbage", std::string("\x7f" "ELF\0\0\0garbage", 14), true);
+    how.python = scratch().write("garbage",
+                                 std::string("\x7f"
+                                             "ELF\0\0\0garbage",
+                                             14),
+                                 true);
     expect_words(failure_of(how), errc::python_unfit, {"garbage"});
     how.python = scratch().write("no-interpreter", "#!/no/such/interpreter\n", true);
     expect_words(failure_of(how), errc::python_unfit, {"no-interpreter"});
@@ -269,7 +284,8 @@ TEST_F(BadStart, APythonBehindAWrapperWorks) {
 
 TEST_F(BadStart, APythonWithANoisySiteWorks) {
     auto how = options();
-    scratch().write("site/sitecustomize.py", "import sys\nprint('x' * 200_000)\nprint('y' * 200_000, file=sys.stderr)\n");
+    scratch().write("site/sitecustomize.py",
+                    "import sys\nprint('x' * 200_000)\nprint('y' * 200_000, file=sys.stderr)\n");
     how.environment["PYTHONPATH"] = (scratch().path() / "site").string();
     how.start_timeout = 10s;
     with_pool(how, [](pool& p) -> awaitable<> { EXPECT_EQ(co_await p.execute("echo", 1), 1); });
@@ -291,7 +307,9 @@ sys.meta_path.insert(0, Blocker())
         text.replace(text.find('@'), 1, missing);
         scratch().write("blocked/sitecustomize.py", text);
         how.environment["PYTHONPATH"] = (scratch().path() / "blocked").string();
-        const auto debian = missing == "grpc" ? "python3-grpcio" : missing == "msgpack" ? "python3-msgpack" : "python3-protobuf";
+        const auto debian = missing == "grpc"      ? "python3-grpcio"
+                            : missing == "msgpack" ? "python3-msgpack"
+                                                   : "python3-protobuf";
         expect_words(failure_of(how), errc::python_unfit, {missing.c_str(), debian, "No module named"});
     }
 }
@@ -299,7 +317,9 @@ sys.meta_path.insert(0, Blocker())
 TEST_F(BadStart, PythonTooOld) {
     auto how = options();
     // The real interpreter, which says that it is an older one.
-    scratch().write("old/sitecustomize.py", "import sys, platform\nsys.version_info = (3, 6, 9, 'final', 0)\nplatform.python_version = lambda: '3.6.9'\n");
+    scratch().write(
+        "old/sitecustomize.py",
+        "import sys, platform\nsys.version_info = (3, 6, 9, 'final', 0)\nplatform.python_version = lambda: '3.6.9'\n");
     how.environment["PYTHONPATH"] = (scratch().path() / "old").string();
     expect_words(failure_of(how), errc::python_unfit, {"3.6.9", "too old", "3.9"});
 }
@@ -320,10 +340,10 @@ TEST_F(BadStart, AllMistakesInOptionsAtOnce) {
     how.max_message_bytes = 1;
     const auto e = failure_of(how);
     expect_words(e, errc::invalid_options,
-                 {"module", "\"no module!\"", "python_path", "workers.min is 0", "workers.max is -1", "queue_limit is 20000000",
-                  "calls_per_worker is 0", "start_timeout is 1 ms", "drain_timeout is -1 ms", "stop_grace is 0 ms",
-                  "restart_backoff.first is 0 ms", "restart_backoff.longest is 7200000 ms", "environment", "max_message_bytes is 1",
-                  "allowed"});
+                 {"module", "\"no module!\"", "python_path", "workers.min is 0", "workers.max is -1",
+                  "queue_limit is 20000000", "calls_per_worker is 0", "start_timeout is 1 ms", "drain_timeout is -1 ms",
+                  "stop_grace is 0 ms", "restart_backoff.first is 0 ms", "restart_backoff.longest is 7200000 ms",
+                  "environment", "max_message_bytes is 1", "allowed"});
     EXPECT_EQ(how.mistakes().size(), 15u);
     EXPECT_TRUE(options().mistakes().empty());
 }

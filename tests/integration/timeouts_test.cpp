@@ -22,7 +22,8 @@ protected:
     static std::shared_ptr<std::optional<result<value>>> begin(pool& p, std::string tool, value arguments,
                                                                call_options how = call_options()) {
         auto end = std::make_shared<std::optional<result<value>>>();
-        async_execute(p, std::move(tool), std::move(arguments), std::move(how), [end](result<value> r) { *end = std::move(r); });
+        async_execute(p, std::move(tool), std::move(arguments), std::move(how),
+                      [end](result<value> r) { *end = std::move(r); });
         return end;
     }
 };
@@ -62,10 +63,13 @@ TEST_P(Timeouts, RemainingIsWhatIsLeftAfterTheQueue) {
 
 TEST_P(Timeouts, NegativeFailsAtOnceAndIsNotSent) {
     with_pool(one_at_a_time(), [this](pool& p) -> awaitable<> {
-        EXPECT_TRUE(failed_with(co_await p.execute("append", list("ran", "x"), call_options().timeout(-1s)), errc::deadline_exceeded));
-        EXPECT_TRUE(failed_with(co_await p.execute("append", list("ran", "x"), call_options().timeout(-1ns)), errc::deadline_exceeded));
-        EXPECT_TRUE(failed_with(co_await p.execute("append", list("ran", "x"), call_options().timeout(clock::duration::min())),
+        EXPECT_TRUE(failed_with(co_await p.execute("append", list("ran", "x"), call_options().timeout(-1s)),
                                 errc::deadline_exceeded));
+        EXPECT_TRUE(failed_with(co_await p.execute("append", list("ran", "x"), call_options().timeout(-1ns)),
+                                errc::deadline_exceeded));
+        EXPECT_TRUE(
+            failed_with(co_await p.execute("append", list("ran", "x"), call_options().timeout(clock::duration::min())),
+                        errc::deadline_exceeded));
         EXPECT_EQ((co_await p.call<int>("add", 1)), 11);
         EXPECT_EQ(line_count(scratch().path() / "ran"), 0u);
     });
@@ -84,7 +88,8 @@ TEST_P(Timeouts, InTheQueue) {
         const auto held = begin(p, "hold", "first");
         CO_ASSERT(co_await comes_true([&] { return logged("begin first"); }));
         const auto before = clock::now();
-        EXPECT_TRUE(failed_with(co_await p.execute("append", list("ran", "x"), call_options().timeout(50ms)), errc::deadline_exceeded));
+        EXPECT_TRUE(failed_with(co_await p.execute("append", list("ran", "x"), call_options().timeout(50ms)),
+                                errc::deadline_exceeded));
         const auto took = clock::now() - before;
         EXPECT_GE(took, 50ms);
         EXPECT_LT(took, 500ms * slow);
@@ -126,7 +131,8 @@ TEST_P(Timeouts, AnExpiredCallThatWasSentIsNotBegun) {
     with_pool(how, [this](pool& p) -> awaitable<> {
         const auto held = begin(p, "hold", "first");
         CO_ASSERT(co_await comes_true([&] { return logged("begin first"); }));
-        EXPECT_TRUE(failed_with(co_await p.execute("append", list("ran", "x"), call_options().timeout(50ms)), errc::deadline_exceeded));
+        EXPECT_TRUE(failed_with(co_await p.execute("append", list("ran", "x"), call_options().timeout(50ms)),
+                                errc::deadline_exceeded));
         let_go("first");
         CO_ASSERT(co_await comes_true([&] { return held->has_value(); }));
         EXPECT_TRUE(co_await comes_true([&] { return p.stats().workers[0].outstanding == 0; }));
@@ -139,16 +145,18 @@ TEST_P(Timeouts, OneMillisecondEndsEachCallOnceOneWayOrTheOther) {
         int ended = 0;
         int expired = 0;
         for (int i = 0; i < 500; ++i) {
-            async_execute(p, "echo", i, call_options().timeout(std::chrono::microseconds(200 + i * 5)), [&, i](const result<value>& r) {
-                ++ended;
-                if (r) EXPECT_EQ(*r, i);
-                else EXPECT_TRUE(failed_with(r, errc::deadline_exceeded));
-                expired += !r;
-            });
+            async_execute(p, "echo", i, call_options().timeout(std::chrono::microseconds(200 + i * 5)),
+                          [&, i](const result<value>& r) {
+                              ++ended;
+                              if (r) EXPECT_EQ(*r, i);
+                              else EXPECT_TRUE(failed_with(r, errc::deadline_exceeded));
+                              expired += !r;
+                          });
             if (i % 5 == 0) co_await wait_for(1ms);
         }
         CO_ASSERT(co_await comes_true([&] { return ended == 500; }));
-        CO_ASSERT(co_await comes_true([&] { return p.stats().workers[0].outstanding + p.stats().workers[1].outstanding == 0; }));
+        CO_ASSERT(co_await comes_true(
+            [&] { return p.stats().workers[0].outstanding + p.stats().workers[1].outstanding == 0; }));
         const auto s = p.stats();
         // Those that were over before they were let in are counted nowhere.
         EXPECT_EQ(s.submitted, s.succeeded + s.expired);
@@ -162,14 +170,16 @@ TEST_P(Timeouts, RacingWithRepliesOfThatVeryLength) {
     with_pool(options(), [](pool& p) -> awaitable<> {
         int ended = 0;
         for (int i = 0; i < 200; ++i)
-            async_execute(p, "sleep", 0.004, call_options().timeout(std::chrono::microseconds(3000 + i * 4000)), [&](const result<value>& r) {
-                ++ended;
-                if (!r) {
-                    EXPECT_TRUE(failed_with(r, errc::deadline_exceeded));
-                }
-            });
+            async_execute(p, "sleep", 0.004, call_options().timeout(std::chrono::microseconds(3000 + i * 4000)),
+                          [&](const result<value>& r) {
+                              ++ended;
+                              if (!r) {
+                                  EXPECT_TRUE(failed_with(r, errc::deadline_exceeded));
+                              }
+                          });
         CO_ASSERT(co_await comes_true([&] { return ended == 200; }, 20s * slow));
-        CO_ASSERT(co_await comes_true([&] { return p.stats().workers[0].outstanding + p.stats().workers[1].outstanding == 0; }));
+        CO_ASSERT(co_await comes_true(
+            [&] { return p.stats().workers[0].outstanding + p.stats().workers[1].outstanding == 0; }));
         const auto s = p.stats();
         EXPECT_EQ(s.submitted, s.succeeded + s.expired);
     });
@@ -189,7 +199,8 @@ TEST_P(Timeouts, QueueFullSaysSoAtOnce) {
             const auto before = clock::now();
             const auto refused = co_await p.execute("echo", 1);
             EXPECT_LT(clock::now() - before, 200ms * slow);
-            EXPECT_TRUE(failed_saying(refused, errc::queue_full, "queue_limit", "try again later", std::to_string(limit) + " calls"));
+            EXPECT_TRUE(failed_saying(refused, errc::queue_full, "queue_limit", "try again later",
+                                      std::to_string(limit) + " calls"));
             EXPECT_TRUE(refused.error().code() == failure::retry_elsewhere);
             EXPECT_EQ(refused.error().tool(), "echo");
             EXPECT_EQ(p.stats().refused, 1u);

@@ -30,7 +30,8 @@ TEST_P(ToolErrors, TellTypeMessageTracebackAndCauses) {
         EXPECT_EQ(e.python()->causes[0].type, "KeyError");
         EXPECT_EQ(e.python()->causes[0].message, "'the root'");
         const auto& t = e.python()->traceback;
-        for (const auto* part : {"raisers.py\", line ", "in _chain", "in _inner", "KeyError: 'the root'", "direct cause", "raisers.Missing: it is missing"})
+        for (const auto* part : {"raisers.py\", line ", "in _chain", "in _inner", "KeyError: 'the root'",
+                                 "direct cause", "raisers.Missing: it is missing"})
             EXPECT_NE(t.find(part), t.npos) << part << " is not in " << t;
         EXPECT_EQ(t.find("_runner.py"), t.npos) << "our own frames are not the user's: " << t;
         EXPECT_NE(e.summary().find("it is missing"), std::string::npos);
@@ -47,12 +48,24 @@ TEST_P(ToolErrors, WhateverIsRaisedTheWorkerServesOn) {
     with_pool(one_worker(), [](pool& p) -> awaitable<> {
         const auto first = co_await p.call<int>("pid");
         const std::vector<std::pair<std::string, std::string>> kinds = {
-            {"no_str", "raisers.NoStr"},       {"exit_str", "raisers.ExitStr"},   {"system_exit", "SystemExit"},
-            {"exit", "SystemExit"},            {"keyboard", "KeyboardInterrupt"}, {"memory", "MemoryError"},
-            {"real_memory", "MemoryError"},    {"recursion", "RecursionError"},   {"generator_exit", "GeneratorExit"},
-            {"stop_iteration", "StopIteration"}, {"long_message", "ValueError"},  {"not_utf8", "ValueError"},
-            {"nul", "ValueError"},             {"long_chain", "ValueError"},      {"cycle", "ValueError"},
-            {"group", "ExceptionGroup"},       {"type_error", "TypeError"},       {"os_error", "FileNotFoundError"},
+            {"no_str", "raisers.NoStr"},
+            {"exit_str", "raisers.ExitStr"},
+            {"system_exit", "SystemExit"},
+            {"exit", "SystemExit"},
+            {"keyboard", "KeyboardInterrupt"},
+            {"memory", "MemoryError"},
+            {"real_memory", "MemoryError"},
+            {"recursion", "RecursionError"},
+            {"generator_exit", "GeneratorExit"},
+            {"stop_iteration", "StopIteration"},
+            {"long_message", "ValueError"},
+            {"not_utf8", "ValueError"},
+            {"nul", "ValueError"},
+            {"long_chain", "ValueError"},
+            {"cycle", "ValueError"},
+            {"group", "ExceptionGroup"},
+            {"type_error", "TypeError"},
+            {"os_error", "FileNotFoundError"},
             {"no_repr", "ValueError"},
         };
         for (const auto& [kind, type] : kinds) {
@@ -74,12 +87,16 @@ TEST_P(ToolErrors, WhateverIsRaisedTheWorkerServesOn) {
 TEST_P(ToolErrors, WrongArgumentsAreNamedAndTheToolIsNotRun) {
     with_pool(one_worker(), [](pool& p) -> awaitable<> {
         const auto first = co_await p.call<int>("pid");
-        EXPECT_TRUE(failed_saying(co_await p.execute("takes", args("a", 1, "d", 4)), errc::bad_arguments, "'d'", "takes("));
+        EXPECT_TRUE(
+            failed_saying(co_await p.execute("takes", args("a", 1, "d", 4)), errc::bad_arguments, "'d'", "takes("));
         EXPECT_TRUE(failed_saying(co_await p.execute("takes", args("b", 1)), errc::bad_arguments, "missing", "'a'"));
-        EXPECT_TRUE(failed_saying(co_await p.execute("takes", args("x", 1, "y", 2)), errc::bad_arguments, "'x'", "'y'", "missing", "'a'"));
+        EXPECT_TRUE(failed_saying(co_await p.execute("takes", args("x", 1, "y", 2)), errc::bad_arguments, "'x'", "'y'",
+                                  "missing", "'a'"));
         EXPECT_TRUE(failed_saying(co_await p.execute("takes", list()), errc::bad_arguments, "missing", "'a'"));
-        EXPECT_TRUE(failed_saying(co_await p.execute("takes", list(1, 2, 3)), errc::bad_arguments, "too many", "3", "2"));
-        EXPECT_TRUE(failed_saying(co_await p.execute("only_positions", args("a", 1, "b", 2)), errc::bad_arguments, "'a'", "position"));
+        EXPECT_TRUE(
+            failed_saying(co_await p.execute("takes", list(1, 2, 3)), errc::bad_arguments, "too many", "3", "2"));
+        EXPECT_TRUE(failed_saying(co_await p.execute("only_positions", args("a", 1, "b", 2)), errc::bad_arguments,
+                                  "'a'", "position"));
         EXPECT_TRUE(failed_saying(co_await p.execute("only_positions", 1), errc::bad_arguments, "missing", "'b'"));
         EXPECT_TRUE(failed_saying(co_await p.execute("needs_name", list(1)), errc::bad_arguments, "'key'", "name"));
         EXPECT_TRUE(failed_saying(co_await p.execute("pid", 1), errc::bad_arguments, "too many"));
@@ -100,7 +117,8 @@ TEST_P(ToolErrors, UnknownToolsGetTheNearestNames) {
         EXPECT_TRUE(failed_saying(co_await p.execute("fial", 1), errc::unknown_tool, "\"fial\"", "did you mean fail?"));
         EXPECT_TRUE(failed_saying(co_await p.execute("take", 1), errc::unknown_tool, "takes"));
         EXPECT_TRUE(failed_saying(co_await p.execute("", 1), errc::unknown_tool, "\"\""));
-        EXPECT_TRUE(failed_saying(co_await p.execute("completely_different_thing", 1), errc::unknown_tool, "there are", "fail", "anything"));
+        EXPECT_TRUE(failed_saying(co_await p.execute("completely_different_thing", 1), errc::unknown_tool, "there are",
+                                  "fail", "anything"));
         EXPECT_TRUE(failed_with(co_await p.execute("_chain", 1), errc::unknown_tool)) << "not a tool";
         EXPECT_TRUE(failed_with(co_await p.execute("os", 1), errc::unknown_tool));
         const auto before = clock::now();
@@ -117,7 +135,8 @@ TEST_P(ToolErrors, AThousandFailuresInARowChangeNothing) {
         const auto first = co_await p.call<int>("pid");
         int failed = 0;
         for (int i = 0; i < 1000; ++i)
-            async_execute(p, "fail", i % 2 ? "chain" : "system_exit", call_options(), [&](const result<value>& r) { failed += !r && r.error() == errc::tool_raised; });
+            async_execute(p, "fail", i % 2 ? "chain" : "system_exit", call_options(),
+                          [&](const result<value>& r) { failed += !r && r.error() == errc::tool_raised; });
         CO_ASSERT(co_await comes_true([&] { return failed == 1000; }, 30s * slow));
         EXPECT_EQ(co_await p.call<int>("pid"), first);
         EXPECT_EQ(p.stats().failed, 1000u);

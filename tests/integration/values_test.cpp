@@ -34,13 +34,53 @@ TEST_P(Values, ComeBackAsTheyWent) {
         const auto big = std::numeric_limits<std::int64_t>::max();
         const auto least = std::numeric_limits<std::int64_t>::min();
         const auto most = std::numeric_limits<std::uint64_t>::max();
-        const std::vector<value> all = {
-            nullptr, true, false, 0, 1, -1, 127, 128, -32, -33, -128, -129, 255, 256, 65535, 65536, big, least, most,
-            std::uint64_t{big} + 1, 0.0, 1.0, -1.5, 1e308, 5e-324, 2.2250738585072009e-308, "", "a", "äöü€", "\xF0\x9F\x90\x8D",
-            std::string("a\0b", 3), std::string("\0", 1), std::string(31, 'x'), std::string(32, 'x'), std::string(255, 'x'),
-            std::string(256, 'x'), std::string(65535, 'x'), std::string(65536, 'x'), bytes({}), bytes({0}), bytes({0, 255, 128}),
-            bytes(std::vector<std::uint8_t>(65536, 7)), value::array(), value::object(), {1, {2, {3, {{"k", {}}}}}},
-            {{"", 1}, {"ключ", {nullptr, true}}, {std::string("n\0l", 3), 2}}, value::array({value::array(), value::object()})};
+        const std::vector<value> all = {nullptr,
+                                        true,
+                                        false,
+                                        0,
+                                        1,
+                                        -1,
+                                        127,
+                                        128,
+                                        -32,
+                                        -33,
+                                        -128,
+                                        -129,
+                                        255,
+                                        256,
+                                        65535,
+                                        65536,
+                                        big,
+                                        least,
+                                        most,
+                                        std::uint64_t{big} + 1,
+                                        0.0,
+                                        1.0,
+                                        -1.5,
+                                        1e308,
+                                        5e-324,
+                                        2.2250738585072009e-308,
+                                        "",
+                                        "a",
+                                        "äöü€",
+                                        "\xF0\x9F\x90\x8D",
+                                        std::string("a\0b", 3),
+                                        std::string("\0", 1),
+                                        std::string(31, 'x'),
+                                        std::string(32, 'x'),
+                                        std::string(255, 'x'),
+                                        std::string(256, 'x'),
+                                        std::string(65535, 'x'),
+                                        std::string(65536, 'x'),
+                                        bytes({}),
+                                        bytes({0}),
+                                        bytes({0, 255, 128}),
+                                        bytes(std::vector<std::uint8_t>(65536, 7)),
+                                        value::array(),
+                                        value::object(),
+                                        {1, {2, {3, {{"k", {}}}}}},
+                                        {{"", 1}, {"ключ", {nullptr, true}}, {std::string("n\0l", 3), 2}},
+                                        value::array({value::array(), value::object()})};
         for (const auto& v : all) {
             const auto back = co_await p.execute("echo", args("value", v));
             CO_ASSERT_OK(back);
@@ -59,7 +99,8 @@ TEST_P(Values, ComeBackAsTheyWent) {
 TEST_P(Values, DoublesKeepTheirBits) {
     with_pool(one_worker(), [](pool& p) -> awaitable<> {
         const double inf = std::numeric_limits<double>::infinity();
-        for (const double d : {inf, -inf, 5e-324, -0.0, 0.1, std::nextafter(1.0, 2.0), std::numeric_limits<double>::max()}) {
+        for (const double d :
+             {inf, -inf, 5e-324, -0.0, 0.1, std::nextafter(1.0, 2.0), std::numeric_limits<double>::max()}) {
             const auto back = co_await p.execute("echo", d);
             CO_ASSERT_OK(back);
             CO_ASSERT(back->is_number_float());
@@ -82,7 +123,8 @@ TEST_P(Values, PythonSeesTheRightTypes) {
         EXPECT_EQ((co_await p.call<value>("describe", 1.0)), list("float", "1.0"));
         EXPECT_EQ((co_await p.call<value>("describe", nullptr)), list("NoneType", "None"));
         EXPECT_EQ((co_await p.call<value>("describe", byte_list(1, 2))), list("bytes", "b'\\x01\\x02'"));
-        EXPECT_EQ((co_await p.call<value>("describe", std::numeric_limits<std::uint64_t>::max())), list("int", "18446744073709551615"));
+        EXPECT_EQ((co_await p.call<value>("describe", std::numeric_limits<std::uint64_t>::max())),
+                  list("int", "18446744073709551615"));
         EXPECT_EQ((co_await p.call<value>("describe", list(1, "x"))), list("list", "[1, 'x']"));
         EXPECT_EQ((co_await p.call<value>("describe", args("a", 1))), list("dict", "{'a': 1}"));
     });
@@ -95,12 +137,15 @@ TEST_P(Values, DepthIsLimitedBothWaysAndTheWorkerSurvives) {
         for (const int levels : {501, 10'000, 100'000}) {
             // Moved in all along: nlohmann's copy is recursive, and would need a deep stack for these.
             const auto refused = co_await p.execute("depth", args("value", nested(levels)));
-            EXPECT_TRUE(failed_saying(refused, errc::unserializable, "args[\"value\"][0]", "nested more than 500 deep"));
+            EXPECT_TRUE(
+                failed_saying(refused, errc::unserializable, "args[\"value\"][0]", "nested more than 500 deep"));
             EXPECT_TRUE(failed_with(co_await p.execute("echo", nested(levels)), errc::unserializable));
         }
         for (const auto* kind : {"deep_501", "deep_10000", "deep_100000"})
-            EXPECT_TRUE(failed_saying(co_await p.execute("odd", kind), errc::unserializable, "result[0][0]", "nested more than 500 deep"));
-        EXPECT_TRUE(failed_saying(co_await p.execute("odd", "deep_501_maps"), errc::unserializable, "result[\"k\"]", "nested more than 500 deep"));
+            EXPECT_TRUE(failed_saying(co_await p.execute("odd", kind), errc::unserializable, "result[0][0]",
+                                      "nested more than 500 deep"));
+        EXPECT_TRUE(failed_saying(co_await p.execute("odd", "deep_501_maps"), errc::unserializable, "result[\"k\"]",
+                                  "nested more than 500 deep"));
         const auto ok = co_await p.execute("odd", "deep_400");
         CO_ASSERT_OK(ok);
         EXPECT_EQ(depth(*ok), 400);
@@ -115,18 +160,20 @@ TEST_P(Values, DepthIsLimitedBothWaysAndTheWorkerSurvives) {
 TEST_P(Values, ArgumentsThatCannotTravelNameThePath) {
     with_pool(one_worker(), [](pool& p) -> awaitable<> {
         const std::string bad("\xC3\x28", 2);
-        EXPECT_TRUE(failed_saying(co_await p.execute("echo", args("value", list(1, args("x", bad)))), errc::unserializable,
-                                  "args[\"value\"][1][\"x\"]", "UTF-8"));
+        EXPECT_TRUE(failed_saying(co_await p.execute("echo", args("value", list(1, args("x", bad)))),
+                                  errc::unserializable, "args[\"value\"][1][\"x\"]", "UTF-8"));
         EXPECT_TRUE(failed_saying(co_await p.execute("echo", list(bad)), errc::unserializable, "args[0]", "UTF-8"));
         EXPECT_TRUE(failed_with(co_await p.execute("echo", args(bad, 1)), errc::unserializable));
-        EXPECT_TRUE(failed_with(co_await p.execute("echo", args("value", value(value::value_t::discarded))), errc::unserializable));
+        EXPECT_TRUE(failed_with(co_await p.execute("echo", args("value", value(value::value_t::discarded))),
+                                errc::unserializable));
         const value unknown_subtype = value::binary({1}, 99);
         const value no_array = value::binary({1, 2, 3}, 1);
         EXPECT_TRUE(failed_with(co_await p.execute("echo", args("value", unknown_subtype)), errc::unserializable));
         EXPECT_TRUE(failed_with(co_await p.execute("echo", args("value", no_array)), errc::unserializable))
             << "bytes that pretend to be an array";
         EXPECT_TRUE(failed_with(co_await p.execute("echo", 1, call_options().session(bad)), errc::bad_arguments));
-        EXPECT_TRUE(failed_with(co_await p.execute("echo", 1, call_options().session(std::string(257, 'x'))), errc::bad_arguments));
+        EXPECT_TRUE(failed_with(co_await p.execute("echo", 1, call_options().session(std::string(257, 'x'))),
+                                errc::bad_arguments));
         EXPECT_OK(co_await p.execute("echo", 1, call_options().session(std::string(256, 'x'))));
         const auto e = co_await p.execute("echo", list(bad));
         EXPECT_TRUE(!e && e.error().tool() == "echo");
@@ -168,10 +215,12 @@ TEST_P(Values, ResultsThatCannotTravelNameThePathAndTheWorkerServesOn) {
             const auto r = co_await p.execute("odd", kind);
             EXPECT_TRUE(failed_with(r, errc::unserializable)) << kind;
             if (r) continue;
-            for (const auto& w : words) EXPECT_NE(r.error().message().find(w), std::string::npos) << kind << ": " << r.error();
+            for (const auto& w : words)
+                EXPECT_NE(r.error().message().find(w), std::string::npos) << kind << ": " << r.error();
         }
         const auto nasty = co_await p.execute("odd", "nasty");
-        EXPECT_TRUE(!nasty && (nasty.error() == errc::unserializable || nasty.error() == errc::tool_raised)) << nasty.error();
+        EXPECT_TRUE(!nasty && (nasty.error() == errc::unserializable || nasty.error() == errc::tool_raised))
+            << nasty.error();
         EXPECT_EQ((co_await p.call<int>("size", list(1, 2))), 2);
         EXPECT_EQ(p.stats().workers[0].pid, first);
     });
@@ -195,8 +244,9 @@ TEST_P(Values, ResultsThatArriveAsSomethingPlainer) {
 
 TEST_P(Values, ArraysOfEveryDtypeComeBack) {
     with_pool(one_worker(), [](pool& p) -> awaitable<> {
-        const std::vector<const char*> dtypes = {"|b1", "|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8", "<f2", "<f4", "<f8",
-                                                 "<c8", "<c16", "<M8[ns]", "<M8[D]", "<m8[us]", "|S5", "<U3", "|V7"};
+        const std::vector<const char*> dtypes = {"|b1",     "|i1",    "|u1",     "<i2", "<u2", "<i4", "<u4",
+                                                 "<i8",     "<u8",    "<f2",     "<f4", "<f8", "<c8", "<c16",
+                                                 "<M8[ns]", "<M8[D]", "<m8[us]", "|S5", "<U3", "|V7"};
         for (const auto* dtype : dtypes) {
             for (const std::vector<std::size_t>& shape : {std::vector<std::size_t>{}, {0}, {3}, {2, 0, 2}, {2, 3}}) {
                 auto made = array::from_bytes(dtype, shape, {});
@@ -263,39 +313,48 @@ TEST_P(Values, ArraysMadeInPythonArriveNativeAndContiguous) {
 }
 
 TEST_P(Values, SizesAroundEveryLimitOfTheWire) {
-    with_pool(one_worker(), [](pool& p) -> awaitable<> {
-        constexpr std::size_t kib = 1024;
-        for (const std::size_t size : {std::size_t{0}, std::size_t{1}, 64 * kib, 128 * kib - 16, 128 * kib - 8, 128 * kib - 7, 128 * kib - 6,
-                                       128 * kib - 5, 128 * kib - 1, 128 * kib, 128 * kib + 1, 256 * kib - 1, 256 * kib, 256 * kib + 1,
-                                       384 * kib, 4096 * kib, 4096 * kib + 1, 8192 * kib, 8192 * kib + 1, 20 * 1024 * kib}) {
-            SCOPED_TRACE(size);
-            const value sent = bytes(std::vector<std::uint8_t>(size, 'q'));
-            const auto back = co_await p.execute("echo", sent);
-            CO_ASSERT_OK(back);
-            EXPECT_TRUE(*back == sent);
-            const auto made = co_await p.execute("make", list(size, "text"));
-            CO_ASSERT_OK(made);
-            EXPECT_EQ(made->get_ref<const std::string&>().size(), size);
-        }
-        EXPECT_EQ(p.stats().workers[0].incarnation, 1u);
-    }, 60s * slow);
+    with_pool(
+        one_worker(),
+        [](pool& p) -> awaitable<> {
+            constexpr std::size_t kib = 1024;
+            for (const std::size_t size :
+                 {std::size_t{0}, std::size_t{1}, 64 * kib,      128 * kib - 16, 128 * kib - 8,
+                  128 * kib - 7,  128 * kib - 6,  128 * kib - 5, 128 * kib - 1,  128 * kib,
+                  128 * kib + 1,  256 * kib - 1,  256 * kib,     256 * kib + 1,  384 * kib,
+                  4096 * kib,     4096 * kib + 1, 8192 * kib,    8192 * kib + 1, 20 * 1024 * kib}) {
+                SCOPED_TRACE(size);
+                const value sent = bytes(std::vector<std::uint8_t>(size, 'q'));
+                const auto back = co_await p.execute("echo", sent);
+                CO_ASSERT_OK(back);
+                EXPECT_TRUE(*back == sent);
+                const auto made = co_await p.execute("make", list(size, "text"));
+                CO_ASSERT_OK(made);
+                EXPECT_EQ(made->get_ref<const std::string&>().size(), size);
+            }
+            EXPECT_EQ(p.stats().workers[0].incarnation, 1u);
+        },
+        60s * slow);
 }
 
 TEST_P(Values, ManyLargeAndSmallOnesAtOnceAllArrive) {
     auto how = options("shapes");
-    with_pool(how, [](pool& p) -> awaitable<> {
-        int right = 0;
-        constexpr int all = 120;
-        for (int i = 0; i < all; ++i) {
-            const std::size_t size = i % 3 ? static_cast<std::size_t>(i) * 7 : static_cast<std::size_t>(i) * 40'000;
-            async_execute(p, "echo", std::string(size, static_cast<char>('a' + i % 26)), call_options(), [&right, size, i](const result<value>& r) {
-                if (r && *r == std::string(size, static_cast<char>('a' + i % 26))) ++right;
-                else ADD_FAILURE() << i << ": " << (r ? "another value" : r.error().full());
-            });
-        }
-        CO_ASSERT(co_await comes_true([&] { return right == all; }, 30s * slow));
-        EXPECT_EQ(p.stats().workers[0].incarnation + p.stats().workers[1].incarnation, 2u);
-    }, 60s * slow);
+    with_pool(
+        how,
+        [](pool& p) -> awaitable<> {
+            int right = 0;
+            constexpr int all = 120;
+            for (int i = 0; i < all; ++i) {
+                const std::size_t size = i % 3 ? static_cast<std::size_t>(i) * 7 : static_cast<std::size_t>(i) * 40'000;
+                async_execute(p, "echo", std::string(size, static_cast<char>('a' + i % 26)), call_options(),
+                              [&right, size, i](const result<value>& r) {
+                                  if (r && *r == std::string(size, static_cast<char>('a' + i % 26))) ++right;
+                                  else ADD_FAILURE() << i << ": " << (r ? "another value" : r.error().full());
+                              });
+            }
+            CO_ASSERT(co_await comes_true([&] { return right == all; }, 30s * slow));
+            EXPECT_EQ(p.stats().workers[0].incarnation + p.stats().workers[1].incarnation, 2u);
+        },
+        60s * slow);
 }
 
 TEST_P(Values, OverMaxMessageBytesIsRefusedBothWaysAndTheWorkerSurvives) {
@@ -308,7 +367,8 @@ TEST_P(Values, OverMaxMessageBytesIsRefusedBothWaysAndTheWorkerSurvives) {
         const auto down = co_await p.execute("make", (1 << 20) + 1);
         EXPECT_TRUE(failed_saying(down, errc::message_too_large, "1048576", "1048582"));
         EXPECT_TRUE(!up && !down && up.error().tool() == "size" && down.error().tool() == "make");
-        const auto list_of_small = co_await p.execute("size", value(std::vector<std::string>(2000, std::string(1000, 'x'))));
+        const auto list_of_small =
+            co_await p.execute("size", value(std::vector<std::string>(2000, std::string(1000, 'x'))));
         EXPECT_TRUE(failed_with(list_of_small, errc::message_too_large));
         const auto fits = co_await p.execute("make", (1 << 20) - 5);
         CO_ASSERT_OK(fits);

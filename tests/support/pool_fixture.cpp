@@ -2,6 +2,9 @@
 
 #include <grpc/grpc.h>
 
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <algorithm>
 #include <cerrno>
 #include <condition_variable>
@@ -14,10 +17,7 @@
 #include <iterator>
 #include <mutex>
 #include <sstream>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <thread>
-#include <unistd.h>
 
 namespace snakepit::test {
 namespace {
@@ -33,14 +33,15 @@ const auto* const registered = testing::AddGlobalTestEnvironment(new grpc_enviro
 /// Ends the program when a test hangs: the last resort, behind every other limit.
 class watchdog {
 public:
-    explicit watchdog(clock::duration limit) : thread_([this, limit] {
-          std::unique_lock lock(mutex_);
-          if (changed_.wait_for(lock, limit, [this] { return over_; })) return;
-          std::cerr << "\n*** the test hangs: "
-                    << testing::UnitTest::GetInstance()->current_test_info()->test_suite_name() << "."
-                    << testing::UnitTest::GetInstance()->current_test_info()->name() << std::endl;
-          std::abort();
-      }) {}
+    explicit watchdog(clock::duration limit)
+        : thread_([this, limit] {
+              std::unique_lock lock(mutex_);
+              if (changed_.wait_for(lock, limit, [this] { return over_; })) return;
+              std::cerr << "\n*** the test hangs: "
+                        << testing::UnitTest::GetInstance()->current_test_info()->test_suite_name() << "."
+                        << testing::UnitTest::GetInstance()->current_test_info()->name() << std::endl;
+              std::abort();
+          }) {}
     ~watchdog() {
         {
             const std::lock_guard lock(mutex_);
@@ -141,7 +142,8 @@ std::map<int, std::string> descriptors_of(int pid) {
     const fs::path dir = pid == ::getpid() ? "/proc/self/fd" : "/proc/" + std::to_string(pid) + "/fd";
     for (const auto& entry : fs::directory_iterator(dir, none)) {
         const auto link = fs::read_symlink(entry.path(), none);
-        if (!none && link != "/proc/" + std::to_string(::getpid()) + "/fd") found[std::atoi(entry.path().filename().c_str())] = link;
+        if (!none && link != "/proc/" + std::to_string(::getpid()) + "/fd")
+            found[std::atoi(entry.path().filename().c_str())] = link;
     }
     return found;
 }
@@ -207,7 +209,8 @@ void PoolTest::drive(clock::duration limit, const std::function<bool()>& done) {
     io->run_for(limit);
     if (done() && io->stopped()) return;
     std::cerr << "*** " << testing::UnitTest::GetInstance()->current_test_info()->name() << ": "
-              << (done() ? "done, but io_context::run() does not return" : "not done") << " within its limit; left are:\n"
+              << (done() ? "done, but io_context::run() does not return" : "not done")
+              << " within its limit; left are:\n"
               << leftovers() << std::endl;
     for (const auto& p : processes()) ::kill(p.pid, SIGKILL);
     std::abort();
@@ -231,7 +234,8 @@ std::string PoolTest::leftovers() const {
         if (const auto it = descriptors_before_.find(fd); it == descriptors_before_.end() || it->second != link)
             found << "  descriptor " << fd << ": " << link << '\n';
     std::error_code none;
-    for (const auto& entry : fs::recursive_directory_iterator(runtime(), none)) found << "  file " << entry.path().string() << '\n';
+    for (const auto& entry : fs::recursive_directory_iterator(runtime(), none))
+        found << "  file " << entry.path().string() << '\n';
     return found.str();
 }
 

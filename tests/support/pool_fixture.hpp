@@ -11,12 +11,12 @@
 #include <asio/steady_timer.hpp>
 #include <asio/use_awaitable.hpp>
 
+#include <gtest/gtest.h>
 #include <chrono>
 #include <concepts>
 #include <exception>
 #include <filesystem>
 #include <functional>
-#include <gtest/gtest.h>
 #include <map>
 #include <memory>
 #include <optional>
@@ -49,28 +49,29 @@ using clock = std::chrono::steady_clock;
 inline constexpr int slow = SNAKEPIT_TEST_SLOW;
 
 /// The value, or a failure of the test that shows the error.
-#define CO_ASSERT(condition)                                   \
-    if (const bool co_assert_holds = !!(condition); true) {    \
-        EXPECT_TRUE(co_assert_holds) << #condition;            \
-        if (!co_assert_holds) co_return;                       \
+#define CO_ASSERT(condition)                                \
+    if (const bool co_assert_holds = !!(condition); true) { \
+        EXPECT_TRUE(co_assert_holds) << #condition;         \
+        if (!co_assert_holds) co_return;                    \
     }
 /// As CO_ASSERT for a result.
-#define CO_ASSERT_OK(outcome)                                                              \
-    if (const auto& co_assert_outcome = (outcome); !co_assert_outcome) {                    \
-        ADD_FAILURE() << #outcome << ": " << co_assert_outcome.error().full();             \
-        co_return;                                                                         \
+#define CO_ASSERT_OK(outcome)                                                  \
+    if (const auto& co_assert_outcome = (outcome); !co_assert_outcome) {       \
+        ADD_FAILURE() << #outcome << ": " << co_assert_outcome.error().full(); \
+        co_return;                                                             \
     }
-#define EXPECT_OK(outcome)                                                                 \
-    if (const auto& expect_outcome = (outcome); !expect_outcome)                           \
+#define EXPECT_OK(outcome)                                       \
+    if (const auto& expect_outcome = (outcome); !expect_outcome) \
         ADD_FAILURE() << #outcome << ": " << expect_outcome.error().full();
 
 /// "EXPECT_TRUE(failed_with(outcome, errc::...))": prints what came instead.
 template <class T>
 testing::AssertionResult failed_with(const result<T>& outcome, errc wanted) {
-    if (outcome) return testing::AssertionFailure() << "succeeded, but was to fail with " << make_error_code(wanted).message();
+    if (outcome)
+        return testing::AssertionFailure() << "succeeded, but was to fail with " << make_error_code(wanted).message();
     if (outcome.error() == wanted) return testing::AssertionSuccess() << outcome.error().full();
-    return testing::AssertionFailure() << "was to fail with \"" << make_error_code(wanted).message() << "\", but: "
-                                       << outcome.error().full();
+    return testing::AssertionFailure() << "was to fail with \"" << make_error_code(wanted).message()
+                                       << "\", but: " << outcome.error().full();
 }
 /// The same, and the message (without traceback and output) contains each of the texts.
 template <class T, class... Texts>
@@ -208,12 +209,10 @@ protected:
         return o;
     }
 };
-#define INSTANTIATE_LANES(Fixture)                                                                                 \
-    INSTANTIATE_TEST_SUITE_P(Lane, Fixture,                                                                        \
-                             testing::Values(::snakepit::lane_kind::direct, ::snakepit::lane_kind::iterator),       \
-                             [](const auto& lane) {                                                                \
-                                 return lane.param == ::snakepit::lane_kind::direct ? "Direct" : "Iterator";       \
-                             })
+#define INSTANTIATE_LANES(Fixture)                                                                      \
+    INSTANTIATE_TEST_SUITE_P(                                                                           \
+        Lane, Fixture, testing::Values(::snakepit::lane_kind::direct, ::snakepit::lane_kind::iterator), \
+        [](const auto& lane) { return lane.param == ::snakepit::lane_kind::direct ? "Direct" : "Iterator"; })
 
 /// Bytes, where g++ 12 cannot have braces: in co_await expressions.
 template <class... Items>
