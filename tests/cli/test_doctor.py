@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 def examine(snakepit: Command, *arguments: str, **options: Any) -> tuple[int, dict[str, Any]]:
     code, out, err = snakepit("doctor", "--json", *arguments, **options)
     assert err == ""
-    return code, json.loads(out)
+    report = json.loads(out)
+    assert [finding for finding in report["findings"] if finding["level"] != "ok" and not finding["remedy"]] == []
+    return code, report
 
 
 def findings(report: dict[str, Any], level: str) -> list[dict[str, Any]]:
@@ -35,7 +37,6 @@ def test_all_is_well_here(snakepit: Command) -> None:
         assert set(finding) == {"level", "subject", "text", "remedy"}
         assert finding["level"] in {"ok", "warning", "problem"}
         assert finding["text"]
-        assert finding["remedy"] or finding["level"] == "ok"
     chosen = [one for one in report["pythons"] if one["chosen"]]
     assert [one["path"] for one in chosen] == [report["python"]]
     assert {"path", "origin", "exists", "fit", "reason", "python", "grpc", "protobuf", "msgpack", "numpy"} < set(chosen[0])
@@ -79,7 +80,16 @@ def test_a_python_that_is_none_is_a_problem(snakepit: Command, tmp_path: Path, p
     code, report = examine(snakepit, "--python", str(fake))
     assert (code, report["usable"], report["python"], report["worker"]) == (1, False, None, None)
     assert reason in report["pythons"][0]["reason"]
-    assert any(finding["remedy"] for finding in findings(report, "problem"))
+
+
+def test_a_broken_python3_first_on_path_is_a_warning_with_its_remedy(snakepit: Command, tmp_path: Path) -> None:
+    broken = tmp_path / "bin" / "python3"
+    broken.parent.mkdir()
+    broken.write_text("#!/bin/sh\nexit 3\n")
+    broken.chmod(0o755)
+    _, report = examine(snakepit, env={"SNAKEPIT_PYTHON": "", "PATH": f"{broken.parent}:/usr/bin:/bin"})
+    [warning] = [one for one in findings(report, "warning") if str(broken) in one["text"]]
+    assert "PATH" in warning["remedy"]
 
 
 def test_a_python_without_a_package_names_it(snakepit: Command, tmp_path: Path) -> None:

@@ -211,26 +211,54 @@ def test_a_slow_reader_holds_up_the_reading(snakepit: Command) -> None:
     assert len(out) >= taken - len(line)
 
 
-def test_progress_is_shown_on_a_terminal(snakepit: Command) -> None:
-    (snakepit.directory / "in.txt").write_bytes(b"0.2\n" * 12)
-    leader, follower = pty.openpty()
-    shown = []
+class Terminal:
+    """A terminal for the command, and all that it showed."""
 
-    def read_all() -> None:
+    def __init__(self) -> None:
+        self.leader, self.follower = pty.openpty()
+        self.shown = b""
+        self.reader = threading.Thread(target=self.read_all)
+        self.reader.start()
+
+    def read_all(self) -> None:
         try:
-            while data := os.read(leader, 4096):
-                shown.append(data)
-        except OSError:  # the other side is closed
+            while data := os.read(self.leader, 4096):
+                self.shown += data
+        except OSError:  # nobody has the other side open any more
             pass
 
-    reader = threading.Thread(target=read_all)
-    reader.start()
-    with snakepit.start("map", "cli_tools:nap", "--workers", "1", "--in", "in.txt", stderr=follower) as process:
-        os.close(follower)
+    def text(self) -> str:
+        """When the command has ended."""
+        os.close(self.follower)
+        self.reader.join()
+        os.close(self.leader)
+        return self.shown.decode()
+
+
+def slow_lines(snakepit: Command) -> tuple[str, ...]:
+    (snakepit.directory / "in.txt").write_bytes(b"0.2\n" * 12)
+    return ("map", "cli_tools:nap", "--workers", "1", "--in", "in.txt")
+
+
+def test_progress_is_shown_on_a_terminal(snakepit: Command) -> None:
+    terminal = Terminal()
+    with snakepit.start(*slow_lines(snakepit), stderr=terminal.follower) as process:
         out, _ = process.communicate(timeout=60)
-    reader.join()
-    os.close(leader)
-    text = b"".join(shown).decode()
+    text = terminal.text()
     assert (process.returncode, out) == (0, b"0.2\n" * 12)
     assert re.search(r"\d+ lines, 0 failed, \d+ lines/s, \d+ %, \d+s left", text)
     assert "12 lines: 12 ok" in text
+
+
+def test_no_progress_among_results_on_the_same_terminal(snakepit: Command) -> None:
+    terminal = Terminal()
+    with snakepit.start(*slow_lines(snakepit), stdout=terminal.follower, stderr=terminal.follower) as process:
+        process.wait(timeout=60)
+    assert re.fullmatch(r"(0\.2\r\n){12}snakepit: 12 lines: 12 ok, .*\r\n", terminal.text())
+
+
+def test_quiet_shows_no_progress(snakepit: Command) -> None:
+    terminal = Terminal()
+    with snakepit.start(*slow_lines(snakepit), "--quiet", stderr=terminal.follower) as process:
+        out, _ = process.communicate(timeout=60)
+    assert (out, terminal.text()) == (b"0.2\n" * 12, "")
