@@ -2,7 +2,7 @@
 // usage: plugin_host PLUGIN DIRECTORY_OF_THE_MODULE
 
 #include <dlfcn.h>
-#include <grpcpp/ext/health_check_service_server_builder_option.h>
+#include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <chrono>
@@ -10,14 +10,33 @@
 
 namespace {
 
-/// One call of the health service, by hand: an empty request, whose reply is "serving" (field 1, value 1).
+/// Answers every call with what it was given.
+class echo final : public grpc::ServerGenericBidiReactor {
+public:
+    echo() { StartRead(&message_); }
+
+private:
+    void OnReadDone(bool ok) override {
+        if (ok) StartWriteAndFinish(&message_, grpc::WriteOptions(), grpc::Status::OK);
+        else Finish(grpc::Status::OK);
+    }
+    void OnDone() override { delete this; }
+
+    grpc::ByteBuffer message_;
+};
+
+class echo_service final : public grpc::CallbackGenericService {
+    grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext*) override { return new echo; }
+};
+
 bool is_serving(const std::shared_ptr<grpc::Channel>& channel) {
     grpc::GenericStub stub(channel);
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
     grpc::CompletionQueue queue;
-    const grpc::ByteBuffer nothing(nullptr, 0);
-    const auto call = stub.PrepareUnaryCall(&context, "/grpc.health.v1.Health/Check", nothing, &queue);
+    const grpc::Slice sent("here I am");
+    const grpc::ByteBuffer request(&sent, 1);
+    const auto call = stub.PrepareUnaryCall(&context, "/application/Echo", request, &queue);
     call->StartCall();
     grpc::ByteBuffer reply;
     grpc::Status status;
@@ -26,15 +45,16 @@ bool is_serving(const std::shared_ptr<grpc::Channel>& channel) {
     bool ok = false;
     queue.Next(&tag, &ok);
     grpc::Slice text;
-    return ok && status.ok() && reply.TrySingleSlice(&text).ok() && text.size() == 2 && text.begin()[1] == 1;
+    return ok && status.ok() && reply.TrySingleSlice(&text).ok() && text.size() == sent.size();
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
     if (argc != 3) return 2;
-    grpc::EnableDefaultHealthCheckService(true);
+    echo_service service;
     grpc::ServerBuilder builder;
+    builder.RegisterCallbackGenericService(&service);
     const auto server = builder.BuildAndStart();
     const auto channel = server->InProcessChannel({});
     if (!is_serving(channel)) return std::puts("the application's own gRPC does not work before"), 1;
