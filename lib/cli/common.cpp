@@ -66,8 +66,10 @@ asio::awaitable<int> session(pool& workers, const std::function<asio::awaitable<
     co_await asio::this_coro::throw_if_cancelled(false);
     auto up = co_await workers.start();
     int code = exit_usage;
-    if (up) code = co_await body(workers);
-    else if (up.error().code() != errc::cancelled) not_started(up.error());
+    // A signal after the start has ended but before it returns here would find nothing to cancel in `body`.
+    const bool signalled = (co_await asio::this_coro::cancellation_state).cancelled() != asio::cancellation_type::none;
+    if (up && !signalled) code = co_await body(workers);
+    else if (!up && up.error().code() != errc::cancelled) not_started(up.error());
     // A cancellation that came before is forgotten: the end is awaited whatever happened.
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     co_await workers.stop();

@@ -108,8 +108,8 @@ std::optional<std::string> examine_pythons(const common_options& common, doctor_
                      fmt::format("{}: not chosen: {}", name, found.reason.substr(0, cut)),
                      cut != found.reason.npos ? found.reason.substr(cut + 2)
                      : asked_for              ? fmt::format("correct {}, or leave it out", origin)
-                     : c.exists               ? "put another Python before it on PATH, or name one with --python or SNAKEPIT_PYTHON"
-                                              : std::string());
+                     : c.exists ? "put another Python before it on PATH, or name one with --python or SNAKEPIT_PYTHON"
+                                : std::string());
         }
         list.push_back(std::move(about));
     }

@@ -18,6 +18,13 @@ std::size_t piece_for(int fd) {
     return is_file ? std::size_t{1} << 20 : PIPE_BUF;
 }
 
+/// What is written next: whole lines, so that an end in between cuts none; of a longer line a part.
+std::string_view next_piece(std::string_view text, std::size_t most) {
+    if (text.size() <= most) return text;
+    const auto newline = text.rfind('\n', most - 1);
+    return text.substr(0, newline == text.npos ? most : newline + 1);
+}
+
 }  // namespace
 
 line_writer::line_writer(int fd, asio::any_io_executor on, std::function<void()> written)
@@ -27,7 +34,8 @@ line_writer::line_writer(int fd, asio::any_io_executor on, std::function<void()>
       written_(std::make_shared<std::function<void()>>(std::move(written))),
       writer_([this] { write_all(); }) {}
 
-line_writer::~line_writer() {
+void line_writer::close() {
+    if (!writer_.joinable()) return;
     const auto limit = std::chrono::steady_clock::now() + std::chrono::milliseconds(250);
     {
         std::unique_lock lock(mutex_);
@@ -87,9 +95,13 @@ void line_writer::write_all() {
 int line_writer::write_out(std::string_view text) {
     while (!text.empty()) {
         if (!stop_.wait_for(fd_, POLLOUT)) return ECANCELED;
-        const auto took = ::write(fd_, text.data(), std::min(text.size(), piece_));
+        const auto piece = next_piece(text, piece_);
+        const auto took = ::write(fd_, piece.data(), piece.size());
         if (took < 0 && errno != EINTR && errno != EAGAIN) return errno;
-        if (took > 0) text.remove_prefix(static_cast<std::size_t>(took));
+        if (took <= 0) continue;
+        const auto written = text.substr(0, static_cast<std::size_t>(took));
+        lines_written_ += static_cast<std::uint64_t>(std::count(written.begin(), written.end(), '\n'));
+        text.remove_prefix(written.size());
     }
     return 0;
 }

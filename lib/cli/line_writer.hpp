@@ -4,9 +4,11 @@
 #include "cli/wake_event.hpp"
 
 #include <asio/any_io_executor.hpp>
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -21,8 +23,7 @@ class line_writer {
 public:
     /// @param written  run on the executor whenever something was written, or cannot be
     line_writer(int fd, asio::any_io_executor on, std::function<void()> written);
-    /// What has not been written in a quarter of a second is lost.
-    ~line_writer();
+    ~line_writer() { close(); }
     line_writer(const line_writer&) = delete;
     line_writer& operator=(const line_writer&) = delete;
 
@@ -36,6 +37,11 @@ public:
     [[nodiscard]] bool drained();
     /// Why nothing can be written any more; 0: it can.
     [[nodiscard]] int error_number();
+    /// How many lines were written, of those put, in their order.
+    [[nodiscard]] std::uint64_t lines_written() const noexcept { return lines_written_; }
+    /** Puts an end to it: lines that nobody took in a quarter of a second are lost. Only a line of more bytes than a
+        pipe takes at once may be cut. */
+    void close();
 
 private:
     void write_all();
@@ -56,6 +62,7 @@ private:
     bool finishing_ = false;  // nothing more comes
     bool over_ = false;
     int error_number_ = 0;
+    std::atomic<std::uint64_t> lines_written_ = 0;
 
     std::thread writer_;
 };

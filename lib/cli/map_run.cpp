@@ -64,7 +64,8 @@ asio::awaitable<int> map_run::run(std::shared_ptr<map_run> self) {
     const int unread = self->source_->error_number();
     const int unwritten = self->sink_->error_number();
     self->source_.reset();
-    self->sink_.reset();
+    self->sink_->close();
+    self->count_written();
     if (unwritten != 0) co_return output_failed(unwritten);
     if (self->first_failure_)
         complain(fmt::format("the first line that failed is {}: {}", self->first_failure_->first,
@@ -91,6 +92,7 @@ void map_run::pump_soon() {
 void map_run::pump() {
     if (over_now_) return;
     window_.done(std::exchange(done_since_pump_, 0), call_window::clock::now());
+    count_written();
     write_results();
     begin_calls();
     sink_->flush();
@@ -107,13 +109,21 @@ void map_run::write_results() {
     while (results_.ready() && !sink_->full()) {
         const auto out = results_.pop();
         sink_->put(out.text);
-        ++(out.failed ? counts_.failed : counts_.ok);
+        if (out.failed) failed_put_.push_back(lines_put_);
+        ++lines_put_;
         if (!out.failed || !how_.fail_fast) continue;
         // What came before it is written; what comes behind is not wanted.
         results_ = reorder_buffer(how_.keep_order);
         cut_off_ = true;
         return;
     }
+}
+
+/// A line counts when it has left.
+void map_run::count_written() {
+    const auto written = sink_->lines_written();
+    for (; !failed_put_.empty() && failed_put_.front() < written; failed_put_.pop_front()) ++counts_.failed;
+    counts_.ok = written - counts_.failed;
 }
 
 void map_run::begin_calls() {

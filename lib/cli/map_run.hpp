@@ -13,6 +13,8 @@
 
 #include <asio/awaitable.hpp>
 #include <asio/steady_timer.hpp>
+#include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -54,6 +56,7 @@ private:
     void pump_soon();
     void pump();
     void write_results();
+    void count_written();
     void begin_calls();
     void begin(const line_source::line& line);
     void fill(std::uint64_t place, std::size_t input_bytes, result<value> outcome);
@@ -71,6 +74,8 @@ private:
     call_window window_;
     progress progress_;
     counts counts_;
+    std::uint64_t lines_put_ = 0;
+    std::deque<std::uint64_t> failed_put_;  // which of them are failures and not counted as written
     std::size_t in_flight_ = 0;
     std::size_t done_since_pump_ = 0;
     bool pump_posted_ = false;
