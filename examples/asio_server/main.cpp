@@ -89,11 +89,11 @@ private:
                 }
                 asio::co_spawn(socket->get_executor(), converse(id, socket), asio::detached);
             } catch (const asio::system_error& e) {
-                if (acceptor_.is_open()) fmt::print(stderr, "accept: {}\n", e.what());
-                failed = true;
+                failed = acceptor_.is_open();  // else it is stop()
+                if (failed) fmt::print(stderr, "accept: {}\n", e.what());
             }
             if (failed) {  // out of descriptors, say: not as a busy loop
-                timer pause(acceptor_.get_executor(), std::chrono::milliseconds(100));
+                timer pause(acceptor_.get_executor(), 100ms);
                 co_await pause.async_wait(use_task);
             }
         }
