@@ -61,7 +61,7 @@ void add_versions(const value& about, doctor_report& into) {
             "this protobuf is the implementation in pure Python: calls take many times longer",
             "unset PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION if it is set; else install Debian's python3-protobuf, or "
             "a wheel: pip install --force-reinstall protobuf");
-    if (text_of(about, "numpy", "") == "")
+    if (text_of(about, "numpy", "").empty())
         into.add(level::ok, "versions", "numpy is not there; only tools that take or return arrays need it",
                  "install Debian's python3-numpy, or run: python -m pip install numpy");
 }
