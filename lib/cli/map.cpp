@@ -135,7 +135,7 @@ int run(const map_arguments& given) {
     how.fail_fast = given.fail_fast;
     how.quiet = given.quiet;
     how.least_calls = static_cast<std::size_t>(count) * (given.common.timeout > 0 ? 1 : 2);
-    how.most_calls = static_cast<std::size_t>(count * options.calls_per_worker);
+    how.most_calls = static_cast<std::size_t>(count) * static_cast<std::size_t>(options.calls_per_worker);
     how.input = input;
     how.longest_line = options.max_message_bytes;
     if (S_ISREG(about.st_mode)) {
