@@ -19,7 +19,7 @@
 namespace snakepit::cli {
 namespace {
 
-constexpr std::size_t most_lines = 16 * 1024;
+constexpr auto most_lines = std::size_t{16} << 10;
 constexpr std::size_t most_bytes = std::size_t{32} << 20;
 
 }  // namespace
