@@ -26,8 +26,9 @@ bool is_one_of(std::string_view what, const std::array<std::string_view, N>& kno
 /// A number and nothing else, at most max_item_size.
 std::optional<std::size_t> parse_number(std::string_view digits) {
     std::size_t n = 0;
-    const char* end = digits.data() + digits.size();
-    const auto [stop, problem] = std::from_chars(digits.data(), end, n);
+    const char* begin = digits.data();
+    const char* end = begin + digits.size();
+    const auto [stop, problem] = std::from_chars(begin, end, n);
     if (problem != std::errc() || stop != end || n > max_item_size) return std::nullopt;
     return n;
 }
@@ -107,7 +108,7 @@ class field_names {
 public:
     result<void> add(const value& name, const dtype& type) {
         if (name.is_string()) {
-            const bool is_padding = name == "" && type.descr.is_string() && type.text().starts_with("|V");
+            const bool is_padding = name.get_ref<const std::string&>().empty() && type.descr.is_string() && type.text().starts_with("|V");
             return is_padding ? result<void>() : add_text(name);
         }
         if (!name.is_array() || name.size() != 2) return refused("a field of an array must have text for a name");

@@ -133,7 +133,7 @@ private:
         // Tags take levels that their values do not have: what is too deep is known when all of them are replaced.
         const std::size_t begin = offset() - 1;
         if (open_.size() >= max_depth && !too_deep_) too_deep_ = begin;
-        if (open_.size() >= 2 * max_depth) return false;
+        if (open_.size() / 2 >= max_depth) return false;
         value& node = slot();
         node = value(type);
         open_.push_back({&node, begin});
