@@ -80,8 +80,8 @@ result<value> positional(const std::string& tool, const Args&... arguments) {
     the pool object is destroyed. The execution context must outlive the pool.
 
     @par Executor  supervision, deadlines and the acceptor run on the executor given. Calls leave by the executor of
-                   their caller, replies are taken in by gRPC's threads. A context blocked for a second delays deadlines,
-                   restarts and its own calls by a second, and loses nothing.
+                   their caller, replies are taken in by gRPC's threads. A context that is blocked for a second delays
+                   deadlines, restarts and its own calls by a second, and loses nothing.
     @par Thread safety  every member may be called from any thread at any time, the destructor excepted
     @par Lifetime  destruction without `stop()` is safe: calls end with errc::pool_stopped, workers are killed, nothing
                    is left behind; it may block up to 2 s. Not from within one of gRPC's threads. */

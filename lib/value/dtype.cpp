@@ -108,7 +108,8 @@ class field_names {
 public:
     result<void> add(const value& name, const dtype& type) {
         if (name.is_string()) {
-            const bool is_padding = name.get_ref<const std::string&>().empty() && type.descr.is_string() && type.text().starts_with("|V");
+            const bool is_padding =
+                name.get_ref<const std::string&>().empty() && type.descr.is_string() && type.text().starts_with("|V");
             return is_padding ? result<void>() : add_text(name);
         }
         if (!name.is_array() || name.size() != 2) return refused("a field of an array must have text for a name");

@@ -48,7 +48,7 @@ def type_name(error: BaseException) -> str:
     try:
         module, name = _plain(cls.__module__), _plain(cls.__qualname__)
     except BaseException:  # a metaclass may refuse anything, but not this
-        module, name = "builtins", type.__dict__["__name__"].__get__(cls)
+        module, name = "builtins", vars(type)["__name__"].__get__(cls)
     return cut(name if module == "builtins" else f"{module}.{name}", MAX_TYPE_BYTES)
 
 

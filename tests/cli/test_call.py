@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,7 +73,10 @@ def test_failures_have_their_exit_codes(snakepit: Command, arguments: list[str],
 
 @pytest.mark.parametrize(
     ("source", "text"),
-    [("raise RuntimeError('not today')", "RuntimeError: not today"), ("import time; time.sleep(60)", "start timed out")],
+    [
+        ("raise RuntimeError('not today')", "RuntimeError: not today"),
+        ("import time; time.sleep(60)", "start timed out"),
+    ],
 )
 def test_a_module_that_cannot_be_imported_is_a_usage_error(snakepit: Command, source: str, text: str) -> None:
     (snakepit.directory / "broken.py").write_text(source)

@@ -39,11 +39,14 @@ def test_all_is_well_here(snakepit: Command) -> None:
         assert finding["text"]
     chosen = [one for one in report["pythons"] if one["chosen"]]
     assert [one["path"] for one in chosen] == [report["python"]]
-    assert {"path", "origin", "exists", "fit", "reason", "python", "grpc", "protobuf", "msgpack", "numpy"} < set(chosen[0])
+    assert {"path", "origin", "exists", "fit", "reason", "python", "grpc", "protobuf", "msgpack", "numpy"} < set(
+        chosen[0]
+    )
     assert report["socket"]["private"] is True
     assert report["socket"]["path_bytes"] <= 107
     assert report["limits"]["processors"] >= 1
-    assert report["worker"]["started"] and report["worker"]["answered"]
+    assert report["worker"]["started"]
+    assert report["worker"]["answered"]
     assert report["worker"]["lane"] in {"direct", "iterator"}
     assert 0 < report["worker"]["call_ms"] < 10_000
 

@@ -39,7 +39,9 @@ def test_a_hundred_thousand_lines_are_all_there(snakepit: Command) -> None:
 
 
 def test_a_line_is_json_when_it_is_json_and_else_text(snakepit: Command) -> None:
-    given = '{"a": 1}\n[1, 2]\n[1, 2\n"x" \nplain text\n\n12\n1e999\nNaN\n{"$float": "nan"}\ntrue\nTrue\nwindows\r\nlast'
+    given = (
+        '{"a": 1}\n[1, 2]\n[1, 2\n"x" \nplain text\n\n12\n1e999\nNaN\n{"$float": "nan"}\ntrue\nTrue\nwindows\r\nlast'
+    )
     code, out, _ = snakepit("map", "cli_tools:echo", given=given)
     assert code == 0
     assert out.splitlines() == [
@@ -53,7 +55,10 @@ def test_text_and_json_can_be_said(snakepit: Command) -> None:
     code, out, _ = snakepit("map", "cli_tools:echo", "--json", given="12\nword\n\n[1]\n")
     results = [json.loads(line) for line in out.splitlines()]
     assert (code, results[0], results[3]) == (1, 12, [1])
-    assert [(line["error"]["code"], line["line"]) for line in results[1:3]] == [("bad_arguments", 2), ("bad_arguments", 3)]
+    assert [(line["error"]["code"], line["line"]) for line in results[1:3]] == [
+        ("bad_arguments", 2),
+        ("bad_arguments", 3),
+    ]
     assert results[1]["error"]["message"].startswith("not JSON: ")
 
 
@@ -90,7 +95,9 @@ def test_a_worker_that_dies_fails_only_what_it_held(snakepit: Command) -> None:
 def test_fail_fast_ends_with_the_first_failure(snakepit: Command, order: list[str]) -> None:
     begun = time.monotonic()
     given = b"0\n1\n2\n3\n" + lines(1_000_000)
-    code, out, err = snakepit("map", "cli_tools:checked", "--workers", "2", "--fail-fast", *order, given_file(snakepit, given))
+    code, out, err = snakepit(
+        "map", "cli_tools:checked", "--workers", "2", "--fail-fast", *order, given_file(snakepit, given)
+    )
     results = [json.loads(line) for line in out.splitlines()]
     assert code == 1
     assert results[-1]["line"] == 4
@@ -173,7 +180,9 @@ def test_memory_is_bounded_behind_a_slow_line(snakepit: Command) -> None:
     (snakepit.directory / "slow_first.py").write_text(
         "import snakepit, time\n@snakepit.tool\ndef f(v):\n    if v == 2: time.sleep(2)\n    return v\n"
     )
-    with snakepit.start("map", "slow_first:f", "--workers", "2", "--in", "in.txt", stdout=subprocess.DEVNULL) as process:
+    with snakepit.start(
+        "map", "slow_first:f", "--workers", "2", "--in", "in.txt", stdout=subprocess.DEVNULL
+    ) as process:
         peak = 0
         while process.poll() is None:
             try:

@@ -134,7 +134,11 @@ def where_the_token_is():
     secret = _mine["metadata"]["snakepit-token-bin"]
     forms = [secret, secret.hex().encode(), secret.hex().upper().encode()]
     places = {}
-    script = "import sys; sys.stdout.buffer.write(open('/proc/self/environ','rb').read()+b'|'+open('/proc/self/cmdline','rb').read())"
+    script = (
+        "import sys\n"
+        "for file in ('environ', 'cmdline'):\n"
+        "    sys.stdout.buffer.write(open('/proc/self/' + file, 'rb').read())\n"
+    )
     places["child"] = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=True).stdout
     for process in ("self", str(os.getppid())):
         for file in ("environ", "cmdline"):

@@ -84,7 +84,7 @@ _KINDS = {
     "nul": lambda: _raise(ValueError("a\0b")),
     "long_chain": _long_chain,
     "cycle": _cycle,
-    "group": lambda: _raise(ExceptionGroup("several", [ValueError("one"), TypeError("two")])),
+    "group": lambda: _raise(ExceptionGroup("several", [ValueError("one"), TypeError("two")])),  # noqa: F821  # since 3.11
     "type_error": lambda: len(1),
     "os_error": lambda: open("/no/such/file"),
     "no_repr": lambda: _raise(ValueError(NoRepr())),

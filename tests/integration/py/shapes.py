@@ -7,7 +7,6 @@ import decimal
 import enum
 import math
 import os
-import sys
 
 import numpy
 import snakepit
@@ -88,7 +87,13 @@ _ODD = {
     "defaultdict": lambda: collections.defaultdict(int, a=1),
     "bytearray": lambda: bytearray(b"\x00\xff"),
     "memoryview": lambda: memoryview(b"\x00\xff"),
-    "numpy_scalars": lambda: [numpy.int64(-5), numpy.uint64(2**64 - 1), numpy.float32(0.5), numpy.bool_(True), numpy.int8(1)],
+    "numpy_scalars": lambda: [
+        numpy.int64(-5),
+        numpy.uint64(2**64 - 1),
+        numpy.float32(0.5),
+        numpy.bool_(True),
+        numpy.int8(1),
+    ],
     "int_enum": lambda: Colour.RED,
     "bool": lambda: True,
     "deep_400": lambda: _deep(400),
@@ -153,6 +158,10 @@ def an_array(kind):
 
 @snakepit.tool
 def array_facts(array):
-    return {"dtype": str(array.dtype), "shape": list(array.shape), "sum": float(numpy.asarray(array, dtype="c16").sum().real)
-            if array.dtype.kind in "biufc" else None, "writeable": bool(array.flags.writeable),
-            "contiguous": bool(array.flags.c_contiguous)}
+    return {
+        "dtype": str(array.dtype),
+        "shape": list(array.shape),
+        "sum": float(numpy.asarray(array, dtype="c16").sum().real) if array.dtype.kind in "biufc" else None,
+        "writeable": bool(array.flags.writeable),
+        "contiguous": bool(array.flags.c_contiguous),
+    }
