@@ -65,7 +65,12 @@ asio::awaitable<int> call_and_print(pool& workers, std::string tool, value argum
     constexpr int indent = 2;
     auto options = make_call_options(given.common);
     auto reply = co_await workers.execute(std::move(tool), std::move(arguments), std::move(options));
-    if (reply) co_return print_line(detail::to_json_text(*reply, given.pretty ? indent : -1));
+    if (reply) {
+        const auto text = detail::to_json_text(*reply, given.pretty ? indent : -1);
+        if (text) co_return print_line(*text);
+        complain_of(text.error());
+        co_return exit_failed;
+    }
     if (reply.error() == errc::cancelled) co_return exit_failed;  // the signal says it
     complain_of(reply.error());
     co_return reply.error() == errc::unknown_tool || reply.error() == errc::bad_arguments ? exit_usage : exit_failed;

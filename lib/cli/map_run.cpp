@@ -151,10 +151,11 @@ void map_run::begin(const line_source::line& line) {
 
 void map_run::fill(std::uint64_t place, std::size_t input_bytes, result<value> outcome) {
     if (cut_off_) return;
-    if (outcome) return results_.fill(place, input_bytes, {detail::to_json_text(*outcome), false});
+    auto text = outcome.and_then([](const value& v) { return detail::to_json_text(v); });
+    if (text) return results_.fill(place, input_bytes, {*std::move(text), false});
     const auto line = place + 1;
-    results_.fill(place, input_bytes, {line_error(outcome.error(), line), true});
-    if (!first_failure_ || line < first_failure_->first) first_failure_ = {line, outcome.error()};
+    results_.fill(place, input_bytes, {line_error(text.error(), line), true});
+    if (!first_failure_ || line < first_failure_->first) first_failure_ = {line, text.error()};
     if (how_.fail_fast) stopping_ = true;
 }
 

@@ -75,7 +75,7 @@ int print(const std::vector<tool_spec>& tools, bool json) {
     if (json) {
         value list = value::array();
         for (const auto& t : tools) list.push_back(json_of(t));
-        return print_line(detail::to_json_text(list, indent));
+        return print_line(detail::to_json_text(list, indent).value());
     }
     std::string text;
     for (const auto& t : tools) {

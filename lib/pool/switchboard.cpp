@@ -80,7 +80,7 @@ error switchboard::explain(errc refused, const std::string& tool) const {
             {
                 const std::lock_guard lock(mutex_);
                 for (const auto& t : tools_)
-                    if (t.lines > 0) names.push_back(t.spec.name);
+                    if (is_offered(t)) names.push_back(t.spec.name);
             }
             return error(refused, fmt::format("no tool \"{}\"; {}", tool, nearest_names(tool, names))).with_tool(tool);
         }
@@ -99,7 +99,7 @@ std::optional<errc> switchboard::refusal(call& c, bool too_late) {
     const auto known = tool_index_.find(c.tool);
     if (known == tool_index_.end()) return errc::unknown_tool;
     c.tool_index = known->second;
-    if (tools_[c.tool_index].lines == 0 && !lines_.empty()) return errc::unknown_tool;
+    if (!is_offered(tools_[c.tool_index])) return errc::unknown_tool;
     return std::nullopt;
 }
 
@@ -461,7 +461,7 @@ std::vector<tool_spec> switchboard::tools() const {
     std::vector<tool_spec> all;
     if (!open_) return all;
     for (const auto& t : tools_)
-        if (t.lines > 0 || lines_.empty()) all.push_back(t.spec);
+        if (is_offered(t)) all.push_back(t.spec);
     return all;
 }
 
@@ -500,8 +500,7 @@ void switchboard::put_on(line& l, call& c) {
 void switchboard::pump(consequences& todo) {
     while (call* c = queue_.front()) {
         line* l = pick(*c);
-        const bool gone = !l && tools_[c->tool_index].lines == 0 && !lines_.empty();
-        if (!l && !gone) return;
+        if (!l && is_offered(tools_[c->tool_index])) return;
         queue_.erase(*c);
         queue_warmer::turn_has_come(*c);
         if (l) {

@@ -57,8 +57,8 @@ public:
 
     // The workers' side.
 
-    /// A worker is ready: calls may go to it from now on. Its module may have changed: what no worker has any more is
-    /// forgotten now, not when workers go.
+    /// A worker is ready: calls may go to it from now on. Its module may have changed since the pool was started: a tool
+    /// is offered while a connected worker has it, and every tool that there was while none is connected.
     [[nodiscard]] std::shared_ptr<line> connect(std::string worker, const std::vector<tool_spec>& tools,
                                                 std::shared_ptr<lane> out);
     /// The next frame, or false when there is none or one is being written. After true, `written` must follow, and
@@ -87,7 +87,12 @@ public:
 
 private:
     struct consequences;
+    struct known_tool {
+        tool_spec spec;  // as the newest worker has it
+        int lines = 0;   // that have it
+    };
 
+    [[nodiscard]] bool is_offered(const known_tool& t) const { return t.lines > 0 || lines_.empty(); }
     [[nodiscard]] std::optional<errc> refusal(call& c, bool too_late);
     [[nodiscard]] error explain(errc refused, const std::string& tool) const;
     line* pick(const call& c);
@@ -120,10 +125,6 @@ private:
     queue_warmer warmer_;
     timing_wheel<call> deadlines_;
     std::uint64_t alarm_at_ = timing_wheel<call>::never;
-    struct known_tool {
-        tool_spec spec;  // as the newest worker has it
-        int lines = 0;   // that have it
-    };
     std::vector<known_tool> tools_;  // of every module that there was; a number stays
     std::unordered_map<std::string, std::uint32_t> tool_index_;
     pool_stats counters_;

@@ -183,10 +183,11 @@ asio::awaitable<result<void>> launcher::try_pythons(std::shared_ptr<launcher> se
             co_return result<void>();
         }
         if (self->closed_) co_return tl::unexpected(hello.error());
-        std::string why = "it said nothing that can be understood";
+        std::string why;
         if (!hello) why = hello.error().message();
         else if (const auto unfit = hello->find("unfit"); unfit != hello->end() && unfit->is_object())
             why = text_of(*unfit, "reason");
+        if (why.empty()) why = "it said nothing that can be understood";
         late = late || (!hello && hello.error() == errc::start_timeout);
         reject(c.path, c.origin, why);
         self->lost(error(errc::launch_failed, why));

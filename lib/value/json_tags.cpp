@@ -26,7 +26,7 @@ value binary_tag(const value& v) {
     return {{"$bytes", to_base64(std::as_bytes(std::span(binary)))}};
 }
 
-std::optional<value> from_float_tag(const value& name) {
+std::optional<double> named_float(std::string_view name) {
     constexpr double infinity = std::numeric_limits<double>::infinity();
     if (name == "nan") return std::numeric_limits<double>::quiet_NaN();
     if (name == "inf") return infinity;
@@ -34,32 +34,44 @@ std::optional<value> from_float_tag(const value& name) {
     return std::nullopt;
 }
 
-std::optional<value> from_bytes_tag(const value& text) {
-    if (!text.is_string()) return std::nullopt;
-    auto data = from_base64(text.get_ref<const std::string&>());
-    if (!data) return std::nullopt;
+const std::string* text_in(const value& v) { return v.get_ptr<const std::string*>(); }
+
+/// A map's only key, if it has the form of a tag: one with a strange key and other content is just a map.
+const std::string* tag_word(const value& v) {
+    if (!v.is_object() || v.size() != 1) return nullptr;
+    const auto& [word, content] = *v.get_ptr<const value::object_t*>()->begin();
+    const bool fits = word == "$float"   ? content.is_string() && named_float(*text_in(content))
+                      : word == "$bytes" ? content.is_string()
+                      : word == "$array" ? content.is_object() && content.size() == 3 && content.contains("dtype") &&
+                                               content.contains("shape") && content.contains("base64")
+                                         : false;
+    return fits ? &word : nullptr;
+}
+
+error mistake(std::string_view what) { return {errc::bad_arguments, std::string(what)}; }
+
+result<value> from_bytes_tag(const std::string& text) {
+    auto data = from_base64(text);
+    if (!data) return tl::unexpected(mistake("$bytes: not base64"));
     return value::binary(*std::move(data));
 }
 
-std::optional<value> from_array_tag(const value& parts) {
-    if (!parts.is_object() || parts.size() != 3) return std::nullopt;
-    const auto dtype_part = parts.find("dtype");
-    const auto shape_part = parts.find("shape");
-    const auto data_part = parts.find("base64");
-    if (dtype_part == parts.end() || shape_part == parts.end() || data_part == parts.end()) return std::nullopt;
-    if (!shape_part->is_array() || !data_part->is_string()) return std::nullopt;
+result<value> from_array_tag(const value& parts) {
+    const auto& dtype = parts["dtype"];
+    const auto type = dtype.is_string() ? parse_dtype_text(*text_in(dtype)) : parse_dtype(dtype);
+    if (!type) return tl::unexpected(mistake("$array: dtype is not one of a fixed size, as numpy writes it"));
     std::vector<std::size_t> shape;
-    for (const auto& size : *shape_part) {
-        if (!size.is_number_unsigned()) return std::nullopt;
+    if (!parts["shape"].is_array()) return tl::unexpected(mistake("$array: shape must be a list"));
+    for (const auto& size : parts["shape"]) {
+        if (!size.is_number_unsigned()) return tl::unexpected(mistake("$array: shape must hold integers, 0 or more"));
         shape.push_back(size.get<std::size_t>());
     }
-    const auto type = dtype_part->is_string() ? parse_dtype_text(dtype_part->get_ref<const std::string&>())
-                                              : parse_dtype(*dtype_part);
-    const auto data = from_base64(data_part->get_ref<const std::string&>());
-    if (!type || !data) return std::nullopt;
-    const auto made = array::from_bytes(type->text(), std::move(shape), std::as_bytes(std::span(*data)));
-    if (!made) return std::nullopt;
-    return value(*made);
+    const auto* text = text_in(parts["base64"]);
+    const auto data = text ? from_base64(*text) : std::nullopt;
+    if (!data) return tl::unexpected(mistake("$array: not base64"));
+    auto made = array::from_bytes(type->text(), std::move(shape), std::as_bytes(std::span(*data)));
+    if (!made) return tl::unexpected(mistake("$array: " + made.error().message()));
+    return value(*std::move(made));
 }
 
 }  // namespace
@@ -85,14 +97,22 @@ value with_tags(const value& v) {
     }
 }
 
-bool replace_tag(value& v) {
-    if (!v.is_object() || v.size() != 1) return false;
-    const auto& [name, content] = *v.get_ptr<const value::object_t*>()->begin();
-    auto meant = name == "$float"   ? from_float_tag(content)
-                 : name == "$bytes" ? from_bytes_tag(content)
-                 : name == "$array" ? from_array_tag(content)
-                                    : std::nullopt;
-    if (!meant) return false;
+const std::string* find_lookalike(const value& v) {
+    if (!v.is_structured()) return nullptr;
+    if (const auto* word = tag_word(v)) return word;
+    for (const auto& item : v)
+        if (const auto* word = find_lookalike(item)) return word;
+    return nullptr;
+}
+
+result<bool> replace_tag(value& v) {
+    const auto* word = tag_word(v);
+    if (!word) return false;
+    const auto& content = v.front();
+    auto meant = *word == "$float"   ? result<value>(*named_float(*text_in(content)))
+                 : *word == "$bytes" ? from_bytes_tag(*text_in(content))
+                                     : from_array_tag(content);
+    if (!meant) return tl::unexpected(std::move(meant).error());
     v = *std::move(meant);
     return true;
 }

@@ -99,7 +99,9 @@ public:
         const container closed = open_.back();
         open_.pop_back();
         // What was too deep inside a tag is gone with it.
-        if (replace_tag(*closed.node) && too_deep_ && *too_deep_ >= closed.begin) too_deep_.reset();
+        const auto was_tag = replace_tag(*closed.node);
+        if (!was_tag) return refuse(closed.begin, was_tag.error().message());
+        if (*was_tag && too_deep_ && *too_deep_ >= closed.begin) too_deep_.reset();
         return true;
     }
     bool parse_error(std::size_t position, const std::string& token, const nlohmann::json::exception& e) override {
@@ -155,7 +157,10 @@ private:
 
 }  // namespace
 
-std::string to_json_text(const value& v, int indent) {
+result<std::string> to_json_text(const value& v, int indent) {
+    if (const auto* word = find_lookalike(v))
+        return tl::unexpected(error(
+            errc::unserializable, fmt::format("a map that looks like \"{}\" of the JSON form cannot be written", *word)));
     return with_tags(v).dump(indent, ' ', false, value::error_handler_t::replace);
 }
 

@@ -132,7 +132,7 @@ class DirectLane:
     def _operate(self, operations: tuple[Any, ...]) -> None:
         try:
             self._call.operate(operations, None)
-        except Exception:  # the call is over
+        except ValueError:  # the call is over; no wider, or what a signal handler of the user's raises would be lost
             self._open = False
 
 

@@ -41,6 +41,7 @@ def odd_values(which: str):
         "bytes": b"\\x00\\xff",
         "array": numpy.array([1, 2], dtype="<i2"),
         "set": {1},
+        "tag": [{"$bytes": "like a tag"}],
     }[which]
 
 

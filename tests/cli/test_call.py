@@ -45,6 +45,8 @@ def test_call_prints_the_result_as_json(snakepit: Command, arguments: list[str],
     [
         (["cli_tools:checked", "3"], 1, 'raise ValueError("three is too many") from KeyError("deep")'),
         (["cli_tools:odd_values", '"set"'], 1, "result: set"),
+        (["cli_tools:odd_values", '"tag"'], 1, 'a map that looks like "$bytes"'),
+        (["cli_tools:echo", '{"$bytes": "?"}'], 2, "arguments: line 1, column 1: $bytes: not base64"),
         (["cli_tools:die", "3"], 1, "exit code 7"),
         (["cli_tools:nap", "30", "--timeout", "0.2"], 1, "deadline exceeded"),
         (["cli_tools:add"], 2, "missing argument 'a'"),

@@ -68,7 +68,9 @@ int knock_from_a_child(const fs::path& path, uid_t user = ::geteuid()) {
 awaitable<int> elsewhere(std::function<int()> what) {
     auto outcome = std::make_shared<std::atomic<int>>(-2);
     std::thread worker([what = std::move(what), outcome] { *outcome = what(); });
-    const bool came = co_await comes_true([outcome] { return *outcome != -2; }, 20s * slow);
+    // Named: as a temporary in the co_await expression g++ 12 would destroy it twice.
+    const std::function<bool()> is_there = [outcome] { return *outcome != -2; };
+    const bool came = co_await comes_true(is_there, 20s * slow);
     worker.join();
     co_return came ? outcome->load() : -3;
 }

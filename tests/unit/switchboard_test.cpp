@@ -313,6 +313,49 @@ TEST_F(SwitchboardDispatch, NamesToolAndWorkerInAnErrorFromPython) {
     EXPECT_EQ(board_->stats().failed, 1u);
 }
 
+TEST_F(SwitchboardDispatch, OffersTheToolsOfItsWorkersOrAllThatThereWereWhileThereIsNone) {
+    const auto names = [&] {
+        std::vector<std::string> all;
+        for (const auto& t : board_->tools()) all.push_back(t.name);
+        return all;
+    };
+    make();
+    const auto before = plug_in({}, {"kept", "dropped"});
+    const auto after = plug_in({}, {"kept", "added"});  // its module has changed
+    EXPECT_THAT(names(), ElementsAre("kept", "dropped", "added"));
+    before->unplug(lost);
+    EXPECT_THAT(names(), ElementsAre("kept", "added"));
+    const auto refused = submit(prepare("", io_, "dropped"));
+    after->unplug(lost);
+    EXPECT_THAT(names(), ElementsAre("kept", "dropped", "added"));
+    const auto misspelt = submit(prepare("", io_, "kep"));
+    const auto waiting = submit(prepare("", io_, "dropped"));
+    run();
+    EXPECT_TRUE(refused->failed_with(errc::unknown_tool));
+    ASSERT_TRUE(misspelt->failed_with(errc::unknown_tool));
+    EXPECT_THAT(misspelt->outcome->error().message(), HasSubstr("did you mean kept?"));
+    EXPECT_TRUE(waiting->waits());
+    plug_in({.answers = true}, {"dropped"});
+    run();
+    EXPECT_TRUE(waiting->has(""));
+}
+
+TEST_F(SwitchboardDispatch, CountsACallByTheErrorOfItsWorker) {
+    make();
+    auto next = errc::tool_raised;
+    plug_in({.answers = true, .reply = [&](out_call&) -> result<value> { return tl::unexpected(error(next, "no")); }});
+    for (const auto why : {errc::deadline_exceeded, errc::cancelled, errc::tool_raised, errc::bad_arguments}) {
+        next = why;
+        const auto c = submit();
+        run();
+        EXPECT_TRUE(c->failed_with(why));
+    }
+    const auto s = board_->stats();
+    EXPECT_EQ(s.expired, 1u);
+    EXPECT_EQ(s.cancelled, 1u);
+    EXPECT_EQ(s.failed, 2u);
+}
+
 // ---- frames
 
 TEST_F(SwitchboardFrames, AFirstCallLeavesAloneBehindWhatIsReady) {

@@ -6,6 +6,7 @@
 
 #include <snakepit/array.hpp>
 
+#include <fmt/format.h>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -21,6 +22,11 @@ value parsed(std::string_view text) {
         return value(value::value_t::discarded);
     }
     return *std::move(v);
+}
+
+std::string written(const value& v, int indent = -1) {
+    const auto text = to_json_text(v, indent);
+    return text ? *text : "refused: " + text.error().message();
 }
 
 std::string mistake_in(std::string_view text) {
@@ -56,10 +62,10 @@ TEST(ValueJsonText, KeepsEveryKindOfValue) {
          {array::of<double>({0.1, 2}), *array::of<float>(std::vector<float>{1}, {}),
           *array::from_bytes(R"([["x","<i2",[2]],["y","|S1"]])", {1}, std::as_bytes(std::span("abcd")))}},
         {"empty", {value::array(), value::object(), ""}}};
-    EXPECT_EQ(parsed(to_json_text(v)), v);
-    EXPECT_EQ(parsed(to_json_text(v, 2)), v);
+    EXPECT_EQ(parsed(written(v)), v);
+    EXPECT_EQ(parsed(written(v, 2)), v);
     for (const double d : {0.1, -0.0, 1.0}) {
-        const auto back = parsed(to_json_text(d));
+        const auto back = parsed(written(d));
         ASSERT_TRUE(back.is_number_float());
         const double got = back.get<double>();
         EXPECT_EQ(std::memcmp(&got, &d, sizeof d), 0);
@@ -68,23 +74,23 @@ TEST(ValueJsonText, KeepsEveryKindOfValue) {
 
 TEST(ValueJsonText, WritesTagsForWhatJsonHasNoWordFor) {
     constexpr double infinity = std::numeric_limits<double>::infinity();
-    EXPECT_EQ(to_json_text(std::nan("")), R"({"$float":"nan"})");
-    EXPECT_EQ(to_json_text({infinity, -infinity}), R"([{"$float":"inf"},{"$float":"-inf"}])");
-    EXPECT_EQ(to_json_text(bytes({'a', 'b', 'c', 'd'})), R"({"$bytes":"YWJjZA=="})");
-    EXPECT_EQ(to_json_text(array::of<std::uint8_t>({1, 2})),
+    EXPECT_EQ(written(std::nan("")), R"({"$float":"nan"})");
+    EXPECT_EQ(written({infinity, -infinity}), R"([{"$float":"inf"},{"$float":"-inf"}])");
+    EXPECT_EQ(written(bytes({'a', 'b', 'c', 'd'})), R"({"$bytes":"YWJjZA=="})");
+    EXPECT_EQ(written(array::of<std::uint8_t>({1, 2})),
               R"({"$array":{"base64":"AQI=","dtype":"|u1","shape":[2]}})");
-    EXPECT_EQ(to_json_text(*array::from_bytes(R"([["x","|u1"]])", {0}, {})),
+    EXPECT_EQ(written(*array::from_bytes(R"([["x","|u1"]])", {0}, {})),
               R"({"$array":{"base64":"","dtype":[["x","|u1"]],"shape":[0]}})");
     EXPECT_TRUE(std::isnan(parsed(R"({"$float": "nan"})").get<double>()));
 }
 
 TEST(ValueJsonText, IndentsOnRequest) {
-    EXPECT_EQ(to_json_text({{"a", {1, 2}}}, 2), "{\n  \"a\": [\n    1,\n    2\n  ]\n}");
-    EXPECT_EQ(to_json_text({{"a", {1, 2}}}), R"({"a":[1,2]})");
+    EXPECT_EQ(written({{"a", {1, 2}}}, 2), "{\n  \"a\": [\n    1,\n    2\n  ]\n}");
+    EXPECT_EQ(written({{"a", {1, 2}}}), R"({"a":[1,2]})");
 }
 
 TEST(ValueJsonText, WritesWhatIsNoArrayAsBytes) {
-    EXPECT_EQ(to_json_text(value::binary({1}, array_ext)), R"({"$bytes":"AQ=="})");
+    EXPECT_EQ(written(value::binary({1}, array_ext)), R"({"$bytes":"AQ=="})");
 }
 
 TEST(ValueJsonText, ReadsDtypesAsTextOrAsLists) {
@@ -95,43 +101,48 @@ TEST(ValueJsonText, ReadsDtypesAsTextOrAsLists) {
 }
 
 TEST(ValueJsonText, TakesMapsThatOnlyLookLikeTagsAsTheyAre) {
-    for (const char* text : {R"({"$float":"NaN"})",
-                             R"({"$float":1.5})",
-                             R"({"$float":"nan","more":1})",
-                             R"({"$bytes":"YQ"})",
-                             R"({"$bytes":"YR=="})",
-                             R"({"$bytes":"YQ=\n"})",
-                             R"({"$bytes":"Y==="})",
-                             R"({"$bytes":"===="})",
-                             R"({"$bytes":"YQ==YQ=="})",
-                             R"({"$bytes":"Y-_="})",
-                             R"({"$bytes":7})",
-                             R"({"$bytes":"","$float":"nan"})",
-                             R"({"$array":[]})",
-                             R"({"$array":{}})",
-                             R"({"$other":"nan"})",
-                             R"({"$array":{"dtype":"|u1","shape":[1]}})",
-                             R"({"$array":{"base64":"","dtype":"|u1","shape":[1]}})",
-                             R"({"$array":{"base64":"","dtype":"O","shape":[0]}})",
-                             R"({"$array":{"base64":"","dtype":"|u1","shape":0}})",
-                             R"({"$array":{"base64":"","dtype":"|u1","shape":[-1]}})",
+    for (const char* text : {R"({"$float":"NaN"})", R"({"$float":1.5})", R"({"$float":"nan","more":1})",
+                             R"({"$bytes":7})", R"({"$bytes":"","$float":"nan"})", R"({"$array":[]})",
+                             R"({"$array":{}})", R"({"$other":"nan"})", R"({"$array":{"dtype":"|u1","shape":[1]}})",
                              R"({"$array":{"base64":"","dtype":"|u1","shape":[0],"x":1}})",
-                             R"({"$array":{"base64":"?","dtype":"|u1","shape":[0]}})",
-                             R"({"$array":{"bytes":"","dtype":"|u1","shape":[0]}})",
-                             R"({"$array":{"base64":1,"dtype":"|u1","shape":[0]}})",
-                             R"({"$array":{"base64":"","dtype":1,"shape":[0]}})"})
+                             R"({"$array":{"bytes":"","dtype":"|u1","shape":[0]}})"}) {
         EXPECT_EQ(parsed(text), value::parse(text)) << text;
+        EXPECT_EQ(written(value::parse(text)), text);
+    }
+}
+
+TEST(ValueJsonText, RefusesTagsWhoseContentStandsForNothing) {
+    for (const char* text : {"YQ", "YR==", "YQ=\\n", "Y===", "====", "YQ==YQ==", "Y-_="})
+        EXPECT_EQ(mistake_in(fmt::format("[1,\n {{\"$bytes\": \"{}\"}}]", text)), "line 2, column 2: $bytes: not base64");
+    EXPECT_EQ(mistake_in(R"({"$array":{"base64":"?","dtype":"|u1","shape":[0]}})"),
+              "line 1, column 1: $array: not base64");
+    EXPECT_EQ(mistake_in(R"({"$array":{"base64":1,"dtype":"|u1","shape":[0]}})"),
+              "line 1, column 1: $array: not base64");
+    EXPECT_TRUE(is_refused(R"({"$array":{"base64":"","dtype":"|u1","shape":[1]}})", "line 1, column 1: $array: "));
+    for (const char* dtype : {R"("O")", "1", R"("")", "[1]"})
+        EXPECT_TRUE(is_refused(fmt::format(R"({{"$array":{{"base64":"","dtype":{},"shape":[0]}}}})", dtype),
+                               "line 1, column 1: $array: dtype"));
+    for (const char* shape : {"0", "[-1]", "[0.5]", "[\"0\"]", "null"})
+        EXPECT_TRUE(is_refused(fmt::format(R"({{"$array":{{"base64":"","dtype":"|u1","shape":{}}}}})", shape),
+                               "line 1, column 1: $array: shape"));
+}
+
+TEST(ValueJsonText, WritesNoMapThatWouldBeReadAsATag) {
+    for (const char* text : {R"({"$float":"nan"})", R"({"$float":"-inf"})", R"({"$bytes":""})", R"({"$bytes":"?"})",
+                             R"({"$array":{"base64":1,"dtype":2,"shape":3}})", R"([1,{"a":{"$float":"inf"}}])"})
+        EXPECT_TRUE(written(value::parse(text)).starts_with("refused: a map that looks like \"$")) << text;
+    EXPECT_EQ(to_json_text({{"$float", "nan"}}).error(), errc::unserializable);
 }
 
 TEST(ValueJsonText, ReadsBase64OfEveryLength) {
     std::vector<std::uint8_t> data;
     for (unsigned i = 0; i < 300; ++i) {
-        EXPECT_EQ(parsed(to_json_text(bytes(data))), bytes(data)) << i;
+        EXPECT_EQ(parsed(written(bytes(data))), bytes(data)) << i;
         data.push_back(static_cast<std::uint8_t>(i * 37));
     }
     // RFC 4648, section 10
-    EXPECT_EQ(to_json_text(bytes({'f', 'o', 'o', 'b', 'a'})), R"({"$bytes":"Zm9vYmE="})");
-    EXPECT_EQ(to_json_text(bytes({'f', 'o', 'o', 'b', 'a', 'r'})), R"({"$bytes":"Zm9vYmFy"})");
+    EXPECT_EQ(written(bytes({'f', 'o', 'o', 'b', 'a'})), R"({"$bytes":"Zm9vYmE="})");
+    EXPECT_EQ(written(bytes({'f', 'o', 'o', 'b', 'a', 'r'})), R"({"$bytes":"Zm9vYmFy"})");
 }
 
 TEST(ValueJsonText, KeepsIntegersOf64BitsAndRefusesLargerOnes) {
@@ -173,7 +184,7 @@ TEST(ValueJsonText, RefusesAZeroByteAndWhatIsBehindIt) {
 TEST(ValueJsonText, SaysNothingThatIsNotUtf8) {
     const auto message = mistake_in("[\"abc\xFF\"]");
     EXPECT_NO_THROW((void)value(message).dump());
-    EXPECT_EQ(to_json_text("\xFF"), "\"\xEF\xBF\xBD\"");
+    EXPECT_EQ(written("\xFF"), "\"\xEF\xBF\xBD\"");
 }
 
 TEST(ValueJsonText, LetsTheLastOfEqualKeysWin) { EXPECT_EQ(parsed(R"({"k": [1], "k": 2})"), value({{"k", 2}})); }
@@ -192,7 +203,7 @@ TEST(ValueJsonText, DoesNotCountTheLevelsOfTags) {
     value v = {std::numeric_limits<double>::infinity(), bytes({1}), array::of<int>({1}),
                *array::from_bytes(R"([["x","|u1"]])", {0}, {})};
     for (int i = 1; i < max_depth; ++i) v = value::array({std::move(v)});
-    EXPECT_EQ(parsed(to_json_text(v)), v);
+    EXPECT_EQ(parsed(written(v)), v);
     EXPECT_TRUE(encode(v, "args", 1'000'000));
     // A tag does not excuse what was too deep before it, nor a map that only looks like one.
     const std::string deep = repeated("[", 499);
