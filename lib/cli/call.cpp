@@ -11,7 +11,6 @@
 #include <filesystem>
 #include <fstream>
 #include <iostream>
-#include <iterator>
 #include <memory>
 
 namespace snakepit::cli {
@@ -37,19 +36,23 @@ examples:
 )";
 
 result<std::string> read_all(const std::string& source) {
+    const auto name = source == "-" ? "the standard input" : source.substr(1);
+    const auto cannot = [&](const char* why) {
+        return tl::unexpected(error(errc::bad_arguments, fmt::format("cannot read {}: {}", name, why)));
+    };
     std::ifstream file;
     if (source != "-") {
-        const auto name = source.substr(1);
-        const auto cannot = [&](const char* why) {
-            return tl::unexpected(error(errc::bad_arguments, fmt::format("cannot read {}: {}", name, why)));
-        };
         std::error_code none;
         if (std::filesystem::is_directory(name, none)) return cannot("it is a directory");
         file.open(name, std::ios::binary);
         if (!file) return cannot(std::strerror(errno));
     }
     auto& from = source == "-" ? std::cin : file;
-    std::string text{std::istreambuf_iterator<char>(from), {}};
+    std::string text;
+    char buffer[16 << 10];
+    while (from.read(buffer, sizeof buffer) || from.gcount() > 0)
+        text.append(buffer, static_cast<std::size_t>(from.gcount()));
+    if (from.bad()) return cannot(std::strerror(errno));
     return text;
 }
 

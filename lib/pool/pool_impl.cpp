@@ -10,7 +10,6 @@
 #include <asio/post.hpp>
 #include <asio/redirect_error.hpp>
 #include <asio/use_awaitable.hpp>
-#include <atomic>
 #include <cstdlib>
 #include <thread>
 
@@ -105,17 +104,21 @@ void pool_impl::arm() {
 void pool_impl::begin_start(completion<result<void>> done) {
     struct starter {
         completion<result<void>> done;
-        std::atomic<bool> cancelled = false;
+        bool cancelled = false;
     };
     auto shared = std::make_shared<starter>();
     shared->done = std::move(done);
     if (auto slot = shared->done.slot(); slot.is_connected())
-        slot.assign([weak = weak_from_this(), who = std::weak_ptr(shared)](asio::cancellation_type type) {
-            const auto self = weak.lock();
-            const auto asked = who.lock();
-            if (!self || !asked || !asks_to_stop(type)) return;
-            asked->cancelled = true;
-            self->request_stop();
+        slot.assign([strand = strand_, pool = weak_from_this(),
+                     who = std::weak_ptr(shared)](asio::cancellation_type type) {
+            if (!asks_to_stop(type)) return;
+            asio::post(strand, [pool, who] {
+                const auto self = pool.lock();
+                const auto asked = who.lock();
+                if (!self || !asked || !asked->done) return;  // it has ended: turned away, say, by a pool that runs
+                asked->cancelled = true;
+                self->request_stop();
+            });
         });
     asio::co_spawn(strand_, start(shared_from_this()), [shared](std::exception_ptr failed, result<void> up) {
         if (failed) up = tl::unexpected(error(errc::launch_failed, "an exception escaped while the pool started"));

@@ -14,7 +14,6 @@
 #include <cstring>
 #include <fstream>
 #include <iostream>
-#include <iterator>
 #include <mutex>
 #include <sstream>
 #include <thread>
@@ -150,7 +149,9 @@ std::map<int, std::string> descriptors_of(int pid) {
 
 std::string file_text(const fs::path& file) {
     std::ifstream in(file, std::ios::binary);
-    return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+    std::ostringstream text;
+    text << in.rdbuf();  // never throws: what is below /proc may go while it is read
+    return text.str();
 }
 
 std::size_t line_count(const fs::path& file) {
