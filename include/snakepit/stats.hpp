@@ -11,12 +11,14 @@ namespace snakepit {
 
 /// Where a worker is in its life.
 enum class worker_state {
-    booting,     ///< started, not yet ready
-    ready,       ///< waits for calls
-    executing,   ///< holds at least one call
-    stopping,    ///< finishes what it holds, then ends
-    restarting,  ///< ended; waits to be started again
-    dead         ///< ended for good
+    booting,           ///< started, not yet ready
+    ready,             ///< waits for calls
+    executing,         ///< holds at least one call
+    missed_heartbeat,  ///< does not answer, and does not look busy: gets no new calls for now
+    recycling,         ///< serves on while its successor starts
+    stopping,          ///< finishes what it holds, then ends
+    restarting,        ///< ended; waits to be started again
+    dead               ///< ended for good, or out of service: its restart budget is spent
 };
 
 [[nodiscard]] constexpr std::string_view to_string(worker_state s) noexcept {
@@ -24,6 +26,8 @@ enum class worker_state {
         case worker_state::booting: return "booting";
         case worker_state::ready: return "ready";
         case worker_state::executing: return "executing";
+        case worker_state::missed_heartbeat: return "missed_heartbeat";
+        case worker_state::recycling: return "recycling";
         case worker_state::stopping: return "stopping";
         case worker_state::restarting: return "restarting";
         case worker_state::dead: return "dead";

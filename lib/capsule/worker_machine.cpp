@@ -1,0 +1,111 @@
+#include "capsule/worker_machine.hpp"
+
+#include <algorithm>
+#include <iterator>
+
+namespace snakepit::detail {
+namespace {
+
+struct transition {
+    worker_state from;
+    happening what;
+    worker_state to;
+    action then;
+};
+
+using enum worker_state;
+using h = happening;
+using a = action;
+
+// clang-format off
+constexpr transition table[] = {
+    // from             what                 to                 then
+    {booting,           h::up,               ready,             a::publish},
+    {booting,           h::not_up,           restarting,        a::back_off},
+    {booting,           h::stop,             stopping,          a::end},
+
+    {ready,             h::working,          executing,         a::none},
+    {ready,             h::missed,           missed_heartbeat,  a::withhold},
+    {ready,             h::lost,             restarting,        a::back_off},
+    {ready,             h::worn,             recycling,         a::breed},
+    {ready,             h::stop,             stopping,          a::end},
+
+    {executing,         h::idle,             ready,             a::none},
+    {executing,         h::missed,           missed_heartbeat,  a::withhold},
+    {executing,         h::lost,             restarting,        a::back_off},
+    {executing,         h::worn,             recycling,         a::breed},
+    {executing,         h::stop,             stopping,          a::end},
+
+    {missed_heartbeat,  h::alive,            ready,             a::publish},
+    {missed_heartbeat,  h::silent,           missed_heartbeat,  a::give_up_on},
+    {missed_heartbeat,  h::lost,             restarting,        a::back_off},
+    {missed_heartbeat,  h::stop,             stopping,          a::end},
+
+    {recycling,         h::successor_up,     ready,             a::hand_over},
+    {recycling,         h::successor_failed, ready,             a::carry_on},
+    {recycling,         h::silent,           recycling,         a::give_up_on},
+    {recycling,         h::lost,             booting,           a::promote},
+    {recycling,         h::stop,             stopping,          a::end},
+
+    {restarting,        h::due,              booting,           a::start},
+    {restarting,        h::spent,            dead,              a::break_down},
+    {restarting,        h::stop,             stopping,          a::end},
+
+    {dead,              h::due,              booting,           a::start},
+    {dead,              h::stop,             stopping,          a::end},
+
+    {stopping,          h::gone,             dead,              a::finish},
+};
+// clang-format on
+
+}  // namespace
+
+action worker_machine::on(happening what) noexcept {
+    const auto found =
+        std::ranges::find_if(table, [&](const transition& t) { return t.from == state_ && t.what == what; });
+    if (found == std::end(table)) return action::none;
+    state_ = found->to;
+    return found->then;
+}
+
+std::string_view to_string(happening what) noexcept {
+    switch (what) {
+        case happening::up: return "up";
+        case happening::not_up: return "not_up";
+        case happening::lost: return "lost";
+        case happening::working: return "working";
+        case happening::idle: return "idle";
+        case happening::missed: return "missed";
+        case happening::alive: return "alive";
+        case happening::silent: return "silent";
+        case happening::worn: return "worn";
+        case happening::successor_up: return "successor_up";
+        case happening::successor_failed: return "successor_failed";
+        case happening::due: return "due";
+        case happening::spent: return "spent";
+        case happening::stop: return "stop";
+        case happening::gone: return "gone";
+    }
+    return "unknown";
+}
+
+std::string_view to_string(action what) noexcept {
+    switch (what) {
+        case action::none: return "none";
+        case action::start: return "start";
+        case action::publish: return "publish";
+        case action::withhold: return "withhold";
+        case action::give_up_on: return "give_up_on";
+        case action::back_off: return "back_off";
+        case action::breed: return "breed";
+        case action::hand_over: return "hand_over";
+        case action::carry_on: return "carry_on";
+        case action::promote: return "promote";
+        case action::end: return "end";
+        case action::break_down: return "break_down";
+        case action::finish: return "finish";
+    }
+    return "unknown";
+}
+
+}  // namespace snakepit::detail
