@@ -63,7 +63,7 @@ def hold(name, seconds=60.0):
 
 
 @snakepit.tool
-def wait_until_cancelled(name):
+def wait_until_cancelled(name, payload=None):
     append("log", f"begin {name}")
     call = snakepit.current_call()
     until = time.monotonic() + 30
