@@ -15,6 +15,8 @@ namespace snakepit {
 namespace detail {
 SNAKEPIT_API void begin_start(std::shared_ptr<pool_impl> impl, completion<result<void>> done);
 SNAKEPIT_API void begin_stop(std::shared_ptr<pool_impl> impl, completion<result<void>> done);
+/// @param worker  empty: all
+SNAKEPIT_API void begin_recycle(std::shared_ptr<pool_impl> impl, std::string worker, completion<result<void>> done);
 SNAKEPIT_API void begin_execute(std::shared_ptr<pool_impl> impl, std::string tool, value arguments,
                                 call_options options, completion<result<value>> done);
 SNAKEPIT_API asio::any_io_executor executor_of(const pool_impl& impl);
@@ -40,6 +42,23 @@ auto async_stop(pool& on, Token&& token) {
             detail::begin_stop(std::move(impl), {std::move(handler), home});
         },
         token, on.impl());
+}
+
+/// `pool::recycle`.
+template <class Token>
+auto async_recycle(pool& on, std::string worker, Token&& token) {
+    return asio::async_initiate<Token, void(result<void>)>(
+        [](auto handler, std::shared_ptr<detail::pool_impl> impl, std::string which) {
+            const auto home = detail::executor_of(*impl);
+            detail::begin_recycle(std::move(impl), std::move(which), {std::move(handler), home});
+        },
+        token, on.impl(), std::move(worker));
+}
+
+/// `pool::recycle_all`.
+template <class Token>
+auto async_recycle_all(pool& on, Token&& token) {
+    return async_recycle(on, std::string(), std::forward<Token>(token));
 }
 
 /// `pool::execute`.

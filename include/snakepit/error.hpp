@@ -25,6 +25,7 @@ enum class errc {
     pool_stopped = 5,       ///< the pool is stopping, has stopped, or was destroyed
     not_started = 6,        ///< `start()` has not completed with success
     already_started = 7,    ///< `start()` was called before
+    pool_degraded = 8,      ///< every worker has failed too often and is out of service; the pool goes on trying
 
     // The call was wrong, or the tool did not like it.
     unknown_tool = 10,       ///< no such tool; the message names the nearest ones

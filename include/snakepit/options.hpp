@@ -36,6 +36,28 @@ enum class worker_output {
     forward  ///< also written to the host's stderr, each line behind "[w0] "
 };
 
+/// How the workers are asked whether they are alive. A late answer of a worker that uses the processor in a call whose
+/// caller still waits is no missed one.
+struct heartbeat_options {
+    std::chrono::milliseconds interval{2'000};       ///< from one question to the next. 10 ms to 1 hour
+    std::chrono::milliseconds timeout{2'000};        ///< for the answer; then it is missed. 10 ms to 1 hour
+    int max_missed = 3;                              ///< in a row; then the worker is ended. 1 to 1,000
+    std::chrono::milliseconds initial_delay{1'000};  ///< before the first. 0 to 1 hour
+    double jitter = 0.1;                             ///< part by which `interval` varies at random. 0 to 0.5
+};
+
+/** When a worker is replaced. Its successor is started first, takes the calls over, and then the old one finishes what
+   it holds, within `drain_timeout`: no call fails, and there are never fewer workers. A limit of 0 is none. */
+struct lifecycle_options {
+    std::chrono::milliseconds max_age{0};       ///< 0, or 100 ms to 10,000 days
+    std::uint64_t max_calls = 0;                ///< calls that it has ended
+    std::uint64_t max_memory_bytes = 0;         ///< resident; not below what a worker has that is merely up
+    std::uint64_t max_memory_growth_bytes = 0;  ///< resident, beyond what it had when it was up
+    std::chrono::milliseconds max_latency{0};   ///< moving average of its heartbeat; 0 to 1 hour
+    double jitter = 0.1;                        ///< part by which a limit is shortened at random. 0 to 0.5
+    int max_recycling = 1;                      ///< workers that are replaced at once. 1 to 1,000
+};
+
 /// One mistake in a `pool_options`.
 struct option_mistake {
     std::string field;    ///< "workers.min"
@@ -73,6 +95,19 @@ struct pool_options {
         std::chrono::milliseconds first{20};
         std::chrono::milliseconds longest{5'000};
     } restart_backoff{};
+    /// How long a call that was cancelled or whose time is over may go on in Python: then its worker is ended. 1 ms to
+    /// 24 hours.
+    std::chrono::milliseconds cancel_grace{5'000};
+    heartbeat_options heartbeat{};
+    lifecycle_options lifecycle{};
+    /// How many restarts within `window` are too many: such a worker is out of service (`worker_state::dead`) and tried
+    /// again every `restart_backoff.longest`; the pool is degraded meanwhile. What was planned (recycling, `stop`)
+    /// never counts. 1 to 1,000,000 each; window 1 s to 24 hours.
+    struct {
+        int per_worker = 10;
+        int per_pool = 50;
+        std::chrono::seconds window{60};
+    } restart_limit{};
     /// Variables set in the workers' environment, on top of the host's. OMP_NUM_THREADS and its kind are set to the
     /// processors' share of one worker unless the host or this map sets them.
     std::map<std::string, std::string> environment{};

@@ -159,9 +159,25 @@ public:
     /// Counters and workers at this moment.
     [[nodiscard]] pool_stats stats() const;
 
+    /** Replace a worker: its successor is started, takes the calls over, then the old one finishes what it holds and
+        ends. No call fails, and there are never fewer workers. Joins a replacement that is under way.
+
+        @param worker  its id ("w0")
+        @return  when the old one has ended; or why the successor did not come up: the old one goes on then
+        @par Errors         those of a start; bad_arguments when there is no such worker; not_started, pool_stopped,
+                            cancelled
+        @par Cancellation   terminal and partial: stops waiting; the replacement goes on
+        @par Executor       may be awaited on any executor and resumes there
+        @par Thread safety  safe
+        @par Lifetime       holds the pool's state; the pool object may die first */
+    [[nodiscard]] asio::awaitable<result<void>> recycle(std::string worker);
+    /// The same for every worker, `lifecycle.max_recycling` at once: new code is loaded, and nobody notices.
+    /// @return  the first error when all are through
+    [[nodiscard]] asio::awaitable<result<void>> recycle_all();
+
     /** End the pool: waiting calls end with errc::pool_stopped, calls that workers hold may finish within
-        `drain_timeout`, then the ladder: asked to stop, SIGTERM, SIGKILL. Idempotent; a second call waits for the
-        same end.
+        `drain_timeout`, then the ladder: asked to stop, SIGTERM, SIGKILL. A further call waits for the same end and
+        hastens it: calls that still run have had their time, and the ladder begins.
 
         @par Errors         errc::cancelled alone
         @par Cancellation   terminal and partial: stops waiting; the end goes on

@@ -2,7 +2,9 @@
 /// @file
 /// What a pool can tell about itself.
 
+#include <chrono>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,16 +37,50 @@ enum class worker_state {
     return "unknown";
 }
 
+/// Why a worker was replaced.
+enum class recycle_reason {
+    asked,          ///< `pool::recycle`, `pool::recycle_all`
+    age,            ///< `lifecycle_options::max_age`
+    calls,          ///< `lifecycle_options::max_calls`
+    memory,         ///< `lifecycle_options::max_memory_bytes`
+    memory_growth,  ///< `lifecycle_options::max_memory_growth_bytes`
+    latency         ///< `lifecycle_options::max_latency`
+};
+
+[[nodiscard]] constexpr std::string_view to_string(recycle_reason r) noexcept {
+    switch (r) {
+        case recycle_reason::asked: return "asked";
+        case recycle_reason::age: return "age";
+        case recycle_reason::calls: return "calls";
+        case recycle_reason::memory: return "memory";
+        case recycle_reason::memory_growth: return "memory_growth";
+        case recycle_reason::latency: return "latency";
+    }
+    return "unknown";
+}
+
+/// What a worker's heartbeat tells.
+struct heartbeat_stats {
+    std::chrono::microseconds latency{};      ///< from ping to pong, moving average; 0: none yet
+    std::chrono::microseconds latency_p99{};  ///< of the last hundred
+    std::uint64_t missed = 0;                 ///< pongs that were overdue without a reason
+    std::uint64_t busy = 0;                   ///< pongs that were overdue while a call used the processor
+    std::uint64_t resident_bytes = 0;         ///< memory of the process, as of the last pong
+};
+
 /// One worker at one moment.
 struct worker_stats {
     std::string id;  ///< "w0"
     worker_state state = worker_state::booting;
-    int pid = 0;                    ///< 0 when there is no process
-    std::uint64_t incarnation = 0;  ///< how often it was started
-    std::size_t outstanding = 0;    ///< calls sent and not ended
-    std::uint64_t restarts = 0;     ///< starts after the first
-    std::string lane;               ///< "direct", "iterator", or empty before the first hello
-    std::string last_exit;          ///< how the last incarnation ended; empty before
+    int pid = 0;                                       ///< 0 when there is no process
+    std::uint64_t incarnation = 0;                     ///< how often it was started
+    std::size_t outstanding = 0;                       ///< calls sent and not ended
+    std::uint64_t restarts = 0;                        ///< starts after it had ended unexpectedly
+    std::map<recycle_reason, std::uint64_t> recycles;  ///< times a successor took over
+    std::string recycling_failed;                      ///< why the last successor did not; empty: it did
+    std::string lane;                                  ///< "direct", "iterator", or empty before the first hello
+    heartbeat_stats heartbeat;                         ///< of this incarnation
+    std::string last_exit;                             ///< how the last incarnation ended; empty before
 };
 
 /// A pool at one moment. Counters only grow. Every call that was let in is in exactly one of the outcomes, or in
@@ -60,6 +96,7 @@ struct pool_stats {
     std::uint64_t refused_connections = 0;  ///< peers at the socket that were not our workers
     std::size_t queued = 0;                 ///< wait for a worker
     std::size_t in_flight = 0;              ///< sent, with a caller that waits
+    std::string degraded;                   ///< which workers are out of service, and why; empty: none
     std::vector<worker_stats> workers;
 };
 

@@ -2,7 +2,10 @@
 // All that the host keeps for one worker, and the loop that keeps the worker alive.
 
 #include "capsule/backoff.hpp"
-#include "capsule/incarnation.hpp"
+#include "capsule/life.hpp"
+#include "capsule/mailbox.hpp"
+#include "capsule/restart_budget.hpp"
+#include "capsule/worker_machine.hpp"
 
 #include <snakepit/error.hpp>
 #include <snakepit/stats.hpp>
@@ -14,73 +17,89 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <variant>
+#include <vector>
 
 namespace snakepit::detail {
 
-/** Starts its worker, publishes it to the switchboard, explains its death, and starts it again. Nobody else is
-    disturbed by any of it.
+/** Obeys its worker's state machine: starts lives, publishes them to the switchboard, and starts others when they end.
+    Nobody else is disturbed by any of it.
 
-    @par Thread safety  `request_stop`, `end_now` and `stats` from any thread */
+    @par Thread safety  the `request_` members, `end_now` and `stats` from any thread */
 class capsule : public std::enable_shared_from_this<capsule> {
 public:
     /// @param first_start  told once how the first start went, on the capsule's strand
     capsule(std::string id, std::shared_ptr<const pool_services> pool, std::function<void(result<void>)> first_start);
 
     [[nodiscard]] const asio::strand<asio::any_io_executor>& on() const noexcept { return on_; }
-    /// The worker's whole life; to be spawned on the strand. Ends after `request_stop`, or when the first start fails.
+    /// To be spawned on the strand. Ends after `request_stop`, or when the first start fails.
     static asio::awaitable<void> run(std::shared_ptr<capsule> self);
-    /// Drain, then the ladder.
+    /// Drain, then the ladder; asked again, no more draining.
     void request_stop();
+    /// A new worker takes over when it is up, then the old one drains and ends. Joins a replacement that is under way;
+    /// a worker that is being started is new anyway.
+    /// @param done  called once, on any thread: when the old one has ended, or why there is no new one
+    void request_recycling(recycle_reason why, std::function<void(result<void>)> done);
+    [[nodiscard]] const std::string& id() const noexcept { return id_; }
     /// Kills the worker and fails its calls, without the executor.
     void end_now(const error& why) noexcept;
     [[nodiscard]] worker_stats stats() const;
 
 private:
     using clock = std::chrono::steady_clock;
-
-    /// How a start, or a life, ended.
-    struct ending {
-        error why{errc::pool_stopped, "the pool is stopping"};
-        bool stopping = false;
-        clock::duration up{};
+    struct asked_to_stop {};
+    struct asked_to_recycle {
+        recycle_reason why{};
+        std::function<void(result<void>)> done;
     };
-    struct departure {
-        bool exited = false;
-        bool told = false;               // the launcher has said how, or that it never will
-        std::optional<int> wait_status;  // what it said
-        std::optional<value> report;     // why it cannot start, in its own words
-        void hear(const heard::status& s) {
-            told = true;
-            wait_status = s.wait_status;
-        }
-    };
+    struct may_recycle {};
+    using mail = std::variant<life::news, asked_to_stop, asked_to_recycle, may_recycle>;
 
-    static asio::awaitable<ending> live(std::shared_ptr<capsule> self);
-    static asio::awaitable<result<void>> boot(std::shared_ptr<capsule> self, std::shared_ptr<incarnation> now,
-                                              departure& gone);
-    static asio::awaitable<void> stop_ladder(std::shared_ptr<capsule> self, std::shared_ptr<incarnation> now,
-                                             departure& gone);
-    static asio::awaitable<void> bury(std::shared_ptr<capsule> self, std::shared_ptr<incarnation> now, departure& gone);
-    static asio::awaitable<void> forget_mail(std::shared_ptr<capsule> self);
-    static asio::awaitable<bool> wait_gone(std::shared_ptr<capsule> self, clock::duration limit, departure& gone);
-    [[nodiscard]] error explain(incarnation& now, const departure& gone, std::string reason) const;
-    [[nodiscard]] error start_failure(incarnation& now, const departure& gone,
-                                      const std::optional<heard::broken>& broken) const;
-    void abandon(const error& why);
-    void enter(worker_state s);
+    void take(const life::news& n);
+    void ask_for_turn(recycle_reason why);
+    void take_turn();
+    void end_turn(const result<void>& how);
+    void bury(const life::news& n);
+    void happens(happening what);
+    void obey(action what);
+    void publish(const std::shared_ptr<life>& it);
+    void hand_over();
+    void carry_on();
+    void promote();
+    void finish();
+    [[nodiscard]] result<void> unless_stopped() const;
+    void back_off();
+    void break_down();
+    void end_all();
+    [[nodiscard]] std::shared_ptr<life> begin_life();
 
     const std::string id_;
     const asio::strand<asio::any_io_executor> on_;
     const std::shared_ptr<const pool_services> pool_;
-    const std::shared_ptr<capsule_mailbox> mail_;
+    const std::shared_ptr<mailbox<mail>> mail_;
     std::function<void(result<void>)> first_start_;
+    worker_machine machine_;
     backoff backoff_;
-    bool stopping_ = false;
+    restart_budget budget_;
+    clock::time_point wake_at_ = clock::time_point::max();  // then it is due
+    error last_end_{errc::pool_stopped, "the pool is stopping"};
+    clock::duration last_age_{};
+    bool finished_ = false;
+    std::shared_ptr<life> current_;
+    std::shared_ptr<life> successor_;
+
+    // A replacement, from the time it was asked for.
+    enum class turn { none, waiting, taken };
+    turn turn_ = turn::none;
+    recycle_reason turn_reason_{};
+    std::shared_ptr<life> retiring_;  // it has handed over, and drains
+    std::vector<std::function<void(result<void>)>> turn_waiters_;
+    std::vector<std::function<void(result<void>)>> next_waiters_;  // who came when it was under way
 
     mutable std::mutex mutex_;
     worker_stats stats_;
-    std::shared_ptr<incarnation> now_;
-    std::shared_ptr<line> line_;
+    std::shared_ptr<life> shown_;               // as current_
+    std::vector<std::shared_ptr<life>> lives_;  // all of which something is left
     bool ended_ = false;
 };
 

@@ -48,11 +48,11 @@ constexpr std::size_t longest_report = 256 << 10;
 
 }  // namespace
 
-incarnation::incarnation(strand on, std::shared_ptr<const pool_services> pool, std::shared_ptr<capsule_mailbox> to)
+incarnation::incarnation(strand on, std::shared_ptr<const pool_services> pool, std::shared_ptr<life_mailbox> to)
     : on_(std::move(on)), pool_(std::move(pool)), mail_(std::move(to)) {}
 
 /// From any thread; dropped when this incarnation has been closed by then.
-void incarnation::tell(capsule_event e) {
+void incarnation::tell(life_event e) {
     asio::post(on_, [self = shared_from_this(), e = std::move(e)]() mutable {
         if (!self->closed_) self->mail_->push(std::move(e));
     });
@@ -100,7 +100,7 @@ asio::awaitable<result<void>> incarnation::start(std::shared_ptr<incarnation> se
     self->connection_ =
         std::make_shared<attachment>(attachment::identity{worker, number, self->pid_, secret},
                                      attachment::limits{options.calls_per_worker, options.max_message_bytes},
-                                     self->pool_->board, [weak](capsule_event e) {
+                                     self->pool_->board, [weak](life_event e) {
                                          if (const auto me = weak.lock()) me->tell(std::move(e));
                                      });
     self->pool_->door->expect(self->connection_);

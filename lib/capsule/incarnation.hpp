@@ -2,6 +2,9 @@
 // One start of one worker: its process, its pipes, its connection, and all that they have to say.
 
 #include "capsule/mailbox.hpp"
+#include "capsule/recycling_gate.hpp"
+#include "capsule/restart_budget.hpp"
+#include "pool/health.hpp"
 #include "process/launcher.hpp"
 #include "process/output_tail.hpp"
 #include "wire/attachment.hpp"
@@ -20,7 +23,7 @@
 
 namespace snakepit::detail {
 
-/// What a capsule hears beside what its connection says.
+/// What a life hears beside what its connection says.
 namespace heard {
 struct exited {};  ///< by pidfd
 struct status {
@@ -29,11 +32,16 @@ struct status {
 struct report {
     value what;  ///< why the worker cannot start, in its own words
 };
-struct stop {};  ///< asked for by the pool
+struct told_to_end {};  ///< by its capsule, in order
+struct hurry {};        ///< what it drains has taken long enough
+struct given_up {
+    std::string why;  ///< its capsule does not trust it any more
+};
 }  // namespace heard
 
-using capsule_event = std::variant<attachment_event, heard::exited, heard::status, heard::report, heard::stop>;
-using capsule_mailbox = mailbox<capsule_event>;
+using life_event = std::variant<attachment_event, heard::exited, heard::status, heard::report, heard::told_to_end,
+                                heard::hurry, heard::given_up>;
+using life_mailbox = mailbox<life_event>;
 
 /// What every capsule of a pool shares.
 struct pool_services {
@@ -42,16 +50,19 @@ struct pool_services {
     std::shared_ptr<launcher> launch;
     std::shared_ptr<endpoint> door;
     std::shared_ptr<switchboard> board;
+    std::shared_ptr<pool_health> health;
+    std::shared_ptr<restart_budget> restarts;  ///< of all workers together
+    std::shared_ptr<recycling_gate> gate;
 };
 
-/** Feeds the mailbox of its capsule until `close`.
+/** Feeds the mailbox of its life until `close`.
 
     @par Thread safety  use it on the capsule's strand, `kill` from any thread */
 class incarnation : public std::enable_shared_from_this<incarnation> {
 public:
     using strand = asio::strand<asio::any_io_executor>;
 
-    incarnation(strand on, std::shared_ptr<const pool_services> pool, std::shared_ptr<capsule_mailbox> to);
+    incarnation(strand on, std::shared_ptr<const pool_services> pool, std::shared_ptr<life_mailbox> to);
 
     /// Starts the process and tells it what to do. @return  or errc::launch_failed, python_unfit, pool_stopped
     [[nodiscard]] static asio::awaitable<result<void>> start(std::shared_ptr<incarnation> self, std::string worker,
@@ -72,11 +83,11 @@ public:
 private:
     void watch_exit();
     void watch_report();
-    void tell(capsule_event e);
+    void tell(life_event e);
 
     const strand on_;
     const std::shared_ptr<const pool_services> pool_;
-    const std::shared_ptr<capsule_mailbox> mail_;
+    const std::shared_ptr<life_mailbox> mail_;
     bool closed_ = false;
     int pid_ = 0;
     std::optional<asio::posix::stream_descriptor> exit_watch_;

@@ -16,6 +16,7 @@ const char* describe(errc e) {
         case errc::pool_stopped: return "pool stopped";
         case errc::not_started: return "pool not started";
         case errc::already_started: return "pool already started";
+        case errc::pool_degraded: return "pool degraded";
         case errc::unknown_tool: return "unknown tool";
         case errc::bad_arguments: return "bad arguments";
         case errc::tool_raised: return "tool raised";
@@ -61,6 +62,7 @@ private:
         switch (e) {
             case errc::queue_full:
             case errc::worker_lost:
+            case errc::pool_degraded:
             case errc::start_timeout:
             case errc::launch_failed: return failure::retry_elsewhere;
             case errc::deadline_exceeded:

@@ -57,9 +57,10 @@ struct call {
     std::shared_ptr<const std::string> large;  ///< MessagePack over max_inline_bytes, kept until it was sent whole
 
     // The switchboard's again.
-    std::size_t offset = 0;      ///< how much of `large` was sent
-    std::uint64_t transfer = 0;  ///< its number on the line, from its first piece on
-    result<value> outcome;       ///< once answered
+    std::size_t offset = 0;         ///< how much of `large` was sent
+    std::uint64_t transfer = 0;     ///< its number on the line, from its first piece on
+    result<value> outcome;          ///< once answered
+    clock::time_point given_up_at;  ///< by its caller, when it was at its worker
 };
 
 using call_ptr = std::shared_ptr<call>;

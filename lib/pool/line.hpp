@@ -53,6 +53,8 @@ public:
     virtual void flush() = 0;
     /// Tell the worker that these calls are not wanted any more.
     virtual void cancel(const std::vector<std::uint64_t>& ids) = 0;
+    /// It has served as many calls as were agreed upon by `switchboard::connect`. Once.
+    virtual void served() = 0;
 };
 
 /// All of it belongs to the switchboard and is touched under its mutex only.
@@ -68,6 +70,7 @@ private:
     list_hook<line> bucket_hook;
     bool routable = false;
     bool writing = false;
+    bool severed = false;
     bool closed = false;
     int load = 0;                  // calls with a place here: in outbox, transfers, sent
     std::size_t in_flight = 0;     // bytes of their arguments
@@ -81,6 +84,7 @@ private:
     intrusive_list<call, &call::hook> outbox;
     std::size_t outbox_bytes = 0;
     std::uint64_t last_id = 0;
+    std::uint64_t left = 0;  // calls until it has served what was agreed upon; 0: no limit, or it has
     absl::flat_hash_map<std::uint64_t, call*> sent;
     intrusive_list<call, &call::hook> transfers;  // large calls that are being sent, turn by turn
     std::vector<std::uint64_t> aborts;            // transfers to be forgotten

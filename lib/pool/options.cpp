@@ -62,6 +62,19 @@ std::vector<option_mistake> pool_options::mistakes() const {
     c.time("restart_backoff.longest", restart_backoff.longest, 1ms, 1h);
     c.require(restart_backoff.first <= restart_backoff.longest, "restart_backoff.first",
               fmt::format("{} ms", restart_backoff.first.count()), "not above restart_backoff.longest");
+    c.time("cancel_grace", cancel_grace, 1ms, 24h);
+    c.time("heartbeat.interval", heartbeat.interval, 10ms, 1h);
+    c.time("heartbeat.timeout", heartbeat.timeout, 10ms, 1h);
+    c.range("heartbeat.max_missed", heartbeat.max_missed, 1, 1'000);
+    c.time("heartbeat.initial_delay", heartbeat.initial_delay, 0ms, 1h);
+    c.range("heartbeat.jitter", heartbeat.jitter, 0.0, 0.5);
+    if (lifecycle.max_age != 0ms) c.time("lifecycle.max_age", lifecycle.max_age, 100ms, 24h * 10'000);
+    c.time("lifecycle.max_latency", lifecycle.max_latency, 0ms, 1h);
+    c.range("lifecycle.jitter", lifecycle.jitter, 0.0, 0.5);
+    c.range("lifecycle.max_recycling", lifecycle.max_recycling, 1, 1'000);
+    c.range("restart_limit.per_worker", restart_limit.per_worker, 1, 1'000'000);
+    c.range("restart_limit.per_pool", restart_limit.per_pool, 1, 1'000'000);
+    c.time("restart_limit.window", restart_limit.window, 1s, 24h);
     c.range<std::size_t>("max_message_bytes", max_message_bytes, 1 << 10, std::size_t{1} << 30);
     for (const auto& [name, text] : environment)
         c.require(!name.empty() && name.find('=') == name.npos && name.find('\0') == name.npos &&

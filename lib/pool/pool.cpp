@@ -11,6 +11,9 @@ namespace detail {
 
 void begin_start(std::shared_ptr<pool_impl> impl, completion<result<void>> done) { impl->begin_start(std::move(done)); }
 void begin_stop(std::shared_ptr<pool_impl> impl, completion<result<void>> done) { impl->begin_stop(std::move(done)); }
+void begin_recycle(std::shared_ptr<pool_impl> impl, std::string worker, completion<result<void>> done) {
+    impl->begin_recycle(std::move(worker), std::move(done));
+}
 void begin_execute(std::shared_ptr<pool_impl> impl, std::string tool, value arguments, call_options options,
                    completion<result<value>> done) {
     impl->begin_execute(std::move(tool), std::move(arguments), std::move(options), std::move(done));
@@ -40,6 +43,16 @@ asio::awaitable<result<void>> await(std::shared_ptr<pool_impl> impl, operation b
         asio::use_awaitable, std::move(impl), begin);
 }
 
+asio::awaitable<result<void>> await_recycling(std::shared_ptr<pool_impl> impl, std::string worker) {
+    if (co_await cancelled_before()) co_return tl::unexpected(cancelled_error());
+    co_return co_await asio::async_initiate<const asio::use_awaitable_t<>, void(result<void>)>(
+        [](auto handler, std::shared_ptr<pool_impl> to, std::string which) {
+            const auto home = to->executor();
+            to->begin_recycle(std::move(which), {std::move(handler), home});
+        },
+        asio::use_awaitable, std::move(impl), std::move(worker));
+}
+
 }  // namespace
 }  // namespace detail
 
@@ -56,6 +69,11 @@ pool& pool::operator=(pool&& other) noexcept {
 
 asio::awaitable<result<void>> pool::start() { return detail::await(impl_, detail::begin_start); }
 asio::awaitable<result<void>> pool::stop() { return detail::await(impl_, detail::begin_stop); }
+
+asio::awaitable<result<void>> pool::recycle(std::string worker) {
+    return detail::await_recycling(impl_, std::move(worker));
+}
+asio::awaitable<result<void>> pool::recycle_all() { return detail::await_recycling(impl_, {}); }
 
 asio::awaitable<result<value>> pool::execute(std::string tool, value arguments, call_options options) {
     return execute_on(impl_, std::move(tool), std::move(arguments), std::move(options));

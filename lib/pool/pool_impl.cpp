@@ -109,17 +109,17 @@ void pool_impl::begin_start(completion<result<void>> done) {
     auto shared = std::make_shared<starter>();
     shared->done = std::move(done);
     if (auto slot = shared->done.slot(); slot.is_connected())
-        slot.assign([strand = strand_, pool = weak_from_this(),
-                     who = std::weak_ptr(shared)](asio::cancellation_type type) {
-            if (!asks_to_stop(type)) return;
-            asio::post(strand, [pool, who] {
-                const auto self = pool.lock();
-                const auto asked = who.lock();
-                if (!self || !asked || !asked->done) return;  // it has ended: turned away, say, by a pool that runs
-                asked->cancelled = true;
-                self->request_stop();
+        slot.assign(
+            [strand = strand_, pool = weak_from_this(), who = std::weak_ptr(shared)](asio::cancellation_type type) {
+                if (!asks_to_stop(type)) return;
+                asio::post(strand, [pool, who] {
+                    const auto self = pool.lock();
+                    const auto asked = who.lock();
+                    if (!self || !asked || !asked->done) return;  // it has ended: turned away, say, by a pool that runs
+                    asked->cancelled = true;
+                    self->request_stop();
+                });
             });
-        });
     asio::co_spawn(strand_, start(shared_from_this()), [shared](std::exception_ptr failed, result<void> up) {
         if (failed) up = tl::unexpected(error(errc::launch_failed, "an exception escaped while the pool started"));
         if (!up && up.error() == errc::pool_stopped && shared->cancelled)
@@ -166,13 +166,17 @@ asio::awaitable<result<void>> pool_impl::bring_up(std::shared_ptr<pool_impl> sel
         self->on_, options,
         std::make_shared<launcher>(
             self->strand_, launcher::config{options.python, worker_environment(options), options.start_timeout}),
-        std::make_shared<endpoint>(self->strand_, options.max_message_bytes), board});
+        std::make_shared<endpoint>(self->strand_, options.max_message_bytes), board,
+        std::make_shared<pool_health>(board, static_cast<std::size_t>(options.workers.min)),
+        std::make_shared<restart_budget>(options.restart_limit.per_pool, options.restart_limit.window),
+        std::make_shared<recycling_gate>(options.lifecycle.max_recycling)});
     {
         const std::lock_guard lock(self->mutex_);
         if (self->ended_) co_return tl::unexpected(stopped_error());
         self->board_ = board;
         self->launcher_ = services->launch;
         self->endpoint_ = services->door;
+        self->health_ = services->health;
     }
     if (auto open = services->door->open(options.socket_directory); !open) co_return tl::unexpected(open.error());
     if (auto up = co_await launcher::start(services->launch); !up) co_return tl::unexpected(up.error());
@@ -215,6 +219,51 @@ asio::awaitable<result<void>> pool_impl::bring_up(std::shared_ptr<pool_impl> sel
     co_return result<void>();
 }
 
+// ---- recycling
+
+void pool_impl::begin_recycle(std::string worker, completion<result<void>> done) {
+    std::vector<std::shared_ptr<capsule>> chosen;
+    std::string known;
+    {
+        const std::lock_guard lock(mutex_);
+        for (const auto& c : capsules_) {
+            if (worker.empty() || c->id() == worker) chosen.push_back(c);
+            known += (known.empty() ? "" : ", ") + c->id();
+        }
+    }
+    if (known.empty())
+        return completion<result<void>>::post(std::move(done),
+                                              tl::unexpected(error(errc::not_started, "await pool.start() first")));
+    if (chosen.empty())
+        return completion<result<void>>::post(
+            std::move(done),
+            tl::unexpected(error(errc::bad_arguments, fmt::format("no worker \"{}\"; there are: {}", worker, known))));
+    struct job {
+        waiter who;
+        std::size_t left;
+        result<void> outcome;
+    };
+    auto shared = std::make_shared<job>(job{{std::move(done)}, chosen.size(), {}});
+    if (auto slot = shared->who.done.slot(); slot.is_connected())
+        slot.assign([strand = strand_, weak = std::weak_ptr(shared)](asio::cancellation_type type) {
+            if (!asks_to_stop(type)) return;
+            asio::post(strand, [weak] {
+                if (const auto w = weak.lock(); w && w->who.done)
+                    completion<result<void>>::post(
+                        std::move(w->who.done),
+                        tl::unexpected(error(errc::cancelled, "no longer waiting; the replacement goes on")));
+            });
+        });
+    for (const auto& c : chosen)
+        c->request_recycling(recycle_reason::asked, [strand = strand_, shared](result<void> r) {
+            asio::post(strand, [shared, r = std::move(r)]() mutable {
+                if (!r && shared->outcome) shared->outcome = std::move(r);
+                if (--shared->left == 0 && shared->who.done)
+                    completion<result<void>>::post(std::move(shared->who.done), std::move(shared->outcome));
+            });
+        });
+}
+
 // ---- the end
 
 void pool_impl::begin_stop(completion<result<void>> done) {
@@ -241,6 +290,8 @@ void pool_impl::add_waiter(std::shared_ptr<waiter> w) {
 void pool_impl::request_stop() {
     asio::post(strand_, [self = shared_from_this()] {
         const auto before = self->phase_;
+        if (before == phase::stopping)
+            for (const auto& c : self->capsules_) c->request_stop();
         if (before == phase::stopping || before == phase::stopped) return;
         self->phase_ = phase::stopping;
         self->changed_.cancel();
@@ -301,6 +352,7 @@ pool_stats pool_impl::stats() const {
     const std::lock_guard lock(mutex_);
     auto s = board_ ? board_->stats() : pool_stats();
     if (endpoint_) s.refused_connections = endpoint_->refused();
+    if (health_) s.degraded = health_->reason();
     for (const auto& c : capsules_) s.workers.push_back(c->stats());
     return s;
 }

@@ -29,6 +29,7 @@ public:
 
     void begin_start(completion<result<void>> done);
     void begin_stop(completion<result<void>> done);
+    void begin_recycle(std::string worker, completion<result<void>> done);
     void begin_execute(std::string tool, value arguments, call_options options, completion<result<value>> done);
     [[nodiscard]] std::vector<tool_spec> tools() const;
     [[nodiscard]] pool_stats stats() const;
@@ -70,6 +71,7 @@ private:
     bool ended_ = false;
     std::shared_ptr<launcher> launcher_;
     std::shared_ptr<endpoint> endpoint_;
+    std::shared_ptr<pool_health> health_;
     std::vector<std::shared_ptr<capsule>> capsules_;
 };
 

@@ -45,6 +45,7 @@ struct switchboard::consequences {
     std::vector<call_ptr> buried;  // for their workers, long after their callers; freed without the mutex
     std::vector<std::shared_ptr<lane>> flushes;
     std::vector<not_wanted> cancels;
+    std::shared_ptr<lane> served;
     bool alarm = false;
 };
 
@@ -74,6 +75,11 @@ std::uint64_t switchboard::tick_of(call::clock::time_point t) const {
 error switchboard::explain(errc refused, const std::string& tool) const {
     switch (refused) {
         case errc::pool_stopped: return shut_->with_tool(tool);
+        case errc::pool_degraded: {
+            const std::lock_guard lock(mutex_);
+            // It may have been reopened meanwhile.
+            return (closed_for_ ? *closed_for_ : error(refused, "every worker was out of service")).with_tool(tool);
+        }
         case errc::not_started: return error(refused, "await pool.start() first").with_tool(tool);
         case errc::unknown_tool: {
             std::vector<std::string> names;
@@ -96,6 +102,7 @@ std::optional<errc> switchboard::refusal(call& c, bool too_late) {
     if (shut_) return errc::pool_stopped;
     if (!open_) return errc::not_started;
     if (too_late) return errc::deadline_exceeded;
+    if (closed_for_) return errc::pool_degraded;
     const auto known = tool_index_.find(c.tool);
     if (known == tool_index_.end()) return errc::unknown_tool;
     c.tool_index = known->second;
@@ -175,6 +182,7 @@ void switchboard::give_up_locked(call& c, errc why, consequences& todo) {
     ++(why == errc::cancelled ? counters_.cancelled : counters_.expired);
     const auto reason = tl::unexpected(gave_up(why).with_tool(c.tool));
     if (c.place == call_place::sent && c.id != 0) {  // its place is free when the worker says so
+        c.given_up_at = call::clock::now();
         answer(c.self, reason, todo);
         if (todo.cancels.empty() || todo.cancels.back().at != c.on->out) todo.cancels.push_back({c.on->out, {}});
         todo.cancels.back().ids.push_back(c.id);
@@ -219,8 +227,9 @@ void switchboard::expire(call::clock::time_point now) {
 // ---- lines
 
 std::shared_ptr<line> switchboard::connect(std::string worker, const std::vector<tool_spec>& tools,
-                                           std::shared_ptr<lane> out) {
+                                           std::shared_ptr<lane> out, std::uint64_t max_calls) {
     auto l = std::make_shared<line>();
+    l->left = max_calls;
     consequences todo;
     {
         const std::lock_guard lock(mutex_);
@@ -329,6 +338,7 @@ std::optional<std::string> switchboard::settle(line& from, std::vector<settlemen
             call& c = *held->second;
             from.sent.erase(held);
             release(c);
+            if (from.left != 0 && --from.left == 0) todo.served = from.out;
             c.place = call_place::ended;
             if (c.answered) {
                 ++counters_.late_replies;
@@ -359,6 +369,26 @@ std::uint64_t switchboard::suspend(line& l) {
     }
     act(todo);
     return last;
+}
+
+void switchboard::resume(line& l) {
+    consequences todo;
+    {
+        const std::lock_guard lock(mutex_);
+        if (l.routable || l.severed || l.closed) return;
+        l.routable = true;
+        enter_bucket(l);
+        pump(todo);
+    }
+    act(todo);
+}
+
+void switchboard::sever(line& l) {
+    {
+        const std::lock_guard lock(mutex_);
+        l.severed = true;
+    }
+    suspend(l);
 }
 
 void switchboard::disconnect(line& l, const error& why) {
@@ -393,6 +423,14 @@ void switchboard::disconnect(line& l, const error& why) {
         pump(todo);
     }
     act(todo);
+}
+
+void switchboard::end_queue(const error& why, consequences& todo) {
+    while (call* c = queue_.pop_front()) {
+        ++counters_.failed;
+        c->place = call_place::ended;
+        answer(std::move(c->self), tl::unexpected(why.with_tool(c->tool)), todo);
+    }
 }
 
 /// Calls that no frame has taken whole go back into the queue, where they were let in before all who wait; nobody will
@@ -434,6 +472,20 @@ std::size_t switchboard::load(const line& l) const {
     return static_cast<std::size_t>(l.load);
 }
 
+occupation switchboard::occupation_of(const line& l) const {
+    const std::lock_guard lock(mutex_);
+    const call* first = nullptr;
+    occupation found;
+    for (const auto& [id, c] : l.sent) {
+        if (!first || id < first->id) first = c;
+        found.has_unwanted = found.has_unwanted || c->answered;
+    }
+    if (!first) return found;
+    found.in_live_call = !first->answered;
+    if (first->answered) found.asked_at = first->given_up_at;
+    return found;
+}
+
 // ---- the whole
 
 void switchboard::open() {
@@ -447,13 +499,24 @@ void switchboard::shut(const error& why) {
         const std::lock_guard lock(mutex_);
         if (shut_) return;
         shut_ = why;
-        while (call* c = queue_.pop_front()) {
-            ++counters_.failed;
-            c->place = call_place::ended;
-            answer(std::move(c->self), tl::unexpected(why.with_tool(c->tool)), todo);
-        }
+        end_queue(why, todo);
     }
     act(todo);
+}
+
+void switchboard::close_for(const error& why) {
+    consequences todo;
+    {
+        const std::lock_guard lock(mutex_);
+        closed_for_ = why;
+        end_queue(why, todo);
+    }
+    act(todo);
+}
+
+void switchboard::reopen() {
+    const std::lock_guard lock(mutex_);
+    closed_for_.reset();
 }
 
 std::vector<tool_spec> switchboard::tools() const {
@@ -570,6 +633,7 @@ void switchboard::act(consequences& todo) {
     deliver(std::move(todo.ended));
     for (const auto& l : todo.flushes) l->flush();
     for (const auto& c : todo.cancels) c.at->cancel(c.ids);
+    if (todo.served) todo.served->served();
     if (!todo.alarm) return;
     const std::lock_guard one_at_a_time(alarm_mutex_);
     std::uint64_t tick = timing_wheel<call>::never;

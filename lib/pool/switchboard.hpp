@@ -24,6 +24,13 @@ struct settlement {
     result<value> outcome;
 };
 
+/// What a worker is at, as far as the host knows: it runs calls in the order of their ids.
+struct occupation {
+    bool in_live_call = false;                        ///< the first call that it has not ended has a caller that waits
+    bool has_unwanted = false;                        ///< it holds calls whose callers have gone
+    std::optional<call::clock::time_point> asked_at;  ///< since when the first one is not wanted any more
+};
+
 /** The busy middle of a pool. Calls come in by `submit`, leave in frames by `take`, and end by `settle`.
 
     The mutex is held for less than a microsecond per call, never across a suspension, a user's code, a codec or a
@@ -57,10 +64,11 @@ public:
 
     // The workers' side.
 
-    /// A worker is ready: calls may go to it from now on. Its module may have changed since the pool was started: a tool
-    /// is offered while a connected worker has it, and every tool that there was while none is connected.
+    /// A worker is ready: calls may go to it from now on. Its module may have changed since the pool was started: a
+    /// tool is offered while a connected worker has it, and every tool that there was while none is connected.
+    /// @param max_calls  after which the lane hears that it has served; 0: never
     [[nodiscard]] std::shared_ptr<line> connect(std::string worker, const std::vector<tool_spec>& tools,
-                                                std::shared_ptr<lane> out);
+                                                std::shared_ptr<lane> out, std::uint64_t max_calls = 0);
     /// The next frame, or false when there is none or one is being written. After true, `written` must follow, and
     /// until then `into` is the caller's; after false it was not touched.
     [[nodiscard]] bool take(line& from, out_frame& into);
@@ -71,9 +79,14 @@ public:
     /// No new calls for this worker; what it was not sent goes back to the head of the queue.
     /// @return  the last id it was sent
     std::uint64_t suspend(line& l);
+    /// Takes `suspend` back, unless the worker's stream is gone.
+    void resume(line& l);
+    /// As `suspend`, for good: its stream is gone.
+    void sever(line& l);
     /// The worker is gone. What it was sent ends with `why`, what it was not goes to others. Must follow `connect`.
     void disconnect(line& l, const error& why);
     [[nodiscard]] std::size_t load(const line& l) const;
+    [[nodiscard]] occupation occupation_of(const line& l) const;
 
     // The whole.
 
@@ -81,6 +94,9 @@ public:
     void open();
     /// Nobody is let in any more, and who waits ends with `why`.
     void shut(const error& why);
+    /// As `shut`, until `reopen`.
+    void close_for(const error& why);
+    void reopen();
     [[nodiscard]] std::vector<tool_spec> tools() const;
     /// The counters; workers are not filled in.
     [[nodiscard]] pool_stats stats() const;
@@ -105,6 +121,7 @@ private:
     void set_load(line& l, int load);
     void enter_bucket(line& l);
     void leave_bucket(line& l);
+    void end_queue(const error& why, consequences& todo);
     void give_back_unsent(line& l, consequences& todo);
     void want_flush(const line& l, consequences& todo);
     void act(consequences& todo);
@@ -118,6 +135,7 @@ private:
     mutable std::mutex mutex_;
     bool open_ = false;
     std::optional<error> shut_;
+    std::optional<error> closed_for_;
     intrusive_list<call, &call::hook> queue_;
     std::vector<intrusive_list<line, &line::bucket_hook>> buckets_;  // routable lines by load, below the limit
     std::vector<std::uint64_t> bucket_bits_;                         // which of them are not empty

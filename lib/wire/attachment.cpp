@@ -96,10 +96,17 @@ void attachment::stop(std::uint64_t last_id) {
     send(message);
 }
 
+void attachment::ping(std::uint64_t sequence) {
+    v1::ControlDown message;
+    message.mutable_ping()->set_sequence(sequence);
+    send(message);
+}
+
 void attachment::cancel(const std::vector<std::uint64_t>& ids) {
     v1::ControlDown message;
     message.mutable_cancel()->mutable_ids()->Add(ids.begin(), ids.end());
     send(message);
+    tell_(heard::asked_to_stop{});
 }
 
 void attachment::flush() {

@@ -31,14 +31,21 @@ struct connected {};  ///< the worker has dialled; hello is due
 struct hello {
     result<worker_hello> what;  ///< its first message, checked
 };
-struct work_open {};  ///< the Work stream is there: calls can go
+struct pong {
+    std::uint64_t sequence = 0;
+    std::uint64_t resident_bytes = 0;
+};
+struct served {};         ///< as many calls as were agreed upon
+struct asked_to_stop {};  ///< the worker was told that calls are not wanted any more
+struct work_open {};      ///< the Work stream is there: calls can go
 struct broken {
     std::string why;      ///< a stream ended, or the worker broke the protocol; once
     bool breach = false;  ///< the latter
 };
 }  // namespace heard
 
-using attachment_event = std::variant<heard::connected, heard::hello, heard::work_open, heard::broken>;
+using attachment_event = std::variant<heard::connected, heard::hello, heard::pong, heard::served, heard::asked_to_stop,
+                                      heard::work_open, heard::broken>;
 
 /** Expected from the moment the worker is started; bound to the first connection from its pid.
 
@@ -85,6 +92,8 @@ public:
     void drain(std::uint64_t last_id);
     /// As drain, but do not begin anything.
     void stop(std::uint64_t last_id);
+    /// Asks for a pong.
+    void ping(std::uint64_t sequence);
     /// Ends both streams for certain, also when a write is stuck.
     void cut(const std::string& why);
 
@@ -92,6 +101,7 @@ public:
 
     void flush() override;
     void cancel(const std::vector<std::uint64_t>& ids) override;
+    void served() override { tell_(heard::served{}); }
 
 private:
     friend class control_stream;

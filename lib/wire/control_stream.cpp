@@ -32,7 +32,10 @@ bool control_stream::message(v1::ControlUp& in) {
         to_->tell_(heard::hello{checked(in.hello())});
         return true;
     }
-    if (in.has_pong() && hello_seen_) return true;
+    if (in.has_pong() && hello_seen_) {
+        to_->tell_(heard::pong{in.pong().sequence(), in.pong().resident_bytes()});
+        return true;
+    }
     to_->report_broken("it broke the protocol: a message on Control that is not expected there", true);
     return false;
 }

@@ -320,9 +320,9 @@ TEST_P(ApiCancel, StopsWaitingForTheEndButNotTheEnd) {
         EXPECT_TRUE(failed_with(*gave_up, errc::cancelled));
         EXPECT_FALSE(held->outcome);
         let_go("first");
-        CO_ASSERT_OK(co_await p.stop());
-        CO_ASSERT(held->outcome.has_value());
+        CO_ASSERT(co_await comes_true([&] { return held->outcome.has_value(); }));
         EXPECT_EQ(*held->outcome, "first") << "drained";
+        CO_ASSERT_OK(co_await p.stop());
     });
 }
 

@@ -82,6 +82,8 @@ public:
         cancels_.insert(cancels_.end(), ids.begin(), ids.end());
     }
 
+    void served() override { ++served_; }
+
     /// Answers these ids in one frame, also those that it was never sent.
     std::optional<std::string> answer(const std::vector<std::uint64_t>& ids) {
         std::vector<detail::settlement> replies;
@@ -141,6 +143,8 @@ public:
         return faults_;
     }
     [[nodiscard]] int flushes() const { return flushes_; }
+    /// How often it was told that it has served what was agreed upon.
+    [[nodiscard]] int served_calls() const { return served_; }
 
 private:
     struct transfer {
@@ -221,6 +225,7 @@ private:
     const manners how_;
     detail::out_frame frame_;  // belongs to whoever has it from take(), as in a real lane
     std::atomic<int> flushes_ = 0;
+    std::atomic<int> served_ = 0;
 
     mutable std::mutex mutex_;
     std::shared_ptr<detail::line> line_;

@@ -15,9 +15,9 @@ using enum worker_state;
 using h = happening;
 using a = action;
 
-constexpr h every_happening[] = {h::up,    h::not_up,       h::lost,             h::working, h::idle,
-                                 h::missed, h::alive,       h::silent,           h::worn,    h::successor_up,
-                                 h::successor_failed, h::due, h::spent,          h::stop,    h::gone};
+constexpr h every_happening[] = {
+    h::up,           h::not_up,           h::lost, h::working, h::idle, h::missed, h::alive, h::silent, h::worn,
+    h::successor_up, h::successor_failed, h::due,  h::spent,   h::stop, h::gone};
 
 /// A machine to which these things have happened.
 worker_machine after(std::vector<happening> what) {
@@ -50,37 +50,37 @@ const std::vector<happening> quiet = {h::up, h::working, h::missed};
 
 INSTANTIATE_TEST_SUITE_P(
     Life, WorkerMachineTable,
-    ::testing::Values(row{{}, h::up, a::publish, ready},                                          //
-                      row{{}, h::not_up, a::back_off, restarting},                                //
-                      row{{}, h::stop, a::end, stopping},                                         //
-                      row{up, h::working, a::none, executing},                                    //
-                      row{{h::up, h::working}, h::idle, a::none, ready},                          //
-                      row{up, h::lost, a::back_off, restarting},                                  //
-                      row{{h::up, h::working}, h::lost, a::back_off, restarting},                 //
-                      row{up, h::missed, a::withhold, missed_heartbeat},                          //
-                      row{quiet, h::alive, a::publish, ready},                                    //
-                      row{quiet, h::silent, a::give_up_on, missed_heartbeat},                     //
-                      row{quiet, h::lost, a::back_off, restarting},                               //
-                      row{quiet, h::worn, a::none, missed_heartbeat},                             //
-                      row{up, h::silent, a::none, ready},                                         //
-                      row{up, h::worn, a::breed, recycling},                                      //
-                      row{recycled, h::worn, a::none, recycling},                                 //
-                      row{recycled, h::successor_up, a::hand_over, ready},                        //
-                      row{recycled, h::successor_failed, a::carry_on, ready},                     //
-                      row{recycled, h::lost, a::promote, booting},                                //
-                      row{{h::up, h::worn, h::lost}, h::up, a::publish, ready},                   //
-                      row{{h::up, h::worn, h::lost}, h::not_up, a::back_off, restarting},         //
-                      row{died, h::due, a::start, booting},                                       //
-                      row{died, h::spent, a::break_down, dead},                                   //
-                      row{broke, h::due, a::start, booting},                                      //
-                      row{broke, h::up, a::none, dead},                                           //
+    ::testing::Values(row{{}, h::up, a::publish, ready},                                            //
+                      row{{}, h::not_up, a::back_off, restarting},                                  //
+                      row{{}, h::stop, a::end, stopping},                                           //
+                      row{up, h::working, a::none, executing},                                      //
+                      row{{h::up, h::working}, h::idle, a::none, ready},                            //
+                      row{up, h::lost, a::back_off, restarting},                                    //
+                      row{{h::up, h::working}, h::lost, a::back_off, restarting},                   //
+                      row{up, h::missed, a::withhold, missed_heartbeat},                            //
+                      row{quiet, h::alive, a::publish, ready},                                      //
+                      row{quiet, h::silent, a::give_up_on, missed_heartbeat},                       //
+                      row{quiet, h::lost, a::back_off, restarting},                                 //
+                      row{quiet, h::worn, a::none, missed_heartbeat},                               //
+                      row{up, h::silent, a::none, ready},                                           //
+                      row{up, h::worn, a::breed, recycling},                                        //
+                      row{recycled, h::worn, a::none, recycling},                                   //
+                      row{recycled, h::successor_up, a::hand_over, ready},                          //
+                      row{recycled, h::successor_failed, a::carry_on, ready},                       //
+                      row{recycled, h::lost, a::promote, booting},                                  //
+                      row{{h::up, h::worn, h::lost}, h::up, a::publish, ready},                     //
+                      row{{h::up, h::worn, h::lost}, h::not_up, a::back_off, restarting},           //
+                      row{died, h::due, a::start, booting},                                         //
+                      row{died, h::spent, a::break_down, dead},                                     //
+                      row{broke, h::due, a::start, booting},                                        //
+                      row{broke, h::up, a::none, dead},                                             //
                       row{{h::up, h::lost, h::spent, h::due}, h::not_up, a::back_off, restarting},  //
-                      row{died, h::stop, a::end, stopping},                                       //
-                      row{broke, h::stop, a::end, stopping},                                      //
-                      row{recycled, h::stop, a::end, stopping},                                   //
-                      row{{h::stop}, h::up, a::none, stopping},                                   //
-                      row{{h::stop}, h::lost, a::none, stopping},                                 //
-                      row{{h::stop}, h::due, a::none, stopping},                                  //
+                      row{died, h::stop, a::end, stopping},                                         //
+                      row{broke, h::stop, a::end, stopping},                                        //
+                      row{recycled, h::stop, a::end, stopping},                                     //
+                      row{{h::stop}, h::up, a::none, stopping},                                     //
+                      row{{h::stop}, h::lost, a::none, stopping},                                   //
+                      row{{h::stop}, h::due, a::none, stopping},                                    //
                       row{{h::stop}, h::gone, a::finish, dead}));
 
 /// A capsule that obeys, without processes: what there would be of them.
@@ -94,7 +94,10 @@ struct obedient {
 
     void happens(happening what) {
         switch (what) {  // what is true whatever the machine makes of it
-            case h::up: booting = false; serving = true; break;
+            case h::up:
+                booting = false;
+                serving = true;
+                break;
             case h::not_up: booting = false; break;
             case h::lost: serving = false; break;
             case h::successor_up:

@@ -1,0 +1,420 @@
+#include "capsule/life.hpp"
+
+#include <fmt/format.h>
+#include <sys/wait.h>
+#include <asio/co_spawn.hpp>
+#include <asio/post.hpp>
+#include <asio/redirect_error.hpp>
+#include <asio/steady_timer.hpp>
+#include <asio/use_awaitable.hpp>
+#include <csignal>
+
+namespace snakepit::detail {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto hello_limit = 5s;       // from accept to hello
+constexpr auto status_limit = 1s;      // from the pidfd to the launcher's word of how it ended; mostly 1 ms
+constexpr auto suspicion = 100ms;      // a stream ended: is the process about to? mostly 1 ms
+constexpr auto kill_limit = 2s;        // from SIGKILL to the end of the process
+constexpr auto dump_time = 200ms;      // for a Python stack to be written
+constexpr int exit_lost = 75;          // py/snakepit/_protocol.py: the worker's connection or a stream ended
+const int dump_signal = SIGRTMIN + 2;  // py/snakepit arms faulthandler for it
+
+template <class T>
+const T* as(const life_event& e) {
+    if constexpr (std::is_constructible_v<attachment_event, T>) {
+        const auto* wire = std::get_if<attachment_event>(&e);
+        return wire ? std::get_if<T>(wire) : nullptr;
+    } else {
+        return std::get_if<T>(&e);
+    }
+}
+
+python_error python_error_of(const value& report) {
+    python_error e;
+    e.type = text_of(report, "type");
+    e.message = text_of(report, "message");
+    e.traceback = text_of(report, "traceback");
+    return e;
+}
+
+worker_exit exit_of(const std::optional<int>& wait_status, std::string output) {
+    worker_exit x;
+    if (wait_status && WIFEXITED(*wait_status)) x.code = WEXITSTATUS(*wait_status);
+    if (wait_status && WIFSIGNALED(*wait_status)) x.signal = WTERMSIG(*wait_status);
+    x.output_tail = std::move(output);
+    return x;
+}
+
+}  // namespace
+
+life::life(asio::strand<asio::any_io_executor> on, std::shared_ptr<const pool_services> pool, std::string worker,
+           std::uint64_t number, std::function<void(news)> tell)
+    : on_(std::move(on)),
+      pool_(std::move(pool)),
+      worker_(std::move(worker)),
+      number_(number),
+      tell_(std::move(tell)),
+      mail_(std::make_shared<life_mailbox>(on_)),
+      body_(std::make_shared<incarnation>(on_, pool_, mail_)) {}
+
+asio::awaitable<void> life::run(std::shared_ptr<life> self) {
+    std::optional<error> why;
+    try {
+        why = co_await live(self);
+    } catch (const std::exception& e) {  // out of memory or descriptors: this worker's trouble alone
+        why = error(errc::launch_failed, e.what()).with_worker(self->worker_);
+        self->abandon(*why);
+    }
+    self->over_ = true;
+    if (self->heartbeat_) self->heartbeat_->stop();
+    if (self->lifecycle_) self->lifecycle_->stop();
+    self->tell_({self, happening::lost, std::move(why)});
+}
+
+asio::awaitable<error> life::live(std::shared_ptr<life> self) {
+    departure gone;
+    auto started = co_await incarnation::start(self->body_, self->worker_, self->number_);
+    if (started) {
+        {
+            const std::lock_guard lock(self->mutex_);
+            self->pid_ = self->body_->pid();
+            if (self->ended_) self->body_->kill(SIGKILL);  // end_now came while there was no process yet
+        }
+        started = co_await boot(self, gone);
+    }
+    if (started) started = self->fits();
+    error why(errc::worker_lost, "");
+    if (started) why = co_await serve(self, gone);  // not in a conditional expression: g++ 12 destroys it twice there
+    else why = started.error().with_worker(self->worker_);
+    co_await bury(self, gone);
+    if (self->exit_.empty()) self->exit_ = why.message();
+    co_return why;
+}
+
+/// A limit that a worker exceeds which has done nothing yet would have it replaced for ever.
+result<void> life::fits() const {
+    const auto limit = pool_->options.lifecycle.max_memory_bytes;
+    const auto has = resident_bytes_of(body_->pid());
+    if (limit == 0 || has <= limit) return {};
+    return tl::unexpected(
+        error(errc::invalid_options,
+              fmt::format("lifecycle.max_memory_bytes is {}, but a worker that has just started has {}", limit, has)));
+}
+
+/// Until it ends, or is told to.
+asio::awaitable<error> life::serve(std::shared_ptr<life> self, departure& gone) {
+    self->watch_pulse();
+    self->watch_limits();
+    self->tell_({self, happening::up});
+    std::string reason;
+    bool cut_short = false;  // by us: how it ends is our doing
+    while (reason.empty() && !gone.exited && !self->ending_) {
+        const auto e = co_await life_mailbox::next(self->mail_, clock::time_point::max());
+        if (as<heard::exited>(*e)) gone.exited = true;
+        else if (const auto* s = as<heard::status>(*e)) gone.hear(*s);
+        else if (as<heard::served>(*e)) self->lifecycle_->served();
+        else if (const auto* p = as<heard::pong>(*e)) {
+            self->heartbeat_->pong(*p);
+            self->lifecycle_->pong(self->heartbeat_->stats());
+        } else if (as<heard::asked_to_stop>(*e)) {
+            if (!std::exchange(self->grace_is_watched_, true))
+                asio::co_spawn(self->on_, watch_grace(self), [](std::exception_ptr) {});
+        } else if (const auto* b = as<heard::broken>(*e)) {
+            reason = b->why;
+            cut_short = b->breach;
+        } else if (const auto* g = as<heard::given_up>(*e)) {
+            reason = g->why;
+            cut_short = true;
+            self->body_->kill(dump_signal);
+            co_await wait_gone(self, dump_time, gone);
+        }
+    }
+    if (self->ending_ && reason.empty() && !gone.exited) {
+        co_await stop_ladder(self, gone);
+    } else {
+        // Unroutable in the turn in which its death is known; its calls wait for the explanation, not for long.
+        self->withhold();
+        // What is told is the cause, not its effect: streams end with their worker, and a worker goes by itself when it
+        // has lost one.
+        const auto effect = std::exchange(reason, {});
+        const bool by_itself = !cut_short && co_await wait_gone(self, suspicion, gone);
+        if (!gone.exited) self->body_->kill(SIGKILL);
+        co_await wait_gone(self, status_limit, gone);
+        const bool lost_us = exit_of(gone.wait_status, {}).code == exit_lost;
+        if (!by_itself || lost_us) reason = effect.empty() && lost_us ? "a stream to it ended" : effect;
+    }
+    auto why = self->explain(gone, reason);
+    if (const auto l = self->carried()) self->pool_->board->disconnect(*l, why);
+    co_return why;
+}
+
+void life::watch_pulse() {
+    auto made = std::make_shared<heartbeat>(
+        on_, pool_->options.heartbeat,
+        heartbeat::subject{body_->pid(),
+                           [weak = weak_from_this()](std::uint64_t sequence) {
+                               if (const auto self = weak.lock(); self && !self->over_)
+                                   self->body_->connection().ping(sequence);
+                           },
+                           [weak = weak_from_this()] {
+                               const auto self = weak.lock();
+                               const auto l = self ? self->carried() : nullptr;
+                               return l && self->pool_->board->occupation_of(*l).in_live_call;
+                           },
+                           [weak = weak_from_this()] {
+                               const auto self = weak.lock();
+                               return self ? self->load() : 0;
+                           }},
+        [weak = weak_from_this()](happening what) {
+            if (const auto self = weak.lock(); self && !self->over_) self->tell_({self, what});
+        });
+    {
+        const std::lock_guard lock(mutex_);
+        heartbeat_ = made;
+    }
+    asio::co_spawn(on_, heartbeat::run(std::move(made)), [](std::exception_ptr) {});
+}
+
+void life::watch_limits() {
+    lifecycle_ = std::make_shared<lifecycle>(on_, pool_->options.lifecycle, resident_bytes_of(body_->pid()),
+                                             [weak = weak_from_this()](recycle_reason why) {
+                                                 if (const auto self = weak.lock(); self && !self->over_)
+                                                     self->tell_({self, happening::worn, std::nullopt, why});
+                                             });
+    asio::co_spawn(on_, lifecycle::run(lifecycle_), [](std::exception_ptr) {});
+}
+
+/// Python was asked to stop a call: if it goes on for too long, the worker is not worth keeping.
+asio::awaitable<void> life::watch_grace(std::shared_ptr<life> self) {
+    const auto grace = self->pool_->options.cancel_grace;
+    asio::steady_timer pause(self->on_);
+    for (;;) {
+        const auto l = self->carried();
+        const auto at = l && !self->over_ ? self->pool_->board->occupation_of(*l) : occupation();
+        if (!at.has_unwanted) break;
+        const auto until = at.asked_at.value_or(clock::now()) + grace;
+        if (at.asked_at && until <= clock::now()) {
+            self->give_up_on(
+                fmt::format("a call that was cancelled or whose time was over had not ended after {} ms "
+                            "(cancel_grace)",
+                            grace.count()));
+            break;
+        }
+        pause.expires_at(until);
+        asio::error_code woken;
+        co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, woken));
+    }
+    self->grace_is_watched_ = false;
+}
+
+/// From the process to the first call that it may be given.
+asio::awaitable<result<void>> life::boot(std::shared_ptr<life> self, departure& gone) {
+    const auto& options = self->pool_->options;
+    auto deadline = clock::now() + options.start_timeout;
+    std::optional<worker_hello> hello;
+    auto missing = fmt::format("it was not ready within {} ms, and was importing module {}",
+                               options.start_timeout.count(), options.module);
+    for (;;) {
+        const auto e = co_await life_mailbox::next(self->mail_, deadline);
+        if (!e) {
+            self->body_->kill(dump_signal);
+            co_await wait_gone(self, dump_time, gone);
+            co_return tl::unexpected(error(errc::start_timeout, "the worker was given up: " + missing +
+                                                                    "; its last output shows where it was")
+                                         .with_exit(exit_of(gone.wait_status, self->body_->output())));
+        }
+        if (as<heard::connected>(*e) && clock::now() + hello_limit < deadline) {
+            deadline = clock::now() + hello_limit;
+            missing = fmt::format("it did not say hello and open its Work stream within {} s of its connection",
+                                  hello_limit.count());
+        }
+        if (const auto* h = as<heard::hello>(*e)) {
+            if (!h->what) {
+                self->body_->connection().refuse(h->what.error());
+                co_await wait_gone(self, options.stop_grace, gone);
+                co_return tl::unexpected(h->what.error());
+            }
+            hello = *h->what;
+            self->body_->connection().welcome(hello->protocol_minor);
+        }
+        if (as<heard::work_open>(*e) && hello) {
+            self->tools_ = std::move(hello->tools);
+            self->lane_ = std::move(hello->lane);
+            co_return result<void>();
+        }
+        if (self->ending_) co_return tl::unexpected(*self->ending_);
+        if (const auto* s = as<heard::status>(*e)) gone.hear(*s);
+        if (const auto* r = as<heard::report>(*e)) gone.report = r->what;
+        if (as<heard::exited>(*e)) gone.exited = true;
+        const auto* broken = as<heard::broken>(*e);
+        if (gone.report || gone.exited || broken) {
+            co_await wait_gone(self, broken ? options.stop_grace : status_limit, gone);
+            if (!gone.report) gone.report = self->body_->last_report();
+            co_return tl::unexpected(
+                self->start_failure(gone, broken ? std::optional<heard::broken>(*broken) : std::nullopt));
+        }
+    }
+}
+
+/// Drain, then ask, then SIGTERM; bury() is the last rung.
+asio::awaitable<void> life::stop_ladder(std::shared_ptr<life> self, departure& gone) {
+    const auto& options = self->pool_->options;
+    auto& board = *self->pool_->board;
+    auto& connection = self->body_->connection();
+    const auto l = self->carried();
+    const auto last = l ? board.suspend(*l) : 0;
+    const bool idle = self->load() == 0;
+    if (options.drain_timeout > 0ms || idle) {
+        self->draining_ = !idle;
+        connection.drain(last);
+        if (co_await wait_gone(self, idle ? options.stop_grace : options.drain_timeout, gone)) co_return;
+        // It has finished at the last moment: its end is near.
+        if (!idle && self->load() == 0 && co_await wait_gone(self, options.stop_grace, gone)) co_return;
+    }
+    self->draining_ = false;
+    if (l) board.disconnect(*l, *self->ending_);
+    connection.stop(last);
+    if (co_await wait_gone(self, options.stop_grace, gone)) co_return;
+    self->body_->kill(SIGTERM);
+    co_await wait_gone(self, options.stop_grace, gone);
+}
+
+/// Whatever is left of it goes.
+asio::awaitable<void> life::bury(std::shared_ptr<life> self, departure& gone) {
+    if (self->body_->pid() != 0) {
+        if (!gone.exited) {
+            self->body_->kill(SIGKILL);
+            co_await wait_gone(self, kill_limit, gone);
+        }
+        self->exit_ = exit_of(gone.wait_status, {}).describe();
+    }
+    self->body_->close("the worker has ended");
+    const std::lock_guard lock(self->mutex_);
+    self->line_ = nullptr;
+    self->pid_ = 0;
+}
+
+/// Something was thrown in the middle: whatever there is of it ends.
+void life::abandon(const error& why) {
+    exit_ = why.message();
+    body_->kill(SIGKILL);
+    if (const auto l = carried())
+        pool_->board->disconnect(*l, error(errc::worker_lost, why.message()).with_worker(worker_));
+    body_->close("its capsule failed");
+    const std::lock_guard lock(mutex_);
+    line_ = nullptr;
+    pid_ = 0;
+}
+
+/// Until the process has ended and the launcher has said how, at most `limit` each.
+/// @return  whether it has ended
+asio::awaitable<bool> life::wait_gone(std::shared_ptr<life> self, clock::duration limit, departure& gone) {
+    auto until = clock::now() + limit;
+    while (!gone.exited || !gone.told) {
+        const auto e = co_await life_mailbox::next(self->mail_, until);
+        if (!e) break;
+        if (as<heard::exited>(*e)) {
+            gone.exited = true;
+            until = clock::now() + status_limit;
+        }
+        if (const auto* s = as<heard::status>(*e)) gone.hear(*s);
+        if (const auto* r = as<heard::report>(*e)) gone.report = r->what;
+        if (as<heard::hurry>(*e) && std::exchange(self->draining_, false)) until = clock::now();
+    }
+    co_return gone.exited;
+}
+
+error life::explain(const departure& gone, const std::string& reason) const {
+    auto how = exit_of(gone.wait_status, body_->output());
+    auto what = reason.empty() ? fmt::format("the worker (pid {}) ended: {}", body_->pid(), how.describe())
+                               : fmt::format("the worker (pid {}) was ended: {}", body_->pid(), reason);
+    return error(errc::worker_lost, std::move(what)).with_worker(worker_).with_exit(std::move(how));
+}
+
+error life::start_failure(const departure& gone, const std::optional<heard::broken>& broken) const {
+    auto how = exit_of(gone.wait_status, body_->output());
+    const auto& module = pool_->options.module;
+    const auto& report = gone.report;
+    if (broken && (broken->breach || (!report && !gone.exited)))
+        return error(broken->breach ? errc::protocol_violation : errc::launch_failed,
+                     "the worker could not attach: " + broken->why)
+            .with_exit(std::move(how));
+    if (!report)
+        return error(errc::module_failed,
+                     fmt::format("the worker ended ({}) while it imported module {}", how.describe(), module))
+            .with_exit(std::move(how));
+    const auto stage = text_of(*report, "stage");
+    auto raised = python_error_of(*report);
+    const bool ours = stage == "grpc" || stage == "connect" || stage == "refused";
+    auto what =
+        ours ? fmt::format("the worker could not {}: {}", stage == "grpc" ? "load grpc" : "attach", raised.message)
+             : fmt::format("module {} failed ({}): {}{}{}", module, stage, raised.type, raised.type.empty() ? "" : ": ",
+                           raised.message);
+    return error(ours ? errc::launch_failed : errc::module_failed, std::move(what))
+        .with_python(std::move(raised))
+        .with_exit(std::move(how));
+}
+
+void life::publish() {
+    if (const auto l = carried()) return pool_->board->resume(*l);
+    auto l = pool_->board->connect(worker_, tools_, body_->connection_ptr(), lifecycle_->max_calls());
+    bool ended = false;
+    {
+        const std::lock_guard lock(mutex_);
+        line_ = l;
+        ended = ended_;
+    }
+    // end_now came before there was a line
+    if (ended) pool_->board->disconnect(*l, error(errc::pool_stopped, "the pool was destroyed"));
+    else body_->connection().carry(std::move(l));
+}
+
+void life::withhold() {
+    if (const auto l = carried()) pool_->board->suspend(*l);
+}
+
+void life::end(const error& why) {
+    if (ending_) return;
+    ending_ = why;
+    mail_->push(heard::told_to_end{});
+}
+
+void life::hasten() { mail_->push(heard::hurry{}); }
+
+void life::give_up_on(std::string why) { mail_->push(heard::given_up{std::move(why)}); }
+
+void life::end_now(const error& why) noexcept {
+    std::unique_lock lock(mutex_);
+    ended_ = true;
+    const auto held = line_;
+    lock.unlock();
+    body_->kill(SIGKILL);
+    if (held) pool_->board->disconnect(*held, why);
+}
+
+int life::pid() const {
+    const std::lock_guard lock(mutex_);
+    return pid_;
+}
+
+std::shared_ptr<line> life::carried() const {
+    const std::lock_guard lock(mutex_);
+    return line_;
+}
+
+heartbeat_stats life::pulse() const {
+    std::unique_lock lock(mutex_);
+    const auto beats = heartbeat_;
+    lock.unlock();
+    return beats ? beats->stats() : heartbeat_stats();
+}
+
+std::size_t life::load() const {
+    const auto l = carried();
+    return l ? pool_->board->load(*l) : 0;
+}
+
+}  // namespace snakepit::detail

@@ -1,0 +1,122 @@
+#pragma once
+// One life of a worker, from its start to its end.
+
+#include "capsule/heartbeat.hpp"
+#include "capsule/incarnation.hpp"
+#include "capsule/lifecycle.hpp"
+
+#include <snakepit/error.hpp>
+
+#include <asio/awaitable.hpp>
+#include <asio/strand.hpp>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace snakepit::detail {
+
+/** Starts a process, waits until it can take calls, watches over it, and ends it: at its own end, when it is told to,
+   or when it cannot be kept.
+
+    @par Thread safety  the capsule's strand, unless a member says otherwise */
+class life : public std::enable_shared_from_this<life> {
+public:
+    using clock = std::chrono::steady_clock;
+
+    struct news {
+        std::shared_ptr<life> of;
+        happening what;              ///< `up`, what its heartbeat says, or `lost` when nothing is left of it
+        std::optional<error> why{};  ///< it is lost
+        recycle_reason limit{};      ///< it is worn
+    };
+
+    /// @param tell  called on the strand
+    life(asio::strand<asio::any_io_executor> on, std::shared_ptr<const pool_services> pool, std::string worker,
+         std::uint64_t number, std::function<void(news)> tell);
+
+    /// The whole of it; to be spawned on the strand.
+    static asio::awaitable<void> run(std::shared_ptr<life> self);
+    /// Calls may go to it, from now on or again.
+    void publish();
+    /// No new calls; what it was not sent goes elsewhere.
+    void withhold();
+    /// Drain, then the ladder.
+    /// @param why  for calls that take too long
+    void end(const error& why);
+    /// Calls that it drains have had time enough.
+    void hasten();
+    /// It is not trusted any more: its stack is dumped, then it is killed.
+    void give_up_on(std::string why);
+    /// Kills it and fails its calls, without the executor. Any thread.
+    void end_now(const error& why) noexcept;
+
+    [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
+    /// 0 before there is a process. Any thread.
+    [[nodiscard]] int pid() const;
+    /// Calls that it holds. Any thread.
+    [[nodiscard]] std::size_t load() const;
+    /// "direct" or "iterator", once it is up.
+    [[nodiscard]] const std::string& lane() const noexcept { return lane_; }
+    /// Any thread.
+    [[nodiscard]] heartbeat_stats pulse() const;
+    [[nodiscard]] clock::duration age() const { return clock::now() - born_; }
+    /// How the process ended, once it has.
+    [[nodiscard]] const std::string& exit() const noexcept { return exit_; }
+
+private:
+    struct departure {
+        bool exited = false;
+        bool told = false;               // the launcher has said how, or that it never will
+        std::optional<int> wait_status;  // what it said
+        std::optional<value> report;     // why it cannot start, in its own words
+        void hear(const heard::status& s) {
+            told = true;
+            wait_status = s.wait_status;
+        }
+    };
+
+    static asio::awaitable<error> live(std::shared_ptr<life> self);
+    static asio::awaitable<result<void>> boot(std::shared_ptr<life> self, departure& gone);
+    [[nodiscard]] result<void> fits() const;
+    void watch_pulse();
+    void watch_limits();
+    static asio::awaitable<void> watch_grace(std::shared_ptr<life> self);
+    static asio::awaitable<error> serve(std::shared_ptr<life> self, departure& gone);
+    static asio::awaitable<void> stop_ladder(std::shared_ptr<life> self, departure& gone);
+    static asio::awaitable<void> bury(std::shared_ptr<life> self, departure& gone);
+    static asio::awaitable<bool> wait_gone(std::shared_ptr<life> self, clock::duration limit, departure& gone);
+    [[nodiscard]] std::shared_ptr<line> carried() const;
+    [[nodiscard]] error explain(const departure& gone, const std::string& reason) const;
+    [[nodiscard]] error start_failure(const departure& gone, const std::optional<heard::broken>& broken) const;
+    void abandon(const error& why);
+
+    const asio::strand<asio::any_io_executor> on_;
+    const std::shared_ptr<const pool_services> pool_;
+    const std::string worker_;
+    const std::uint64_t number_;
+    const std::function<void(news)> tell_;
+    const std::shared_ptr<life_mailbox> mail_;
+    const std::shared_ptr<incarnation> body_;
+    const clock::time_point born_ = clock::now();
+    std::vector<tool_spec> tools_;
+    std::string lane_;
+    std::string exit_;
+    bool grace_is_watched_ = false;
+    bool over_ = false;
+    bool draining_ = false;
+    std::optional<error> ending_;  // it was told to end: what calls hear that take too long
+
+    mutable std::mutex mutex_;
+    std::shared_ptr<line> line_;
+    std::shared_ptr<heartbeat> heartbeat_;
+    std::shared_ptr<lifecycle> lifecycle_;
+    int pid_ = 0;
+    bool ended_ = false;
+};
+
+}  // namespace snakepit::detail

@@ -1,0 +1,71 @@
+#include "capsule/lifecycle.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+#include <asio/redirect_error.hpp>
+#include <asio/use_awaitable.hpp>
+#include <fstream>
+
+namespace snakepit::detail {
+
+using namespace std::chrono_literals;
+
+lifecycle::lifecycle(strand on, const lifecycle_options& how, std::uint64_t baseline,
+                     std::function<void(recycle_reason)> tell)
+    : on_(std::move(on)),
+      tell_(std::move(tell)),
+      baseline_(baseline),
+      max_age_(jittered(how.max_age, how.jitter)),
+      max_calls_(jittered(how.max_calls, how.jitter)),
+      max_memory_(how.max_memory_bytes),  // the same for all: their growth differs by itself
+      max_growth_(jittered(how.max_memory_growth_bytes, how.jitter)),
+      max_latency_(how.max_latency),
+      age_(on_) {}
+
+/// Shorter by up to the part given, so that the limit stays one; 0 stays 0.
+template <class T>
+T lifecycle::jittered(T limit, double jitter) {
+    if (limit == T{}) return limit;
+    std::uniform_real_distribution<double> part(1 - jitter, 1);
+    if constexpr (std::is_integral_v<T>)
+        return std::max<T>(1, static_cast<T>(static_cast<double>(limit) * part(random_)));
+    else return std::chrono::duration_cast<T>(limit * part(random_));
+}
+
+asio::awaitable<void> lifecycle::run(std::shared_ptr<lifecycle> self) {
+    if (self->max_age_ == 0ms) co_return;
+    self->age_.expires_after(self->max_age_);
+    asio::error_code woken;
+    co_await self->age_.async_wait(asio::redirect_error(asio::use_awaitable, woken));
+    if (self->stopped_) co_return;
+    self->is_old_ = true;
+    self->tell_(recycle_reason::age);
+}
+
+void lifecycle::stop() {
+    stopped_ = true;
+    age_.cancel();
+}
+
+void lifecycle::served() {
+    has_served_ = true;
+    tell_(recycle_reason::calls);
+}
+
+void lifecycle::pong(const heartbeat_stats& beat) {
+    if (is_old_) tell_(recycle_reason::age);
+    else if (has_served_) tell_(recycle_reason::calls);
+    else if (max_memory_ != 0 && beat.resident_bytes > max_memory_) tell_(recycle_reason::memory);
+    else if (max_growth_ != 0 && beat.resident_bytes > baseline_ + max_growth_) tell_(recycle_reason::memory_growth);
+    else if (max_latency_ != 0us && beat.latency > max_latency_) tell_(recycle_reason::latency);
+}
+
+std::uint64_t resident_bytes_of(int pid) {
+    std::ifstream statm(fmt::format("/proc/{}/statm", pid));
+    std::uint64_t size = 0;
+    std::uint64_t resident = 0;
+    statm >> size >> resident;
+    return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+}  // namespace snakepit::detail

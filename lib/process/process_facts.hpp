@@ -1,0 +1,19 @@
+#pragma once
+// What /proc says about a process.
+
+#include <chrono>
+#include <optional>
+
+namespace snakepit::detail {
+
+struct process_facts {
+    char state = '?';                 ///< as in proc(5): R, S, D, T, Z, ...
+    std::chrono::milliseconds cpu{};  ///< that it has used, system time included
+
+    [[nodiscard]] bool is_stopped() const noexcept { return state == 'T' || state == 't'; }
+};
+
+/// @return  nothing when there is no such process
+[[nodiscard]] std::optional<process_facts> facts_of(int pid);
+
+}  // namespace snakepit::detail

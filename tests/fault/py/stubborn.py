@@ -1,0 +1,53 @@
+"""Tools that keep their worker busy, hang it, or do not want to stop."""
+
+import ctypes
+import os
+import time
+
+import snakepit
+
+
+@snakepit.tool
+def echo(value):
+    return value
+
+
+@snakepit.tool
+def pid() -> int:
+    return os.getpid()
+
+
+@snakepit.tool
+def crunch(count: int) -> int:
+    """Use the processor without letting another thread run: sum() over a range never leaves C."""
+    return sum(range(count))
+
+
+@snakepit.tool
+def hang() -> None:
+    """Wait without letting another thread run, for what never comes; no signal ends it."""
+    ends = os.pipe()
+    ctypes.PyDLL(None).read(ends[0], ctypes.create_string_buffer(1), 1)
+
+
+@snakepit.tool
+def ignore(path: str, seconds: float) -> bool:
+    """Go on whatever the caller wants."""
+    with open(path, "w"):
+        pass
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            time.sleep(0.01)
+        except BaseException:
+            pass
+    return True
+
+
+_leaked = []
+
+
+@snakepit.tool
+def leak(size: int) -> None:
+    """Keep memory, every page of it in use."""
+    _leaked.append(bytearray(os.urandom(4096) * (size // 4096)))

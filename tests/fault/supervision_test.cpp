@@ -1,0 +1,341 @@
+// What the heartbeat, the grace of a cancelled call and the restart budget make of workers. (C12, C17, S4, S7, S8)
+
+#include "support/pool_fixture.hpp"
+
+#include <asio/bind_cancellation_slot.hpp>
+#include <asio/cancellation_signal.hpp>
+#include <csignal>
+
+namespace snakepit::test {
+namespace {
+
+class Supervision : public PoolTest {
+protected:
+    [[nodiscard]] pool_options watched(int workers = 1) const {
+        auto how = options("stubborn");
+        how.workers.min = workers;
+        how.restart_backoff.first = 5ms;
+        how.heartbeat = {.interval = 50ms, .timeout = 50ms * slow, .max_missed = 3, .initial_delay = 0ms, .jitter = 0};
+        return how;
+    }
+    static worker_stats worker(const pool& p, std::size_t i = 0) { return p.stats().workers.at(i); }
+    static bool is(const pool& p, worker_state s, std::size_t i = 0) { return worker(p, i).state == s; }
+};
+
+TEST_F(Supervision, AHeartbeatTellsLatencyAndMemory) {
+    with_pool(watched(), [](pool& p) -> awaitable<> {
+        CO_ASSERT(co_await comes_true([&] { return worker(p).heartbeat.latency_p99.count() > 0; }));
+        const auto beat = worker(p).heartbeat;
+        EXPECT_GT(beat.latency.count(), 0);
+        EXPECT_GT(beat.resident_bytes, 1'000'000u);
+        EXPECT_EQ(beat.missed, 0u);
+    });
+}
+
+TEST_F(Supervision, BusyIsNotDead) {
+    with_pool(
+        watched(),
+        [](pool& p) -> awaitable<> {
+            const auto first = worker(p).pid;
+            std::optional<result<value>> outcome;
+            async_execute(p, "crunch", 300'000'000, call_options().timeout(call_options::no_timeout),
+                          [&](result<value> r) { outcome = std::move(r); });
+            CO_ASSERT(co_await comes_true([&] { return worker(p).heartbeat.busy > 4; }, 20s * slow));
+            CO_ASSERT(co_await comes_true([&] { return outcome.has_value(); }, 60s * slow));
+            CO_ASSERT_OK(*outcome);
+            EXPECT_EQ(worker(p).pid, first);
+            EXPECT_EQ(worker(p).incarnation, 1u);
+        },
+        90s * slow);
+}
+
+TEST_F(Supervision, AHungWorkerIsDumpedAndReplaced) {
+    with_pool(watched(), [](pool& p) -> awaitable<> {
+        const value nothing = value::array();  // named: g++ 12
+        const auto lost = co_await p.execute("hang", nothing, call_options().timeout(call_options::no_timeout));
+        EXPECT_TRUE(failed_saying(lost, errc::worker_lost, "did not answer"));
+        CO_ASSERT(!lost && lost.error().exit());
+        EXPECT_NE(lost.error().exit()->output_tail.find("in hang"), std::string::npos) << lost.error();
+        CO_ASSERT_OK(co_await p.execute("echo", 1));
+        EXPECT_EQ(worker(p).incarnation, 2u);
+        EXPECT_EQ(worker(p).restarts, 1u);
+    });
+}
+
+TEST_F(Supervision, AStoppedWorkerGetsNoCallsAndIsNotEnded) {
+    with_pool(watched(2), [](pool& p) -> awaitable<> {
+        const auto asleep = worker(p, 0).pid;
+        ::kill(asleep, SIGSTOP);
+        CO_ASSERT(co_await comes_true([&] { return is(p, worker_state::missed_heartbeat); }));
+        for (int i = 0; i < 100; ++i) EXPECT_EQ((co_await p.call<int>("pid")), worker(p, 1).pid);
+        CO_ASSERT(co_await comes_true([&] { return worker(p, 0).heartbeat.missed > 6; }));
+        ::kill(asleep, SIGCONT);
+        CO_ASSERT(co_await comes_true([&] { return is(p, worker_state::ready); }));
+        EXPECT_EQ(worker(p, 0).pid, asleep);
+        EXPECT_EQ(worker(p, 0).incarnation, 1u);
+    });
+}
+
+TEST_F(Supervision, ACallThatDoesNotEndWhenItsCallerHasGoneCostsItsWorker) {
+    auto how = watched();
+    how.cancel_grace = 200ms;
+    how.calls_per_worker = 1;
+    with_pool(how, [this](pool& p) -> awaitable<> {
+        const auto begun = scratch().path() / "begun";
+        for (const bool by_deadline : {false, true}) {
+            fs::remove(begun);
+            const auto before = worker(p).incarnation;
+            asio::cancellation_signal cancel;
+            std::optional<result<value>> outcome;
+            const value arguments = list(begun.string(), 60.0);
+            const auto options = by_deadline ? call_options().timeout(500ms * slow) : call_options();
+            async_execute(
+                p, "ignore", arguments, options,
+                asio::bind_cancellation_slot(cancel.slot(), [&](result<value> r) { outcome = std::move(r); }));
+            CO_ASSERT(co_await comes_true([&] { return fs::exists(begun); }));
+            if (!by_deadline) cancel.emit(asio::cancellation_type::terminal);
+            CO_ASSERT(co_await comes_true([&] { return outcome.has_value(); }));
+            EXPECT_TRUE(failed_with(*outcome, by_deadline ? errc::deadline_exceeded : errc::cancelled));
+            EXPECT_EQ(worker(p).outstanding, 1u) << "its place is free only when it has ended";
+            CO_ASSERT_OK(co_await p.execute("echo", 1, call_options().timeout(5s * slow)));
+            EXPECT_EQ(worker(p).incarnation, before + 1);
+        }
+    });
+}
+
+TEST_F(Supervision, AWorkerThatEndsTooOftenIsOutOfServiceAndTriedAgain) {
+    auto how = watched(2);
+    how.restart_limit.per_worker = 2;
+    how.restart_backoff.longest = 500ms;
+    with_pool(how, [](pool& p) -> awaitable<> {
+        for (int i = 0; i < 3; ++i) {
+            CO_ASSERT(co_await comes_true([&] { return worker(p).pid != 0 && is(p, worker_state::ready); }));
+            ::kill(worker(p).pid, SIGKILL);
+            CO_ASSERT(co_await comes_true([&] { return worker(p).incarnation == 1u + i && worker(p).pid == 0; }));
+        }
+        CO_ASSERT(co_await comes_true([&] { return is(p, worker_state::dead); }));
+        EXPECT_NE(p.stats().degraded.find("w0: restarted too often"), std::string::npos) << p.stats().degraded;
+        EXPECT_NE(p.stats().degraded.find("SIGKILL"), std::string::npos) << p.stats().degraded;
+        CO_ASSERT_OK(co_await p.execute("echo", 1));  // by the other one
+        CO_ASSERT(co_await comes_true([&] { return is(p, worker_state::ready); }));
+        EXPECT_EQ(p.stats().degraded, "");
+    });
+}
+
+TEST_F(Supervision, APoolOfWhichNothingWorksRefusesCallsUntilSomethingDoes) {
+    auto how = watched();
+    how.restart_limit.per_worker = 1;
+    how.restart_backoff.longest = 2s;
+    how.calls_per_worker = 1;
+    with_pool(how, [](pool& p) -> awaitable<> {
+        ::kill(worker(p).pid, SIGKILL);
+        CO_ASSERT(co_await comes_true([&] { return worker(p).incarnation == 2 && is(p, worker_state::ready); }));
+        std::optional<result<value>> held;
+        async_execute(p, "hang", value::array(), call_options(), [&](result<value> r) { held = std::move(r); });
+        std::optional<result<value>> waiting;
+        async_execute(p, "echo", 1, call_options(), [&](result<value> r) { waiting = std::move(r); });
+        ::kill(worker(p).pid, SIGKILL);
+        CO_ASSERT(co_await comes_true([&] { return held && waiting; }));
+        EXPECT_TRUE(failed_with(*held, errc::worker_lost));
+        EXPECT_TRUE(failed_saying(*waiting, errc::pool_degraded, "every worker is out of service", "SIGKILL"));
+        const auto refused = co_await p.execute("echo", 1);
+        EXPECT_TRUE(failed_with(refused, errc::pool_degraded));
+        CO_ASSERT(!refused);
+        EXPECT_EQ(refused.error().code(), failure::retry_elsewhere);
+        CO_ASSERT(co_await comes_true([&] { return is(p, worker_state::ready); }));
+        EXPECT_OK(co_await p.execute("echo", 1));
+    });
+}
+
+TEST_F(Supervision, ASecondStopEndsTheDraining) {
+    auto how = watched();
+    how.drain_timeout = 1h;
+    how.stop_grace = 100ms;
+    run([&]() -> awaitable<> {
+        pool p(io->get_executor(), how);
+        CO_ASSERT_OK(co_await p.start());
+        const auto begun = scratch().path() / "begun";
+        std::optional<result<value>> held;
+        const value arguments = list(begun.string(), 60.0);
+        async_execute(p, "ignore", arguments, call_options(), [&](result<value> r) { held = std::move(r); });
+        CO_ASSERT(co_await comes_true([&] { return fs::exists(begun); }));
+        std::optional<result<void>> down;
+        async_stop(p, [&](result<void> r) { down = std::move(r); });
+        co_await wait_for(200ms);
+        EXPECT_FALSE(down || held);
+        CO_ASSERT_OK(co_await p.stop());
+        CO_ASSERT(held && down);
+        EXPECT_TRUE(failed_with(*held, errc::pool_stopped));
+        EXPECT_OK(*down);
+    });
+}
+
+// ---- replacement
+
+class Recycling : public Supervision {
+protected:
+    /// Callers that do not pause, until they are told to end.
+    struct load {
+        bool over = false;
+        int running = 0;
+        std::uint64_t served = 0;
+        std::map<std::string, int> failures;
+    };
+    static awaitable<> call_on(pool& p, load& of) {
+        ++of.running;
+        while (!of.over) {
+            const auto r = co_await p.execute("echo", of.served);
+            ++of.served;
+            if (!r) ++of.failures[r.error().full()];
+        }
+        --of.running;
+    }
+    static awaitable<> under_load(pool& p, load& of, int callers) {
+        const auto on = co_await asio::this_coro::executor;
+        for (int i = 0; i < callers; ++i) asio::co_spawn(on, call_on(p, of), [](std::exception_ptr) {});
+    }
+    static awaitable<> end(load& of) {
+        of.over = true;
+        EXPECT_TRUE(co_await comes_true([&] { return of.running == 0; }));
+        for (const auto& [why, times] : of.failures) ADD_FAILURE() << times << " times: " << why;
+    }
+};
+
+TEST_F(Recycling, OnDemandCostsNoCall) {
+    with_pool(
+        watched(2),
+        [](pool& p) -> awaitable<> {
+            load busy;
+            co_await under_load(p, busy, 8);
+            for (int i = 0; i < 3; ++i) {
+                const auto before = worker(p, 0).pid;
+                CO_ASSERT_OK(co_await p.recycle("w0"));
+                EXPECT_NE(worker(p, 0).pid, before);
+                EXPECT_FALSE(is_alive(before));
+            }
+            const auto pids = std::pair(worker(p, 0).pid, worker(p, 1).pid);
+            CO_ASSERT_OK(co_await p.recycle_all());
+            EXPECT_NE(worker(p, 0).pid, pids.first);
+            EXPECT_NE(worker(p, 1).pid, pids.second);
+            co_await end(busy);
+            EXPECT_EQ(worker(p, 0).recycles.at(recycle_reason::asked), 4u);
+            EXPECT_EQ(worker(p, 1).recycles.at(recycle_reason::asked), 1u);
+            EXPECT_EQ(worker(p, 0).restarts, 0u);
+        },
+        60s * slow);
+}
+
+TEST_F(Recycling, LetsTheOldWorkerFinishWhatItHolds) {
+    with_pool(watched(), [this](pool& p) -> awaitable<> {
+        const auto begun = scratch().path() / "begun";
+        std::optional<result<value>> held;
+        const value arguments = list(begun.string(), 1.0);
+        async_execute(p, "ignore", arguments, call_options(), [&](result<value> r) { held = std::move(r); });
+        CO_ASSERT(co_await comes_true([&] { return fs::exists(begun); }));
+        const auto before = worker(p).pid;
+        std::optional<result<void>> recycled;
+        async_recycle(p, "w0", [&](result<void> r) { recycled = std::move(r); });
+        CO_ASSERT(co_await comes_true([&] { return worker(p).pid != before; }));
+        EXPECT_FALSE(held) << "the successor serves already";
+        EXPECT_EQ((co_await p.call<int>("pid")), worker(p).pid);
+        CO_ASSERT(co_await comes_true([&] { return held && recycled; }));
+        EXPECT_EQ(*held, true);
+        EXPECT_OK(*recycled);
+    });
+}
+
+TEST_F(Recycling, ByCallsAndByAge) {
+    auto how = watched(2);
+    how.lifecycle.max_calls = 200;
+    how.lifecycle.max_age = 2s;
+    with_pool(
+        how,
+        [](pool& p) -> awaitable<> {
+            load busy;
+            co_await under_load(p, busy, 8);
+            CO_ASSERT(co_await comes_true(
+                [&] {
+                    const auto first = worker(p, 0).recycles;
+                    const auto second = worker(p, 1).recycles;
+                    return first.contains(recycle_reason::calls) && second.contains(recycle_reason::calls);
+                },
+                20s * slow));
+            co_await end(busy);
+            CO_ASSERT(
+                co_await comes_true([&] { return worker(p).recycles.contains(recycle_reason::age); }, 20s * slow));
+            EXPECT_EQ(p.stats().failed, 0u);
+        },
+        60s * slow);
+}
+
+TEST_F(Recycling, ByMemoryThatGrows) {
+    auto how = watched();
+    how.lifecycle.max_memory_growth_bytes = 64 << 20;
+    with_pool(how, [](pool& p) -> awaitable<> {
+        CO_ASSERT_OK(co_await p.execute("leak", 20 << 20));
+        co_await wait_for(300ms);
+        EXPECT_EQ(worker(p).incarnation, 1u);
+        CO_ASSERT_OK(co_await p.execute("leak", 80 << 20));
+        CO_ASSERT(co_await comes_true([&] { return worker(p).recycles.contains(recycle_reason::memory_growth); }));
+        EXPECT_EQ(worker(p).incarnation, 2u);
+    });
+}
+
+TEST_F(Recycling, ALimitThatAFreshWorkerExceedsIsRefusedWithBothNumbers) {
+    run([&]() -> awaitable<> {
+        auto how = watched();
+        how.lifecycle.max_memory_bytes = 1 << 20;
+        pool p(io->get_executor(), how);
+        EXPECT_TRUE(failed_saying(co_await p.start(), errc::invalid_options, "max_memory_bytes is 1048576", "has "));
+    });
+}
+
+TEST_F(Recycling, NewCodeThatCannotStartLeavesTheOldWorkerServing) {
+    auto how = module_of(R"(
+import os, snakepit
+if os.path.exists(os.environ["SNAKEPIT_TEST_SCRATCH"] + "/broken"): raise RuntimeError("new code is broken")
+@snakepit.tool
+def pid(): return os.getpid()
+)");
+    how.workers.min = 2;
+    with_pool(how, [this](pool& p) -> awaitable<> {
+        const auto before = worker(p).pid;
+        scratch().write("broken", "");
+        EXPECT_TRUE(failed_saying(co_await p.recycle_all(), errc::module_failed, "new code is broken"));
+        EXPECT_EQ(worker(p).pid, before);
+        EXPECT_EQ(worker(p).state, worker_state::ready);
+        EXPECT_NE(worker(p).recycling_failed.find("new code is broken"), std::string::npos);
+        CO_ASSERT_OK(co_await p.execute("pid"));
+        fs::remove(scratch().path() / "broken");
+        CO_ASSERT_OK(co_await p.recycle_all());
+        EXPECT_NE(worker(p).pid, before);
+        EXPECT_EQ(worker(p).recycling_failed, "");
+    });
+}
+
+TEST_F(Recycling, OfWhatIsNotThereIsRefused) {
+    run([&]() -> awaitable<> {
+        pool p(io->get_executor(), watched());
+        EXPECT_TRUE(failed_with(co_await p.recycle("w0"), errc::not_started));
+        CO_ASSERT_OK(co_await p.start());
+        EXPECT_TRUE(failed_saying(co_await p.recycle("w7"), errc::bad_arguments, "\"w7\"", "w0"));
+        CO_ASSERT_OK(co_await p.stop());
+        EXPECT_TRUE(failed_with(co_await p.recycle("w0"), errc::pool_stopped));
+    });
+}
+
+TEST_F(Recycling, DuringTheStopEndsWithIt) {
+    run([&]() -> awaitable<> {
+        pool p(io->get_executor(), watched(3));
+        CO_ASSERT_OK(co_await p.start());
+        std::optional<result<void>> recycled;
+        async_recycle_all(p, [&](result<void> r) { recycled = std::move(r); });
+        CO_ASSERT(co_await comes_true([&] { return is(p, worker_state::recycling) || recycled; }));
+        CO_ASSERT_OK(co_await p.stop());
+        CO_ASSERT(co_await comes_true([&] { return recycled.has_value(); }));
+        EXPECT_TRUE(failed_with(*recycled, errc::pool_stopped));
+    });
+}
+
+}  // namespace
+}  // namespace snakepit::test
