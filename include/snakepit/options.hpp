@@ -104,9 +104,9 @@ struct pool_options {
     /// again every `restart_backoff.longest`; the pool is degraded meanwhile. What was planned (recycling, `stop`)
     /// never counts. 1 to 1,000,000 each; window 1 s to 24 hours.
     struct {
-        int per_worker = 10;
-        int per_pool = 50;
-        std::chrono::seconds window{60};
+        int per_worker = 30;
+        int per_pool = 150;
+        std::chrono::seconds window{300};
     } restart_limit{};
     /// Variables set in the workers' environment, on top of the host's. OMP_NUM_THREADS and its kind are set to the
     /// processors' share of one worker unless the host or this map sets them.

@@ -43,10 +43,12 @@ asio::awaitable<void> capsule::run(std::shared_ptr<capsule> self) {
 }
 
 void capsule::take(const life::news& n) {
-    if (n.what == happening::lost) return bury(n);
-    if (n.of == successor_ && n.what == happening::up) happens(happening::successor_up);
-    else if (n.of == current_ && n.what == happening::worn) ask_for_turn(n.limit);
-    else if (n.of == current_) happens(n.what);
+    if (n.what == happening::gone) return bury(n);
+    if (n.of == successor_ && n.what == happening::up) return happens(happening::successor_up);
+    if (n.of != current_) return;
+    if (n.what == happening::worn) return ask_for_turn(n.limit);
+    if (n.what == happening::lost) dying_ = std::exchange(current_, nullptr);
+    happens(n.what);
 }
 
 void capsule::bury(const life::news& n) {
@@ -62,11 +64,16 @@ void capsule::bury(const life::news& n) {
         successor_ = nullptr;
         last_end_ = *n.why;
         happens(happening::successor_failed);
-    } else if (n.of == current_) {
-        current_ = nullptr;
+    } else if (n.of == current_ || n.of == dying_) {
         last_end_ = *n.why;
         last_age_ = n.of->age();
-        happens(machine_.state() == worker_state::booting ? happening::not_up : happening::lost);
+        dying_ = nullptr;
+        if (n.of == current_) {
+            current_ = nullptr;
+            happens(machine_.state() == worker_state::booting ? happening::not_up : happening::lost);
+        } else if (machine_.state() == worker_state::restarting) {
+            back_off();
+        }
     }
     if (lives_.empty()) happens(happening::gone);
 }
@@ -167,6 +174,7 @@ result<void> capsule::unless_stopped() const {
 // ---- the end of one life, and of all
 
 void capsule::back_off() {
+    if (dying_) return;  // first it is to be known why
     if (auto tell = std::exchange(first_start_, nullptr)) {
         tell(tl::unexpected(last_end_));  // a pool whose workers do not even start is not to try again
         return happens(happening::stop);

@@ -87,6 +87,7 @@ private:
     bool finished_ = false;
     std::shared_ptr<life> current_;
     std::shared_ptr<life> successor_;
+    std::shared_ptr<life> dying_;  // it was current; why it ended is being found out
 
     // A replacement, from the time it was asked for.
     enum class turn { none, waiting, taken };

@@ -71,7 +71,7 @@ asio::awaitable<void> life::run(std::shared_ptr<life> self) {
     self->over_ = true;
     if (self->heartbeat_) self->heartbeat_->stop();
     if (self->lifecycle_) self->lifecycle_->stop();
-    self->tell_({self, happening::lost, std::move(why)});
+    self->tell_({self, happening::gone, std::move(why)});
 }
 
 asio::awaitable<error> life::live(std::shared_ptr<life> self) {
@@ -137,6 +137,7 @@ asio::awaitable<error> life::serve(std::shared_ptr<life> self, departure& gone) 
     } else {
         // Unroutable in the turn in which its death is known; its calls wait for the explanation, not for long.
         self->withhold();
+        self->tell_({self, happening::lost});
         // What is told is the cause, not its effect: streams end with their worker, and a worker goes by itself when it
         // has lost one.
         const auto effect = std::exchange(reason, {});

@@ -30,8 +30,10 @@ public:
 
     struct news {
         std::shared_ptr<life> of;
-        happening what;              ///< `up`, what its heartbeat says, or `lost` when nothing is left of it
-        std::optional<error> why{};  ///< it is lost
+        /// `up`, then what its heartbeat and its limits say, `lost` in the turn in which its end is known unless it was
+        /// told to end, and at last `gone`: nothing is left of it.
+        happening what;
+        std::optional<error> why{};  ///< it is gone
         recycle_reason limit{};      ///< it is worn
     };
 

@@ -15,6 +15,8 @@ protected:
         how.workers.min = workers;
         how.restart_backoff.first = 5ms;
         how.restart_backoff.longest = 50ms;
+        how.restart_limit.per_worker = 1'000;
+        how.restart_limit.per_pool = 1'000;
         return how;
     }
     [[nodiscard]] std::size_t begun() const { return line_count(scratch().path() / "begun"); }
