@@ -12,8 +12,6 @@ def square(n: int) -> int:
 
 @snakepit.tool
 def wait_for_news(seconds: float) -> str:
-    """Waits, and looks now and then whether anybody still wants the answer."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and not snakepit.current_call().cancelled:
-        time.sleep(0.01)
+    """Waits. When nobody wants the answer any more, snakepit.Cancelled ends the wait."""
+    time.sleep(seconds)
     return "no news"

@@ -1,7 +1,8 @@
 """Snakepit for tool authors: mark functions as tools, and C++ can call them."""
 
+from snakepit._cancel import Cancelled
 from snakepit._context import CurrentCall, current_call
 from snakepit._tools import Adapter, tool
 from snakepit._version import __version__
 
-__all__ = ["Adapter", "CurrentCall", "__version__", "current_call", "tool"]
+__all__ = ["Adapter", "Cancelled", "CurrentCall", "__version__", "current_call", "tool"]

@@ -40,7 +40,7 @@ class CurrentCall:
     def cancelled(self) -> bool:
         """True once the caller does not want the result any more, or the pool asks its workers to stop.
 
-        A tool that runs for long looks here now and then, and returns.
+        snakepit.Cancelled tells the tool's own thread; other threads of a tool look here now and then.
         """
         if not self._cancelled:
             self._cancelled = self._asked_to_stop(self.id)  # known of the running call alone: remembered here

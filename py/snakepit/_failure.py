@@ -16,7 +16,7 @@ from snakepit._protocol import (
 )
 from snakepit._text import cut, cut_middle
 
-_OWN_DIRECTORY = os.path.dirname(os.path.abspath(__file__)) + os.sep
+OWN_DIRECTORY = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def _without_own_frames(tb: TracebackType | None) -> TracebackType | None:
     first = tb
     while first is not None:
         name = first.tb_frame.f_code.co_filename
-        if not (name.startswith((_OWN_DIRECTORY, "<frozen importlib")) or "/importlib/" in name):
+        if not (name.startswith((OWN_DIRECTORY, "<frozen importlib")) or "/importlib/" in name):
             return first
         first = first.tb_next
     return None

@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Any, NamedTuple, NoReturn
 
 from snakepit import _codec
+from snakepit._cancel import Asker, Cancelled
 from snakepit._context import CurrentCall
 from snakepit._failure import describe
 from snakepit._lane import Lane
@@ -69,6 +70,7 @@ class Runner:
         self._stopping = False
         self._asked_to_stop = 0
         self._end_at = inf
+        self._asker = Asker(Runner._run.__code__, self._is_open, self._is_overdue)
 
     # The Port of the lane.
 
@@ -100,21 +102,20 @@ class Runner:
         # Calls end in order and count from 1, so their number is the id of the last.
         return self._ended_calls >= self._end_at and not self._replies
 
-    # For the control thread.
+    # For the control thread: one thread at a time.
 
     def cancel(self, ids: Sequence[int]) -> None:
-        """See Cancel in control.proto. Any thread."""
+        """See Cancel in control.proto."""
         # Before the ids are compared: a call that begins meanwhile either finds itself here or is found begun there.
         self._unwanted.update(ids)
         self._attention = True
-        for call_id in ids:
-            if call_id <= self._begun_id:
-                self._unwanted.discard(call_id)
-        if self._begun_id in ids:
-            self._ask_to_stop(self._begun_id)
+        begun_id = self._begun_id  # read once: the next call may begin at any moment
+        self._unwanted.difference_update([call_id for call_id in ids if call_id <= begun_id])
+        if begun_id in ids:
+            self._ask_to_stop(begun_id)
 
     def end(self, last_id: int, stop: bool) -> None:
-        """Finish what is up to `last_id`; with `stop`, do not begin any more and ask the running one. Any thread."""
+        """Finish what is up to `last_id`; with `stop`, do not begin any more and ask the running one."""
         self._end_at = last_id
         if stop:
             self._stopping = True
@@ -124,10 +125,14 @@ class Runner:
             self._lane.wake()
 
     def _ask_to_stop(self, call_id: int) -> None:
-        if call_id <= self._ended_calls:
-            return  # it has ended, or none was ever begun
-        self._asked_to_stop = call_id
-        _remember(self._current)
+        if self._is_open(call_id):
+            self._asked_to_stop = call_id
+            _remember(self._current)
+            self._asker.ask(call_id)
+
+    def _is_open(self, call_id: int) -> bool:
+        """Whether a call that has begun (0: none ever has) goes on."""
+        return call_id > self._ended_calls
 
     def progress(self) -> Progress:
         """Any thread."""
@@ -157,6 +162,7 @@ class Runner:
     def serve(self, lane: Lane) -> bool:
         """Run calls until there is nothing more to do (True) or the stream is lost (False)."""
         self._lane = lane
+        self._asker.listen()
         os.register_at_fork(after_in_child=self._after_fork)
         inbox = self._inbox
         if self.finished():
@@ -206,19 +212,24 @@ class Runner:
 
         self._running = call
         self._running_since = started
+        asker = self._asker
         try:
-            if kind is dict:
-                result = tool.function(**arguments)
-            elif kind is list:
-                result = tool.function(*arguments)
-            else:
-                result = tool.function(arguments)
+            try:
+                asker.running = call_id  # from here Cancelled may be raised, also in this frame
+                if kind is dict:
+                    result = tool.function(**arguments)
+                elif kind is list:
+                    result = tool.function(*arguments)
+                else:
+                    result = tool.function(arguments)
+            finally:
+                asker.running = 0  # to here; when it was raised in this very frame the asker has done so
             ended = monotonic()
         except BaseException as error:  # SystemExit and KeyboardInterrupt end the call, not the worker
             ended = monotonic()
             if self._forked:
                 _leave_fork(error)
-            outcome: Any = _raised(error)
+            outcome: Any = self._ended_by(error)
         else:
             if self._forked:
                 _leave_fork(None)
@@ -230,6 +241,18 @@ class Runner:
         tool.cost = took if tool.cost < 0.0 else tool.cost + (took - tool.cost) * _COST_WEIGHT
         replies.add((call_id, outcome, int(took * 1e6) or 1))
         self._ended_calls += 1
+
+    def _ended_by(self, error: BaseException) -> Any:
+        if not issubclass(type(error), Cancelled) or self._asked_to_stop != self._begun_id:
+            return _raised(error)
+        if self._is_overdue():
+            return _failure(_Failure.EXPIRED, "the deadline was over while the tool ran")
+        return _failure(_Failure.CANCELLED, "cancelled while the tool ran")
+
+    def _is_overdue(self) -> bool:
+        """Whether the running call's deadline is over."""
+        timeout: int = self._running.timeout_us
+        return timeout > 0 and monotonic() >= self._sent_at + timeout * 1e-6
 
     def _encode(self, result: object) -> Any:
         try:
@@ -284,6 +307,7 @@ class Runner:
 
     def _after_fork(self) -> None:
         self._forked = True
+        self._asker.running = 0  # nobody asks a child
 
 
 def _remember(call: CurrentCall | None) -> None:

@@ -6,10 +6,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from fake_host import FakeHost
 
 _HERE = Path(__file__).resolve().parent
 _SOURCES = _HERE.parent / "snakepit"
@@ -47,6 +51,36 @@ _BUILD = pytest.StashKey[Path]()
 def package(pytestconfig: pytest.Config) -> Path:
     """Directory of the package `snakepit` under test."""
     return pytestconfig.stash[_BUILD] / "snakepit"
+
+
+@pytest.fixture(params=["direct", "iterator"])
+def lane(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def start(request: pytest.FixtureRequest, package: Path, tmp_path: Path) -> Iterator[Callable[..., FakeHost]]:
+    """Starts a worker for a module of the given source, which is the test module's SOURCE by itself."""
+    from fake_host import FakeHost
+
+    hosts: list[FakeHost] = []
+
+    def begin(source: str | None = None, lane: str = "auto", **launch: Any) -> FakeHost:
+        hosts.append(FakeHost(package, tmp_path, request.module.SOURCE if source is None else source, lane, **launch))
+        return hosts[-1]
+
+    yield begin
+    for host in hosts:
+        host.__exit__()
+
+
+@pytest.fixture
+def host(start: Callable[..., FakeHost], lane: str) -> FakeHost:
+    """A worker that waits for calls."""
+    host = start(lane=lane).attach()
+    assert host.hello.lane == lane
+    return host
 
 
 @pytest.fixture(autouse=True)

@@ -131,8 +131,7 @@ class FakeHost:
         for pipe in (self.process.stdout, self.process.stderr):
             assert pipe is not None
             pipe.close()
-        self.control.to_send.put(None)
-        self.work.to_send.put(None)
+        self.end_streams()
         self._server.stop(0).wait()
         self.launch_end.close()
         if self.life_line >= 0:
@@ -228,6 +227,10 @@ class FakeHost:
 
     # The end
 
+    def end_streams(self) -> None:
+        self.work.to_send.put(None)
+        self.control.to_send.put(None)
+
     def exit_code(self) -> int:
         return self.process.wait(WAIT)
 
@@ -242,6 +245,13 @@ class FakeHost:
             data += part
         failure: dict[str, Any] = json.loads(data)
         return failure
+
+
+def kind(reply: work_pb2.Reply) -> str:
+    """Why a call has no value."""
+    assert reply.WhichOneof("outcome") == "failure"
+    name: str = work_pb2.Failure.Kind.Name(reply.failure.kind)
+    return name
 
 
 def until(condition: Callable[[], bool]) -> None:

@@ -4,13 +4,12 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable
 
 import numpy
 import pytest
-from fake_host import WAIT, FakeHost, until
+from fake_host import WAIT, FakeHost, kind, until
 from snakepit import _codec
 from snakepit.v1 import control_pb2, work_pb2
 
@@ -47,28 +46,8 @@ def spin_until(path: str) -> None:
 @snakepit.tool
 def wait_for(path: str) -> bool:
     while not os.path.exists(path):
-        if snakepit.current_call().cancelled:
-            return False
         time.sleep(0.001)
     return True
-
-
-kept = []
-
-
-@snakepit.tool
-def keep() -> list:
-    """Whether the calls that were kept say that they are cancelled; and keep this one."""
-    answers = [call.cancelled for call in kept]
-    kept.append(snakepit.current_call())
-    return answers
-
-
-@snakepit.tool
-def keep_until_cancelled() -> None:
-    kept.append(snakepit.current_call())
-    while not snakepit.current_call().cancelled:
-        time.sleep(0.001)
 
 
 @snakepit.tool
@@ -190,46 +169,9 @@ class Kept(snakepit.Adapter):
 Start = Callable[..., FakeHost]
 
 
-@pytest.fixture(params=["direct", "iterator"])
-def lane(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
-
-
-@pytest.fixture
-def start(package: Path, tmp_path: Path) -> Iterator[Start]:
-    hosts: list[FakeHost] = []
-
-    def begin(source: str = SOURCE, lane: str = "auto", **launch: Any) -> FakeHost:
-        hosts.append(FakeHost(package, tmp_path, source, lane, **launch))
-        return hosts[-1]
-
-    yield begin
-    for host in hosts:
-        host.__exit__()
-
-
-@pytest.fixture
-def host(start: Start, lane: str) -> FakeHost:
-    host = start(lane=lane).attach()
-    assert host.hello.lane == lane
-    return host
-
-
-def end_streams(host: FakeHost) -> None:
-    host.work.to_send.put(None)
-    host.control.to_send.put(None)
-
-
 def output(host: FakeHost) -> str:
     assert host.process.stdout is not None
     return host.process.stdout.read().decode()
-
-
-def kind(reply: work_pb2.Reply) -> str:
-    assert reply.WhichOneof("outcome") == "failure"
-    name: str = work_pb2.Failure.Kind.Name(reply.failure.kind)
-    return name
 
 
 # Attaching
@@ -551,26 +493,6 @@ def test_cancelled_calls_are_not_begun_also_when_they_come_later(host: FakeHost,
     assert host.value(host.reply(4)) == 2
 
 
-def test_a_running_call_hears_of_its_cancel_and_an_ended_one_is_not_touched(host: FakeHost) -> None:
-    host.call("add", [1])
-    host.send(host.make_call("wait_for", ["/nonexistent"]))
-    until(lambda: host.ping(1).running_us > 0)
-    host.tell(cancel=control_pb2.Cancel(ids=[1, 2]))
-    assert host.value(host.reply(2)) is False
-    assert host.value(host.call("add", [5])) == 5
-
-
-def test_a_kept_call_remembers_its_cancel(host: FakeHost) -> None:
-    for call_id in (1, 2):
-        host.send(host.make_call("keep_until_cancelled"))
-        until(lambda call_id=call_id: host.ping(1).begun_id == call_id)
-        host.tell(cancel=control_pb2.Cancel(ids=[call_id]))
-        host.reply(call_id)
-    assert host.value(host.call("keep")) == [True, True]
-    host.tell(cancel=control_pb2.Cancel(ids=[3]))  # it has ended
-    assert host.value(host.call("keep")) == [True, True, False]
-
-
 def test_cancelled_large_arguments_are_forgotten(host: FakeHost) -> None:
     host.tell(cancel=control_pb2.Cancel(ids=[1]))
     host.ping(1)
@@ -669,7 +591,7 @@ def test_drain_finishes_what_came_and_ends_in_order(host: FakeHost) -> None:
     host.tell(drain=control_pb2.Drain(last_id=5))
     assert [host.value(host.reply(call.id)) for call in calls] == [0.02] * 5
     assert host.work.half_closed.wait(WAIT)
-    end_streams(host)
+    host.end_streams()
     assert host.exit_code() == 0
     assert output(host) == "torn down\n"
 
@@ -681,7 +603,7 @@ def test_drain_waits_for_calls_that_are_still_on_the_way(host: FakeHost) -> None
     assert not host.work.half_closed.is_set()
     assert host.value(host.call("add", [2])) == 2
     assert host.work.half_closed.wait(WAIT)
-    end_streams(host)
+    host.end_streams()
     assert host.exit_code() == 0
 
 
@@ -691,24 +613,13 @@ def test_an_idle_worker_drains_at_once(host: FakeHost, calls: int) -> None:
         host.call("add", [1])
     host.tell(drain=control_pb2.Drain(last_id=calls))
     assert host.work.half_closed.wait(WAIT)
-    end_streams(host)
+    host.end_streams()
     assert host.exit_code() == 0
     assert output(host) == "torn down\n"
 
 
 def test_a_host_that_never_ends_the_streams_is_not_waited_for(host: FakeHost) -> None:
     host.tell(drain=control_pb2.Drain(last_id=0))
-    assert host.exit_code() == 0
-
-
-def test_stop_asks_the_running_tool_and_answers_what_has_not_begun(host: FakeHost) -> None:
-    host.send(host.make_call("wait_for", ["/nonexistent"]), *[host.make_call("add", [1]) for _ in range(3)])
-    until(lambda: host.ping(1).running_us > 0)
-    host.tell(stop=control_pb2.Stop(last_id=4))
-    assert host.value(host.reply(1)) is False
-    assert [kind(host.reply(index)) for index in (2, 3, 4)] == ["CANCELLED"] * 3
-    assert host.work.half_closed.wait(WAIT)
-    end_streams(host)
     assert host.exit_code() == 0
 
 
