@@ -67,6 +67,7 @@ public:
         }
     }
     void cancel(const std::vector<std::uint64_t>&) override {}
+    void served() override {}
 
 private:
     void answer() {

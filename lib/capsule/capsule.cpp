@@ -20,13 +20,12 @@ capsule::capsule(std::string id, std::shared_ptr<const pool_services> pool,
 
 asio::awaitable<void> capsule::run(std::shared_ptr<capsule> self) {
     self->current_ = self->begin_life();
+    self->show();
     while (!self->finished_) {
         auto e = co_await mailbox<mail>::next(self->mail_, self->wake_at_);
         if (!e) {
             self->wake_at_ = clock::time_point::max();
             self->happens(happening::due);
-        } else if (const auto* n = std::get_if<life::news>(&*e)) {
-            self->take(*n);
         } else if (auto* r = std::get_if<asked_to_recycle>(&*e)) {
             // What is under way may have read the old code.
             auto& to = self->turn_ == turn::taken ? self->next_waiters_ : self->turn_waiters_;
@@ -34,6 +33,8 @@ asio::awaitable<void> capsule::run(std::shared_ptr<capsule> self) {
             self->ask_for_turn(r->why);
         } else if (std::holds_alternative<may_recycle>(*e)) {
             self->take_turn();
+        } else if (std::holds_alternative<something_changed>(*e)) {
+            continue;
         } else if (self->machine_.state() == worker_state::stopping) {
             for (const auto& it : self->lives_) it->hasten();
         } else {
@@ -81,6 +82,10 @@ void capsule::bury(const life::news& n) {
 void capsule::happens(happening what) {
     const auto then = machine_.on(what);
     obey(then);
+    show();
+}
+
+void capsule::show() {
     const std::lock_guard lock(mutex_);
     stats_.state = machine_.state();
     shown_ = current_;
@@ -214,9 +219,13 @@ void capsule::finish() {
 
 std::shared_ptr<life> capsule::begin_life() {
     const std::lock_guard lock(mutex_);
-    auto made = std::make_shared<life>(on_, pool_, id_, ++stats_.incarnation, [weak = weak_from_this()](life::news n) {
-        if (const auto self = weak.lock()) self->mail_->push(std::move(n));
-    });
+    auto made =
+        std::make_shared<life>(on_, pool_, id_, ++stats_.incarnation, [weak = weak_from_this()](const life::news& n) {
+            const auto self = weak.lock();
+            if (!self) return;
+            self->take(n);  // in this turn: whoever looks sees it
+            self->mail_->push(something_changed{});
+        });
     if (ended_) made->end_now(error(errc::pool_stopped, "the pool was destroyed"));
     lives_.push_back(made);
     asio::co_spawn(on_, life::run(made), [](std::exception_ptr) {});  // it has told

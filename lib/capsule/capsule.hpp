@@ -53,7 +53,8 @@ private:
         std::function<void(result<void>)> done;
     };
     struct may_recycle {};
-    using mail = std::variant<life::news, asked_to_stop, asked_to_recycle, may_recycle>;
+    struct something_changed {};  ///< a life has told
+    using mail = std::variant<asked_to_stop, asked_to_recycle, may_recycle, something_changed>;
 
     void take(const life::news& n);
     void ask_for_turn(recycle_reason why);
@@ -61,6 +62,7 @@ private:
     void end_turn(const result<void>& how);
     void bury(const life::news& n);
     void happens(happening what);
+    void show();
     void obey(action what);
     void publish(const std::shared_ptr<life>& it);
     void hand_over();

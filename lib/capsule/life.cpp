@@ -51,14 +51,15 @@ worker_exit exit_of(const std::optional<int>& wait_status, std::string output) {
 }  // namespace
 
 life::life(asio::strand<asio::any_io_executor> on, std::shared_ptr<const pool_services> pool, std::string worker,
-           std::uint64_t number, std::function<void(news)> tell)
+           std::uint64_t number, std::function<void(const news&)> tell)
     : on_(std::move(on)),
       pool_(std::move(pool)),
       worker_(std::move(worker)),
       number_(number),
       tell_(std::move(tell)),
       mail_(std::make_shared<life_mailbox>(on_)),
-      body_(std::make_shared<incarnation>(on_, pool_, mail_)) {}
+      body_(std::make_shared<incarnation>(on_, pool_, mail_)),
+      grace_(on_) {}
 
 asio::awaitable<void> life::run(std::shared_ptr<life> self) {
     std::optional<error> why;
@@ -69,6 +70,7 @@ asio::awaitable<void> life::run(std::shared_ptr<life> self) {
         self->abandon(*why);
     }
     self->over_ = true;
+    self->grace_.cancel();
     if (self->heartbeat_) self->heartbeat_->stop();
     if (self->lifecycle_) self->lifecycle_->stop();
     self->tell_({self, happening::gone, std::move(why)});
@@ -191,7 +193,6 @@ void life::watch_limits() {
 /// Python was asked to stop a call: if it goes on for too long, the worker is not worth keeping.
 asio::awaitable<void> life::watch_grace(std::shared_ptr<life> self) {
     const auto grace = self->pool_->options.cancel_grace;
-    asio::steady_timer pause(self->on_);
     for (;;) {
         const auto l = self->carried();
         const auto at = l && !self->over_ ? self->pool_->board->occupation_of(*l) : occupation();
@@ -204,9 +205,9 @@ asio::awaitable<void> life::watch_grace(std::shared_ptr<life> self) {
                             grace.count()));
             break;
         }
-        pause.expires_at(until);
+        self->grace_.expires_at(until);
         asio::error_code woken;
-        co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, woken));
+        co_await self->grace_.async_wait(asio::redirect_error(asio::use_awaitable, woken));
     }
     self->grace_is_watched_ = false;
 }

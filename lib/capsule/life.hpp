@@ -8,6 +8,7 @@
 #include <snakepit/error.hpp>
 
 #include <asio/awaitable.hpp>
+#include <asio/steady_timer.hpp>
 #include <asio/strand.hpp>
 
 #include <chrono>
@@ -39,7 +40,7 @@ public:
 
     /// @param tell  called on the strand
     life(asio::strand<asio::any_io_executor> on, std::shared_ptr<const pool_services> pool, std::string worker,
-         std::uint64_t number, std::function<void(news)> tell);
+         std::uint64_t number, std::function<void(const news&)> tell);
 
     /// The whole of it; to be spawned on the strand.
     static asio::awaitable<void> run(std::shared_ptr<life> self);
@@ -101,13 +102,14 @@ private:
     const std::shared_ptr<const pool_services> pool_;
     const std::string worker_;
     const std::uint64_t number_;
-    const std::function<void(news)> tell_;
+    const std::function<void(const news&)> tell_;
     const std::shared_ptr<life_mailbox> mail_;
     const std::shared_ptr<incarnation> body_;
     const clock::time_point born_ = clock::now();
     std::vector<tool_spec> tools_;
     std::string lane_;
     std::string exit_;
+    asio::steady_timer grace_;
     bool grace_is_watched_ = false;
     bool over_ = false;
     bool draining_ = false;
