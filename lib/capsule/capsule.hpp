@@ -64,8 +64,8 @@ private:
     static asio::awaitable<void> forget_mail(std::shared_ptr<capsule> self);
     static asio::awaitable<bool> wait_gone(std::shared_ptr<capsule> self, clock::duration limit, departure& gone);
     [[nodiscard]] error explain(incarnation& now, const departure& gone, std::string reason) const;
-    [[nodiscard]] error start_failure(incarnation& now, const departure& gone,
-                                      const std::optional<heard::broken>& broken) const;
+    [[nodiscard]] error boot_failure(incarnation& now, const departure& gone,
+                                     const std::optional<heard::broken>& broken) const;
     void abandon(const error& why);
     void enter(worker_state s);
 

@@ -2,8 +2,8 @@
 // One start of one worker: its process, its pipes, its connection, and all that they have to say.
 
 #include "capsule/mailbox.hpp"
-#include "process/launcher.hpp"
 #include "process/output_tail.hpp"
+#include "process/worker_source.hpp"
 #include "wire/attachment.hpp"
 #include "wire/endpoint.hpp"
 
@@ -17,6 +17,7 @@
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 namespace snakepit::detail {
 
@@ -39,7 +40,8 @@ using capsule_mailbox = mailbox<capsule_event>;
 struct pool_services {
     asio::any_io_executor on;
     pool_options options;
-    std::shared_ptr<launcher> launch;
+    std::vector<std::string> python_path;  ///< absolute
+    std::shared_ptr<worker_source> source;
     std::shared_ptr<endpoint> door;
     std::shared_ptr<switchboard> board;
 };

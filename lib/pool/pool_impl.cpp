@@ -11,7 +11,9 @@
 #include <asio/redirect_error.hpp>
 #include <asio/use_awaitable.hpp>
 #include <cstdlib>
+#include <filesystem>
 #include <thread>
+#include <tuple>
 
 namespace snakepit::detail {
 namespace {
@@ -26,6 +28,18 @@ std::map<std::string, std::string> worker_environment(const pool_options& option
     for (const char* name : {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"})
         if (!std::getenv(name)) env.emplace(name, share);
     return env;
+}
+
+std::vector<std::string> absolute_paths(const pool_options& options) {
+    std::vector<std::string> paths;
+    std::error_code failed;
+    const auto here = std::filesystem::current_path(failed).string();  // may have been deleted
+    if (options.python_path.empty() && !failed) paths.push_back(here);
+    for (const auto& p : options.python_path) {
+        const auto absolute = std::filesystem::absolute(p, failed);
+        paths.push_back(failed ? p : absolute.lexically_normal().string());
+    }
+    return paths;
 }
 
 bool asks_to_stop(asio::cancellation_type type) {
@@ -109,17 +123,17 @@ void pool_impl::begin_start(completion<result<void>> done) {
     auto shared = std::make_shared<starter>();
     shared->done = std::move(done);
     if (auto slot = shared->done.slot(); slot.is_connected())
-        slot.assign([strand = strand_, pool = weak_from_this(),
-                     who = std::weak_ptr(shared)](asio::cancellation_type type) {
-            if (!asks_to_stop(type)) return;
-            asio::post(strand, [pool, who] {
-                const auto self = pool.lock();
-                const auto asked = who.lock();
-                if (!self || !asked || !asked->done) return;  // it has ended: turned away, say, by a pool that runs
-                asked->cancelled = true;
-                self->request_stop();
+        slot.assign(
+            [strand = strand_, pool = weak_from_this(), who = std::weak_ptr(shared)](asio::cancellation_type type) {
+                if (!asks_to_stop(type)) return;
+                asio::post(strand, [pool, who] {
+                    const auto self = pool.lock();
+                    const auto asked = who.lock();
+                    if (!self || !asked || !asked->done) return;  // it has ended: turned away, say, by a pool that runs
+                    asked->cancelled = true;
+                    self->request_stop();
+                });
             });
-        });
     asio::co_spawn(strand_, start(shared_from_this()), [shared](std::exception_ptr failed, result<void> up) {
         if (failed) up = tl::unexpected(error(errc::launch_failed, "an exception escaped while the pool started"));
         if (!up && up.error() == errc::pool_stopped && shared->cancelled)
@@ -162,20 +176,21 @@ asio::awaitable<result<void>> pool_impl::bring_up(std::shared_ptr<pool_impl> sel
         [weak = self->weak_from_this()](call::clock::time_point at) {
             if (const auto me = weak.lock()) me->set_alarm(at);
         });
-    auto services = std::make_shared<pool_services>(pool_services{
-        self->on_, options,
-        std::make_shared<launcher>(
-            self->strand_, launcher::config{options.python, worker_environment(options), options.start_timeout}),
+    const auto paths = absolute_paths(options);
+    const launcher::config launch{options.python, worker_environment(options), options.start_timeout};
+    const zygote::config module{options.module, paths, options.start_timeout, options.output == worker_output::forward};
+    const auto services = std::make_shared<pool_services>(pool_services{
+        self->on_, options, paths, std::make_shared<worker_source>(self->strand_, launch, module, options.start_method),
         std::make_shared<endpoint>(self->strand_, options.max_message_bytes), board});
     {
         const std::lock_guard lock(self->mutex_);
         if (self->ended_) co_return tl::unexpected(stopped_error());
         self->board_ = board;
-        self->launcher_ = services->launch;
+        self->source_ = services->source;
         self->endpoint_ = services->door;
     }
     if (auto open = services->door->open(options.socket_directory); !open) co_return tl::unexpected(open.error());
-    if (auto up = co_await launcher::start(services->launch); !up) co_return tl::unexpected(up.error());
+    if (auto up = co_await worker_source::start(services->source); !up) co_return tl::unexpected(up.error());
     if (self->phase_ != phase::starting) co_return tl::unexpected(stopped_error());
 
     for (int i = 0; i < options.workers.min; ++i) {
@@ -245,7 +260,7 @@ void pool_impl::request_stop() {
         self->phase_ = phase::stopping;
         self->changed_.cancel();
         if (before == phase::starting) {  // start() brings it down, soon
-            if (self->launcher_) self->launcher_->refuse();
+            if (self->source_) self->source_->refuse();
             return;
         }
         asio::co_spawn(self->strand_, bring_down(self), [](std::exception_ptr) {});
@@ -260,14 +275,14 @@ asio::awaitable<void> pool_impl::bring_down(std::shared_ptr<pool_impl> self) {
             self->board_ = std::make_shared<switchboard>(switchboard::limits{0, 1, 0}, [](auto) {});
     }
     self->board_->shut(stopped_error());
-    if (self->launcher_) self->launcher_->refuse();
+    if (self->source_) self->source_->refuse();
     for (const auto& c : self->capsules_) c->request_stop();
     while (self->running_ > 0) {
         asio::error_code woken;
         co_await self->changed_.async_wait(asio::redirect_error(asio::use_awaitable, woken));
     }
     if (self->endpoint_) self->endpoint_->close();
-    if (self->launcher_) co_await launcher::end(self->launcher_);
+    if (self->source_) co_await worker_source::end(self->source_);
     self->phase_ = phase::stopped;
     self->alarm_.cancel();
     for (const auto& w : std::exchange(self->stop_waiters_, {}))
@@ -280,13 +295,13 @@ void pool_impl::end_now() noexcept {
     const auto board = board_;
     const auto capsules = capsules_;
     const auto door = endpoint_;
-    const auto launch = launcher_;
+    const auto source = source_;
     lock.unlock();
     const error why(errc::pool_stopped, "the pool was destroyed");
     if (board) board->shut(why);
     for (const auto& c : capsules) c->end_now(why);
     if (door) door->close();
-    if (launch) launch->close();
+    if (source) source->close();
     request_stop();
 }
 
@@ -300,6 +315,8 @@ std::vector<tool_spec> pool_impl::tools() const {
 pool_stats pool_impl::stats() const {
     const std::lock_guard lock(mutex_);
     auto s = board_ ? board_->stats() : pool_stats();
+    s.start_method = options_.start_method;
+    if (source_) std::tie(s.start_method, s.start_method_reason) = source_->method();
     if (endpoint_) s.refused_connections = endpoint_->refused();
     for (const auto& c : capsules_) s.workers.push_back(c->stats());
     return s;
