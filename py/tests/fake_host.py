@@ -244,11 +244,11 @@ class FakeHost:
         return failure
 
 
-def until(condition: Callable[[], bool]) -> None:
+def until(condition: Callable[[], bool], seconds: float = WAIT) -> None:
     """Wait for something that another process does."""
     import time
 
-    end = time.monotonic() + WAIT
+    end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen"
         time.sleep(0.002)
