@@ -7,6 +7,7 @@ nearest subreaper, which tells how it ended, also when the zygote has died.
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
 import signal
@@ -30,6 +31,9 @@ _ORDER_BYTES = 256 * 1024
 _AT_ONCE = 32
 _LINGER_SECONDS = 0.1  # how long the kernel may show a thread that has ended
 _LAUNCH, _LIFE_LINE = 3, 4  # the numbers under which a process is born with them, zygote and worker alike
+
+# grpcio imports these when the first channel is made: more than 1 MB in each worker that does not have them before.
+_IMPORTED_BY_CHANNELS = ("grpc._channel", "grpc.experimental")
 
 _Request = tuple[int, list[int]]  # its id, its descriptors
 
@@ -63,12 +67,15 @@ def _import(order: bytes) -> ModuleType:
     _grpc_settings.put()
     with _worker.stage("grpc"):
         from snakepit import _control, _lane, _runner  # noqa: F401  # for the workers
+    for name in _IMPORTED_BY_CHANNELS:
+        with suppress(ImportError):  # of another grpcio
+            importlib.import_module(name)
     with _worker.stage("connect"):
         fields = json.loads(order)
-        name, python_path = str(fields["module"]), [str(entry) for entry in fields["python_path"]]
-    sys.argv = [name]
+        module, python_path = str(fields["module"]), [str(entry) for entry in fields["python_path"]]
+    sys.argv = [module]
     with _worker.stage("import"):
-        return import_module(name, python_path)
+        return import_module(module, python_path)
 
 
 def _why_not_to_fork(module: str) -> str:
