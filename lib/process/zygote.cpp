@@ -68,7 +68,10 @@ asio::awaitable<result<std::string>> zygote::start(std::shared_ptr<zygote> self)
     if (!said) co_return tl::unexpected(co_await self->explain(std::nullopt));
     if (said->contains("stage")) co_return tl::unexpected(co_await self->explain(std::move(*said)));
     auto unsafe = text_of(*said, "unsafe");
-    if (!unsafe.empty()) co_return std::move(unsafe);
+    if (!unsafe.empty()) {
+        (void)self->output();  // it has written a warning, which may have to be forwarded
+        co_return unsafe;
+    }
     if (!said->contains("ready"))
         co_return tl::unexpected(error(errc::launch_failed, "the fork server said nothing that can be understood"));
     self->channel_->listen({[](const value&) {}, [](const error&) {}});  // that it is closed says enough

@@ -54,6 +54,9 @@ def main() -> NoReturn:
         else:
             code = 0
             unsafe = _why_not_to_fork(module.__name__)
+            if unsafe:
+                with suppress(Exception):  # as in _flush()
+                    print(f"snakepit: {unsafe}; so each worker is spawned", file=sys.stderr, flush=True)
             _requests.tell(host, {"unsafe": unsafe} if unsafe else {"ready": module.__name__})
             if not unsafe:
                 Zygote(host, module, streams).serve()
