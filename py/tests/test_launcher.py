@@ -181,6 +181,25 @@ def test_only_children_can_be_watched(host: Host) -> None:
     assert host.receive()[0] == {"failed": 4, "message": "2 descriptors came; needed are pidfd"}
 
 
+def test_what_nobody_watches_is_reaped_at_the_second_look() -> None:
+    from snakepit._launcher import Launcher
+
+    near, far = socket.socketpair()
+    with near, far:
+        launcher = Launcher(near)
+        pid = os.fork()
+        if pid == 0:
+            os._exit(7)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        launcher._reap_orphans()
+        ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+        assert ended is not None
+        assert ended.si_status == 7, "it may still be asked for"
+        launcher._reap_orphans()
+        with pytest.raises(ChildProcessError):
+            os.waitpid(pid, 0)
+
+
 def test_when_the_host_goes_everything_goes(host: Host) -> None:
     host.receive()
     workers = [host.spawn(number) for number in range(3)]

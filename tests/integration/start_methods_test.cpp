@@ -310,11 +310,20 @@ TEST_F(StartMethods, TwoHundredStartsAndKillsLeaveNoZombie) {
 }
 
 TEST_F(StartMethods, WhatIsSaidDuringTheImportIsNotSaidAgain) {
-    with_pool(noting_and("import sys\nsys.stdout.write('half a line')\n"), [](pool& p) -> awaitable<> {
-        const auto code = list(3);
-        const auto lost = co_await p.execute("end", code);
+    auto how = noting_and(R"(
+import sys
+sys.stdout.write('half a line')
+@snakepit.tool
+def say_and_end():
+    print('a whole one', flush=True)
+    os._exit(3)
+)");
+    how.environment["PYTHONUNBUFFERED"] = "";
+    with_pool(how, [](pool& p) -> awaitable<> {
+        const auto nothing = value::array();
+        const auto lost = co_await p.execute("say_and_end", nothing);
         CO_ASSERT(!lost && lost.error().exit());
-        EXPECT_EQ(lost.error().exit()->output_tail, "");
+        EXPECT_EQ(lost.error().exit()->output_tail, "a whole one");
     });
 }
 
