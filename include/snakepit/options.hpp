@@ -23,6 +23,12 @@ struct worker_count {
     int max = 0;
 };
 
+/// How worker processes are started.
+enum class start_method {
+    fork,  ///< one process imports the module once and forks the workers: fast, and they share its memory
+    spawn  ///< each worker is a new Python that imports the module for itself
+};
+
 /// Which code serves the worker's side of the Work stream.
 enum class lane_kind {
     automatic,  ///< direct if this grpcio can do it, else iterator
@@ -33,7 +39,7 @@ enum class lane_kind {
 /// What becomes of the lines that workers write to stdout and stderr. The last ones are always kept for errors.
 enum class worker_output {
     keep,    ///< nothing else
-    forward  ///< also written to the host's stderr, each line behind "[w0] "
+    forward  ///< also written to the host's stderr, each line behind "[w0] ", or "[fork server] " during the import
 };
 
 /// How the workers are asked whether they are alive. A late answer of a worker that uses the processor in a call whose
@@ -83,7 +89,12 @@ struct pool_options {
     /// Calls outstanding at one worker at once, the running one included. 1 to 4,096. The default keeps frames full
     /// for tools of a few microseconds; for slow tools 1 or 2 spread the work more evenly.
     int calls_per_worker = 64;
-    /// Longest time from starting a worker to its hello, the import of the module included. 100 ms to 1 hour.
+    /// What the module makes while it is imported is copied to each worker by a fork; `@snakepit.after_fork` is for
+    /// what cannot be shared. A module that leaves threads running cannot be forked: its workers are spawned instead,
+    /// and `pool_stats::start_method_reason` says so.
+    snakepit::start_method start_method = snakepit::start_method::fork;
+    /// Longest time from starting a worker to its hello, the import of the module included; with start_method::fork the
+    /// one import has as long for itself. 100 ms to 1 hour.
     std::chrono::milliseconds start_timeout{30'000};
     /// How long `pool::stop` lets running calls finish. 0: not at all. At most 24 hours.
     std::chrono::milliseconds drain_timeout{10'000};

@@ -2,6 +2,8 @@
 /// @file
 /// What a pool can tell about itself.
 
+#include <snakepit/options.hpp>
+
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -97,6 +99,9 @@ struct pool_stats {
     std::size_t queued = 0;                 ///< wait for a worker
     std::size_t in_flight = 0;              ///< sent, with a caller that waits
     std::string degraded;                   ///< which workers are out of service, and why; empty: none
+    /// How workers are started: as `pool_options::start_method` says, or spawn where fork cannot be.
+    snakepit::start_method start_method = snakepit::start_method::fork;
+    std::string start_method_reason;  ///< why not fork; empty when it is
     std::vector<worker_stats> workers;
 };
 

@@ -8,7 +8,6 @@
 #include <asio/post.hpp>
 #include <cerrno>
 #include <csignal>
-#include <filesystem>
 
 namespace snakepit::detail {
 namespace {
@@ -20,18 +19,6 @@ std::string lane_name(lane_kind kind) {
         case lane_kind::iterator: return "iterator";
     }
     return "auto";
-}
-
-std::vector<std::string> absolute_paths(const pool_options& options) {
-    std::vector<std::string> paths;
-    std::error_code failed;
-    const auto here = std::filesystem::current_path(failed).string();  // may have been deleted
-    if (options.python_path.empty() && !failed) paths.push_back(here);
-    for (const auto& p : options.python_path) {
-        const auto absolute = std::filesystem::absolute(p, failed);
-        paths.push_back(failed ? p : absolute.lexically_normal().string());
-    }
-    return paths;
 }
 
 bool write_all(int fd, std::string_view text) {
@@ -71,13 +58,13 @@ asio::awaitable<result<void>> incarnation::start(std::shared_ptr<incarnation> se
     worker_fds fds{std::move(launch->second), std::move(life_line->first), std::move(out->second),
                    std::move(err->second)};
     const std::weak_ptr<incarnation> weak = self;
-    const auto& launcher_strand = self->pool_->launch->on();
     // Named: as a temporary in the co_await expression g++ 12 would destroy it twice.
     launcher::on_exit ended = [weak](std::optional<int> wait_status) {
         if (const auto me = weak.lock()) me->tell(heard::status{wait_status});
     };
-    auto process = co_await asio::co_spawn(
-        launcher_strand, launcher::spawn(self->pool_->launch, std::move(fds), std::move(ended)), asio::use_awaitable);
+    const auto& source = self->pool_->source;
+    auto process = co_await asio::co_spawn(source->on(), worker_source::make(source, std::move(fds), std::move(ended)),
+                                           asio::use_awaitable);
     if (!process) co_return tl::unexpected(process.error());
 
     self->pid_ = process->pid;
@@ -111,7 +98,7 @@ asio::awaitable<result<void>> incarnation::start(std::shared_ptr<incarnation> se
                       {"incarnation", number},
                       {"token", secret.hex()},
                       {"module", options.module},
-                      {"python_path", absolute_paths(options)},
+                      {"python_path", self->pool_->python_path},
                       {"lane", lane_name(options.lane)}};
     // A few hundred bytes into an empty socket: never blocks. If the worker is gone, its exit says so.
     write_all(self->launch_->native_handle(), go.dump(-1, ' ', false, value::error_handler_t::replace) + "\n");
@@ -159,17 +146,7 @@ void incarnation::kill(int signal) noexcept {
     if (pidfd_) ::syscall(SYS_pidfd_send_signal, pidfd_.get(), signal, nullptr, 0u);
 }
 
-std::string incarnation::output() {
-    std::string text;
-    for (const auto& tail : {out_, err_}) {
-        if (!tail) continue;
-        tail->drain();
-        const auto lines = tail->text();
-        if (!text.empty() && !lines.empty()) text += '\n';
-        text += lines;
-    }
-    return text;
-}
+std::string incarnation::output() { return out_ ? joined_output(*out_, *err_) : std::string(); }
 
 void incarnation::close(const std::string& why) {
     closed_ = true;

@@ -5,8 +5,8 @@
 #include "capsule/recycling_gate.hpp"
 #include "capsule/restart_budget.hpp"
 #include "pool/health.hpp"
-#include "process/launcher.hpp"
 #include "process/output_tail.hpp"
+#include "process/worker_source.hpp"
 #include "wire/attachment.hpp"
 #include "wire/endpoint.hpp"
 
@@ -20,6 +20,7 @@
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 namespace snakepit::detail {
 
@@ -47,7 +48,8 @@ using life_mailbox = mailbox<life_event>;
 struct pool_services {
     asio::any_io_executor on;
     pool_options options;
-    std::shared_ptr<launcher> launch;
+    std::vector<std::string> python_path;  ///< absolute
+    std::shared_ptr<worker_source> source;
     std::shared_ptr<endpoint> door;
     std::shared_ptr<switchboard> board;
     std::shared_ptr<pool_health> health;

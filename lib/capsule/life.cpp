@@ -1,7 +1,8 @@
 #include "capsule/life.hpp"
 
+#include "process/start_failure.hpp"
+
 #include <fmt/format.h>
-#include <sys/wait.h>
 #include <asio/co_spawn.hpp>
 #include <asio/post.hpp>
 #include <asio/redirect_error.hpp>
@@ -14,13 +15,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto hello_limit = 5s;       // from accept to hello
-constexpr auto status_limit = 1s;      // from the pidfd to the launcher's word of how it ended; mostly 1 ms
-constexpr auto suspicion = 100ms;      // a stream ended: is the process about to? mostly 1 ms
-constexpr auto kill_limit = 2s;        // from SIGKILL to the end of the process
-constexpr auto dump_time = 200ms;      // for a Python stack to be written
-constexpr int exit_lost = 75;          // py/snakepit/_protocol.py: the worker's connection or a stream ended
-const int dump_signal = SIGRTMIN + 2;  // py/snakepit arms faulthandler for it
+constexpr auto hello_limit = 5s;   // from accept to hello
+constexpr auto suspicion = 100ms;  // a stream ended: is the process about to? mostly 1 ms
+constexpr auto kill_limit = 2s;    // from SIGKILL to the end of the process
+constexpr int exit_lost = 75;      // py/snakepit/_protocol.py: the worker's connection or a stream ended
 
 template <class T>
 const T* as(const life_event& e) {
@@ -30,22 +28,6 @@ const T* as(const life_event& e) {
     } else {
         return std::get_if<T>(&e);
     }
-}
-
-python_error python_error_of(const value& report) {
-    python_error e;
-    e.type = text_of(report, "type");
-    e.message = text_of(report, "message");
-    e.traceback = text_of(report, "traceback");
-    return e;
-}
-
-worker_exit exit_of(const std::optional<int>& wait_status, std::string output) {
-    worker_exit x;
-    if (wait_status && WIFEXITED(*wait_status)) x.code = WEXITSTATUS(*wait_status);
-    if (wait_status && WIFSIGNALED(*wait_status)) x.signal = WTERMSIG(*wait_status);
-    x.output_tail = std::move(output);
-    return x;
 }
 
 }  // namespace
@@ -130,7 +112,7 @@ asio::awaitable<error> life::serve(std::shared_ptr<life> self, departure& gone) 
         } else if (const auto* g = as<heard::given_up>(*e)) {
             reason = g->why;
             cut_short = true;
-            self->body_->kill(dump_signal);
+            self->body_->kill(dump_signal());
             co_await wait_gone(self, dump_time, gone);
         }
     }
@@ -217,16 +199,13 @@ asio::awaitable<result<void>> life::boot(std::shared_ptr<life> self, departure& 
     const auto& options = self->pool_->options;
     auto deadline = clock::now() + options.start_timeout;
     std::optional<worker_hello> hello;
-    auto missing = fmt::format("it was not ready within {} ms, and was importing module {}",
-                               options.start_timeout.count(), options.module);
+    auto missing = import_within(options.start_timeout, options.module);
     for (;;) {
         const auto e = co_await life_mailbox::next(self->mail_, deadline);
         if (!e) {
-            self->body_->kill(dump_signal);
+            self->body_->kill(dump_signal());
             co_await wait_gone(self, dump_time, gone);
-            co_return tl::unexpected(error(errc::start_timeout, "the worker was given up: " + missing +
-                                                                    "; its last output shows where it was")
-                                         .with_exit(exit_of(gone.wait_status, self->body_->output())));
+            co_return tl::unexpected(start_timeout(missing, exit_of(gone.wait_status, self->body_->output())));
         }
         if (as<heard::connected>(*e) && clock::now() + hello_limit < deadline) {
             deadline = clock::now() + hello_limit;
@@ -256,7 +235,7 @@ asio::awaitable<result<void>> life::boot(std::shared_ptr<life> self, departure& 
             co_await wait_gone(self, broken ? options.stop_grace : status_limit, gone);
             if (!gone.report) gone.report = self->body_->last_report();
             co_return tl::unexpected(
-                self->start_failure(gone, broken ? std::optional<heard::broken>(*broken) : std::nullopt));
+                self->boot_failure(gone, broken ? std::optional<heard::broken>(*broken) : std::nullopt));
         }
     }
 }
@@ -336,28 +315,13 @@ error life::explain(const departure& gone, const std::string& reason) const {
     return error(errc::worker_lost, std::move(what)).with_worker(worker_).with_exit(std::move(how));
 }
 
-error life::start_failure(const departure& gone, const std::optional<heard::broken>& broken) const {
+error life::boot_failure(const departure& gone, const std::optional<heard::broken>& broken) const {
     auto how = exit_of(gone.wait_status, body_->output());
-    const auto& module = pool_->options.module;
-    const auto& report = gone.report;
-    if (broken && (broken->breach || (!report && !gone.exited)))
+    if (broken && (broken->breach || (!gone.report && !gone.exited)))
         return error(broken->breach ? errc::protocol_violation : errc::launch_failed,
                      "the worker could not attach: " + broken->why)
             .with_exit(std::move(how));
-    if (!report)
-        return error(errc::module_failed,
-                     fmt::format("the worker ended ({}) while it imported module {}", how.describe(), module))
-            .with_exit(std::move(how));
-    const auto stage = text_of(*report, "stage");
-    auto raised = python_error_of(*report);
-    const bool ours = stage == "grpc" || stage == "connect" || stage == "refused";
-    auto what =
-        ours ? fmt::format("the worker could not {}: {}", stage == "grpc" ? "load grpc" : "attach", raised.message)
-             : fmt::format("module {} failed ({}): {}{}{}", module, stage, raised.type, raised.type.empty() ? "" : ": ",
-                           raised.message);
-    return error(ours ? errc::launch_failed : errc::module_failed, std::move(what))
-        .with_python(std::move(raised))
-        .with_exit(std::move(how));
+    return start_failure(pool_->options.module, gone.report, std::move(how));
 }
 
 void life::publish() {

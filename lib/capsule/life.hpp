@@ -95,7 +95,7 @@ private:
     static asio::awaitable<bool> wait_gone(std::shared_ptr<life> self, clock::duration limit, departure& gone);
     [[nodiscard]] std::shared_ptr<line> carried() const;
     [[nodiscard]] error explain(const departure& gone, const std::string& reason) const;
-    [[nodiscard]] error start_failure(const departure& gone, const std::optional<heard::broken>& broken) const;
+    [[nodiscard]] error boot_failure(const departure& gone, const std::optional<heard::broken>& broken) const;
     void abandon(const error& why);
 
     const asio::strand<asio::any_io_executor> on_;

@@ -83,14 +83,21 @@ asio::awaitable<int> try_echo(pool& workers, clock::time_point begun, value& fac
                  "work with this grpcio: calls take about twice as long",
                  "use Debian's python3-grpcio, or another release of grpcio");
     else into.add(level::ok, "worker", fmt::format("lane: {}", lane));
+    const bool forks = stats.start_method == start_method::fork;
+    facts["start_method"] = forks ? "fork" : "spawn";
+    if (forks) into.add(level::ok, "worker", "workers are forked");
+    else
+        into.add(level::warning, "worker",
+                 "workers cannot be forked, and take longer to start: " + stats.start_method_reason,
+                 "use Debian's python3-grpcio, or another release of grpcio");
     co_return exit_ok;
 }
 
 }  // namespace
 
 int examine_worker(const common_options& common, doctor_report& into) {
-    value facts = {
-        {"started", false}, {"answered", false}, {"start_ms", nullptr}, {"call_ms", nullptr}, {"lane", nullptr}};
+    value facts = {{"started", false},   {"answered", false}, {"start_ms", nullptr},
+                   {"call_ms", nullptr}, {"lane", nullptr},   {"start_method", nullptr}};
     int code = exit_failed;
     try {
         const trial_directory trial;

@@ -55,6 +55,8 @@ std::vector<option_mistake> pool_options::mistakes() const {
               std::to_string(workers.max), "0, or workers.min to 1000");
     c.range<std::size_t>("queue_limit", queue_limit, 0, 10'000'000);
     c.range("calls_per_worker", calls_per_worker, 1, 4'096);
+    c.require(start_method == start_method::fork || start_method == start_method::spawn, "start_method",
+              fmt::format("{}", static_cast<int>(start_method)), "start_method::fork or start_method::spawn");
     c.time("start_timeout", start_timeout, 100ms, 1h);
     c.time("drain_timeout", drain_timeout, 0ms, 24h);
     c.time("stop_grace", stop_grace, 1ms, 10min);

@@ -11,7 +11,9 @@
 #include <asio/redirect_error.hpp>
 #include <asio/use_awaitable.hpp>
 #include <cstdlib>
+#include <filesystem>
 #include <thread>
+#include <tuple>
 
 namespace snakepit::detail {
 namespace {
@@ -26,6 +28,18 @@ std::map<std::string, std::string> worker_environment(const pool_options& option
     for (const char* name : {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"})
         if (!std::getenv(name)) env.emplace(name, share);
     return env;
+}
+
+std::vector<std::string> absolute_paths(const pool_options& options) {
+    std::vector<std::string> paths;
+    std::error_code failed;
+    const auto here = std::filesystem::current_path(failed).string();  // may have been deleted
+    if (options.python_path.empty() && !failed) paths.push_back(here);
+    for (const auto& p : options.python_path) {
+        const auto absolute = std::filesystem::absolute(p, failed);
+        paths.push_back(failed ? p : absolute.lexically_normal().string());
+    }
+    return paths;
 }
 
 bool asks_to_stop(asio::cancellation_type type) {
@@ -162,10 +176,11 @@ asio::awaitable<result<void>> pool_impl::bring_up(std::shared_ptr<pool_impl> sel
         [weak = self->weak_from_this()](call::clock::time_point at) {
             if (const auto me = weak.lock()) me->set_alarm(at);
         });
-    auto services = std::make_shared<pool_services>(pool_services{
-        self->on_, options,
-        std::make_shared<launcher>(
-            self->strand_, launcher::config{options.python, worker_environment(options), options.start_timeout}),
+    const auto paths = absolute_paths(options);
+    const launcher::config launch{options.python, worker_environment(options), options.start_timeout};
+    const zygote::config module{options.module, paths, options.start_timeout, options.output == worker_output::forward};
+    const auto services = std::make_shared<pool_services>(pool_services{
+        self->on_, options, paths, std::make_shared<worker_source>(self->strand_, launch, module, options.start_method),
         std::make_shared<endpoint>(self->strand_, options.max_message_bytes), board,
         std::make_shared<pool_health>(board, static_cast<std::size_t>(options.workers.min)),
         std::make_shared<restart_budget>(options.restart_limit.per_pool, options.restart_limit.window),
@@ -174,12 +189,12 @@ asio::awaitable<result<void>> pool_impl::bring_up(std::shared_ptr<pool_impl> sel
         const std::lock_guard lock(self->mutex_);
         if (self->ended_) co_return tl::unexpected(stopped_error());
         self->board_ = board;
-        self->launcher_ = services->launch;
+        self->source_ = services->source;
         self->endpoint_ = services->door;
         self->health_ = services->health;
     }
     if (auto open = services->door->open(options.socket_directory); !open) co_return tl::unexpected(open.error());
-    if (auto up = co_await launcher::start(services->launch); !up) co_return tl::unexpected(up.error());
+    if (auto up = co_await worker_source::start(services->source); !up) co_return tl::unexpected(up.error());
     if (self->phase_ != phase::starting) co_return tl::unexpected(stopped_error());
 
     for (int i = 0; i < options.workers.min; ++i) {
@@ -224,8 +239,10 @@ asio::awaitable<result<void>> pool_impl::bring_up(std::shared_ptr<pool_impl> sel
 void pool_impl::begin_recycle(std::string worker, completion<result<void>> done) {
     std::vector<std::shared_ptr<capsule>> chosen;
     std::string known;
+    std::shared_ptr<worker_source> source;
     {
         const std::lock_guard lock(mutex_);
+        source = source_;
         for (const auto& c : capsules_) {
             if (worker.empty() || c->id() == worker) chosen.push_back(c);
             known += (known.empty() ? "" : ", ") + c->id();
@@ -254,13 +271,24 @@ void pool_impl::begin_recycle(std::string worker, completion<result<void>> done)
                         tl::unexpected(error(errc::cancelled, "no longer waiting; the replacement goes on")));
             });
         });
-    for (const auto& c : chosen)
-        c->request_recycling(recycle_reason::asked, [strand = strand_, shared](result<void> r) {
-            asio::post(strand, [shared, r = std::move(r)]() mutable {
-                if (!r && shared->outcome) shared->outcome = std::move(r);
-                if (--shared->left == 0 && shared->who.done)
-                    completion<result<void>>::post(std::move(shared->who.done), std::move(shared->outcome));
+    const auto replace = [strand = strand_, shared, chosen] {
+        for (const auto& c : chosen)
+            c->request_recycling(recycle_reason::asked, [strand, shared](result<void> r) {
+                asio::post(strand, [shared, r = std::move(r)]() mutable {
+                    if (!r && shared->outcome) shared->outcome = std::move(r);
+                    if (--shared->left == 0 && shared->who.done)
+                        completion<result<void>>::post(std::move(shared->who.done), std::move(shared->outcome));
+                });
             });
+    };
+    if (!worker.empty()) return replace();
+    // First the code: when it cannot be imported the workers stay as they are.
+    asio::co_spawn(
+        strand_, worker_source::renew(source), [shared, replace](std::exception_ptr failed, result<void> up) {
+            if (failed)
+                up = tl::unexpected(error(errc::launch_failed, "an exception escaped while the module was imported"));
+            if (up) replace();
+            else if (shared->who.done) completion<result<void>>::post(std::move(shared->who.done), std::move(up));
         });
 }
 
@@ -296,7 +324,7 @@ void pool_impl::request_stop() {
         self->phase_ = phase::stopping;
         self->changed_.cancel();
         if (before == phase::starting) {  // start() brings it down, soon
-            if (self->launcher_) self->launcher_->refuse();
+            if (self->source_) self->source_->refuse();
             return;
         }
         asio::co_spawn(self->strand_, bring_down(self), [](std::exception_ptr) {});
@@ -311,14 +339,14 @@ asio::awaitable<void> pool_impl::bring_down(std::shared_ptr<pool_impl> self) {
             self->board_ = std::make_shared<switchboard>(switchboard::limits{0, 1, 0}, [](auto) {});
     }
     self->board_->shut(stopped_error());
-    if (self->launcher_) self->launcher_->refuse();
+    if (self->source_) self->source_->refuse();
     for (const auto& c : self->capsules_) c->request_stop();
     while (self->running_ > 0) {
         asio::error_code woken;
         co_await self->changed_.async_wait(asio::redirect_error(asio::use_awaitable, woken));
     }
     if (self->endpoint_) self->endpoint_->close();
-    if (self->launcher_) co_await launcher::end(self->launcher_);
+    if (self->source_) co_await worker_source::end(self->source_);
     self->phase_ = phase::stopped;
     self->alarm_.cancel();
     for (const auto& w : std::exchange(self->stop_waiters_, {}))
@@ -331,13 +359,13 @@ void pool_impl::end_now() noexcept {
     const auto board = board_;
     const auto capsules = capsules_;
     const auto door = endpoint_;
-    const auto launch = launcher_;
+    const auto source = source_;
     lock.unlock();
     const error why(errc::pool_stopped, "the pool was destroyed");
     if (board) board->shut(why);
     for (const auto& c : capsules) c->end_now(why);
     if (door) door->close();
-    if (launch) launch->close();
+    if (source) source->close();
     request_stop();
 }
 
@@ -351,6 +379,8 @@ std::vector<tool_spec> pool_impl::tools() const {
 pool_stats pool_impl::stats() const {
     const std::lock_guard lock(mutex_);
     auto s = board_ ? board_->stats() : pool_stats();
+    s.start_method = options_.start_method;
+    if (source_) std::tie(s.start_method, s.start_method_reason) = source_->method();
     if (endpoint_) s.refused_connections = endpoint_->refused();
     if (health_) s.degraded = health_->reason();
     for (const auto& c : capsules_) s.workers.push_back(c->stats());

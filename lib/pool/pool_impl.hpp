@@ -3,7 +3,7 @@
 
 #include "capsule/capsule.hpp"
 #include "pool/switchboard.hpp"
-#include "process/launcher.hpp"
+#include "process/worker_source.hpp"
 #include "wire/endpoint.hpp"
 
 #include <snakepit/async.hpp>
@@ -69,7 +69,7 @@ private:
     // The mutex's: what end_now and stats need from any thread.
     mutable std::mutex mutex_;
     bool ended_ = false;
-    std::shared_ptr<launcher> launcher_;
+    std::shared_ptr<worker_source> source_;
     std::shared_ptr<endpoint> endpoint_;
     std::shared_ptr<pool_health> health_;
     std::vector<std::shared_ptr<capsule>> capsules_;

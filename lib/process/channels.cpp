@@ -11,9 +11,9 @@ namespace snakepit::detail {
 namespace {
 
 constexpr std::size_t most_fds = 8;
-constexpr std::size_t most_bytes = 64 << 10;
+constexpr std::size_t most_bytes = 256 << 10;  // a failed import with its traceback, escaped
 
-error system_failure(const char* what) {
+error system_failure(const std::string& what) {
     return {errc::launch_failed, fmt::format("{}: {}", what, std::strerror(errno))};
 }
 
@@ -37,8 +37,8 @@ std::string text_of(const value& message, const char* key) {
     return it != message.end() && it->is_string() ? it->get<std::string>() : std::string();
 }
 
-result<void> send_packet(int socket, const value& body, const std::vector<int>& fds) {
-    auto text = body.dump();
+result<void> send_packet(int socket, const value& body, const std::vector<int>& fds, const std::string& who) {
+    auto text = body.dump(-1, ' ', false, value::error_handler_t::replace);
     iovec data{text.data(), text.size()};
     alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * most_fds)> control{};
     msghdr message{};
@@ -54,11 +54,11 @@ result<void> send_packet(int socket, const value& body, const std::vector<int>& 
         std::memcpy(CMSG_DATA(head), fds.data(), sizeof(int) * fds.size());
     }
     while (::sendmsg(socket, &message, MSG_NOSIGNAL) < 0)
-        if (errno != EINTR) return tl::unexpected(system_failure("cannot reach the launcher process"));
+        if (errno != EINTR) return tl::unexpected(system_failure("cannot reach " + who));
     return {};
 }
 
-result<std::optional<packet>> receive_packet(int socket) {
+result<std::optional<packet>> receive_packet(int socket, const std::string& who) {
     std::string text(most_bytes, '\0');
     iovec data{text.data(), text.size()};
     alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * most_fds)> control{};
@@ -69,7 +69,7 @@ result<std::optional<packet>> receive_packet(int socket) {
     message.msg_controllen = control.size();
     const auto got = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return std::nullopt;
-    if (got < 0) return tl::unexpected(system_failure("cannot hear the launcher process"));
+    if (got < 0) return tl::unexpected(system_failure("cannot hear " + who));
 
     packet p;
     for (cmsghdr* head = CMSG_FIRSTHDR(&message); head; head = CMSG_NXTHDR(&message, head)) {
@@ -78,10 +78,10 @@ result<std::optional<packet>> receive_packet(int socket) {
         std::memcpy(fds.data(), CMSG_DATA(head), fds.size() * sizeof(int));
         for (const int fd : fds) p.fds.emplace_back(fd);
     }
-    if (got == 0) return tl::unexpected(error(errc::launch_failed, "the launcher process ended"));
+    if (got == 0) return tl::unexpected(error(errc::launch_failed, who + " ended"));
     text.resize(static_cast<std::size_t>(got));
     p.body = value::parse(text, nullptr, false);
-    if (!p.body.is_object()) return tl::unexpected(error(errc::launch_failed, "the launcher process sent no JSON"));
+    if (!p.body.is_object()) return tl::unexpected(error(errc::launch_failed, who + " sent no JSON"));
     return p;
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// Pipes and socket pairs between host, launcher and workers; every descriptor is close-on-exec.
+// Pipes and socket pairs between host, launcher, zygote and workers; every descriptor is close-on-exec.
 
 #include "process/unique_fd.hpp"
 
@@ -7,6 +7,7 @@
 #include <snakepit/value.hpp>
 
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace snakepit::detail {
@@ -21,7 +22,7 @@ struct fd_pair {
 /// @param type  SOCK_STREAM or SOCK_SEQPACKET
 [[nodiscard]] result<fd_pair> make_socket_pair(int type);
 
-/// A message of the launcher's protocol: JSON, and descriptors beside it.
+/// A message between host and launcher or zygote: JSON, and descriptors beside it.
 struct packet {
     value body;
     std::vector<unique_fd> fds;
@@ -31,9 +32,11 @@ struct packet {
 [[nodiscard]] std::string text_of(const value& message, const char* key);
 
 /// Sends one packet on a SOCK_SEQPACKET socket. errc::launch_failed when the other side is gone.
-[[nodiscard]] result<void> send_packet(int socket, const value& body, const std::vector<int>& fds);
+/// @param who  is on the other side, for the error
+[[nodiscard]] result<void> send_packet(int socket, const value& body, const std::vector<int>& fds,
+                                       const std::string& who);
 /// Receives one packet if there is one: nullopt when there is none yet. errc::launch_failed when the other side is
 /// gone, or sent what is no packet.
-[[nodiscard]] result<std::optional<packet>> receive_packet(int socket);
+[[nodiscard]] result<std::optional<packet>> receive_packet(int socket, const std::string& who);
 
 }  // namespace snakepit::detail

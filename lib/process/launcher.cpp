@@ -87,6 +87,8 @@ void reap(int pidfd) {
     }
 }
 
+error stopping() { return {errc::pool_stopped, "the pool is stopping"}; }
+
 std::string all_of(int pipe) {
     std::string text(8 << 10, '\0');
     const auto got = ::read(pipe, text.data(), text.size());
@@ -96,12 +98,11 @@ std::string all_of(int pipe) {
 
 }  // namespace
 
-launcher::launcher(strand on, config how)
-    : on_(std::move(on)), how_(std::move(how)), changed_(on_, asio::steady_timer::time_point::max()) {}
+launcher::launcher(strand on, config how) : on_(std::move(on)), how_(std::move(how)), start_(on_) {}
 launcher::~launcher() { close(); }
 
 result<void> launcher::boot(const std::string& python) {
-    if (closed_) return tl::unexpected(error(errc::pool_stopped, "the pool is stopping"));
+    if (closed_) return tl::unexpected(stopping());
     auto dir = package_dir();
     if (!dir) return tl::unexpected(dir.error());
     auto sockets = make_socket_pair(SOCK_SEQPACKET);
@@ -127,32 +128,15 @@ result<void> launcher::boot(const std::string& python) {
     ::fcntl(complaints->first.get(), F_SETFL, O_NONBLOCK);
     ::fcntl(complaints->first.get(), F_SETPIPE_SZ, 1 << 20);  // read only when it fails: a noisy start must not block
     complaints_ = std::move(complaints->first);
-    socket_ = std::make_shared<asio::posix::stream_descriptor>(on_, sockets->first.release());
+    channel_ = std::make_shared<request_channel>(on_, std::move(sockets->first), "the launcher process", how_.timeout);
     return {};
 }
 
 asio::awaitable<result<value>> launcher::greeting() {
-    asio::steady_timer limit(on_, how_.timeout);
-    const auto late = std::make_shared<bool>(false);
-    limit.async_wait([late, socket = std::weak_ptr(socket_)](const asio::error_code& stopped) {
-        if (stopped) return;
-        *late = true;
-        if (const auto s = socket.lock()) s->cancel();
-    });
-    result<std::optional<packet>> heard = std::nullopt;
-    while (heard && !*heard && !*late && !closed_) {
-        asio::error_code failed;
-        co_await socket_->async_wait(asio::posix::stream_descriptor::wait_read,
-                                     asio::redirect_error(asio::use_awaitable, failed));
-        heard = receive_packet(socket_->native_handle());
-    }
+    auto heard = co_await request_channel::greeting(channel_);
     if (closed_) co_return tl::unexpected(error(errc::pool_stopped, "the pool was stopped while it started"));
-    if (heard && *heard) co_return std::move((*heard)->body);
-    auto said = all_of(complaints_.get());
-    if (*late)
-        co_return tl::unexpected(
-            error(errc::start_timeout, fmt::format("it was not up within {} ms", how_.timeout.count())));
-    co_return tl::unexpected(error(errc::python_unfit, "it ended at once; " + said));
+    if (heard || heard.error() == errc::start_timeout) co_return heard;
+    co_return tl::unexpected(error(errc::python_unfit, "it ended at once; " + all_of(complaints_.get())));
 }
 
 asio::awaitable<result<void>> launcher::try_pythons(std::shared_ptr<launcher> self) {
@@ -201,109 +185,58 @@ asio::awaitable<result<void>> launcher::try_pythons(std::shared_ptr<launcher> se
 }
 
 asio::awaitable<result<void>> launcher::start(std::shared_ptr<launcher> self) {
-    self->starting_ = true;
-    try {
-        self->last_start_ = co_await try_pythons(self);
-    } catch (const std::exception& e) {
-        self->last_start_ = tl::unexpected(error(errc::launch_failed, e.what()));
-    }
-    self->starting_ = false;
-    self->changed_.cancel();
-    co_return self->last_start_;
+    co_return co_await self->start_.run(try_pythons(self));
 }
 
-/// Starts the process again if it has died; of several callers one does it, and all hear how it went.
-asio::awaitable<result<void>> launcher::ensure_up(std::shared_ptr<launcher> self) {
-    if (self->closed_) co_return tl::unexpected(error(errc::pool_stopped, "the pool is stopping"));
-    if (self->starting_) {
-        while (self->starting_) {
-            asio::error_code woken;
-            co_await self->changed_.async_wait(asio::redirect_error(asio::use_awaitable, woken));
-        }
-        co_return self->last_start_;
-    }
-    if (self->socket_) co_return result<void>();
-    co_return co_await start(self);
-}
-
-asio::awaitable<result<worker_process>> launcher::spawn(std::shared_ptr<launcher> self, worker_fds fds, on_exit ended) {
-    // The system lets only so many packets and descriptors be under way.
-    constexpr std::size_t most_at_once = 32;
-    while (self->pending_.size() >= most_at_once) {
-        asio::error_code woken;
-        co_await self->changed_.async_wait(asio::redirect_error(asio::use_awaitable, woken));
-    }
-    if (auto up = co_await ensure_up(self); !up) co_return tl::unexpected(up.error());
-    if (!self->socket_) co_return tl::unexpected(error(errc::launch_failed, "the launcher process ended at once"));
+asio::awaitable<result<worker_process>> launcher::spawn(std::shared_ptr<launcher> self, kind what, worker_fds fds,
+                                                        on_exit ended) {
+    if (self->closed_) co_return tl::unexpected(stopping());
+    result<void> up;
+    if (self->start_.busy()) up = co_await self->start_.idle();
+    else if (!self->channel_) up = co_await start(self);
+    if (!up) co_return tl::unexpected(up.error());
+    const auto channel = self->channel_;
+    if (!channel) co_return tl::unexpected(error(errc::launch_failed, "the launcher process ended at once"));
     const auto id = ++self->last_id_;
-    auto waiter =
-        std::make_shared<pending_spawn>(pending_spawn{std::nullopt, asio::steady_timer(self->on_, self->how_.timeout)});
-    auto sent = send_packet(self->socket_->native_handle(), {{"op", "spawn"}, {"id", id}},
-                            {fds.launch.get(), fds.life_line.get(), fds.out.get(), fds.err.get()});
-    if (!sent) {
-        self->lost(sent.error());
-        co_return tl::unexpected(sent.error());
-    }
-    self->pending_.emplace(id, waiter);
     self->alive_.emplace(id, std::move(ended));
-    asio::error_code woken;
-    co_await waiter->wake.async_wait(asio::redirect_error(asio::use_awaitable, woken));
-    self->pending_.erase(id);
-    self->changed_.cancel();
-    if (!waiter->outcome)
-        waiter->outcome =
-            tl::unexpected(self->closed_ ? error(errc::pool_stopped, "the pool is stopping")
-                                         : error(errc::launch_failed, "the launcher process did not answer"));
-    if (!*waiter->outcome) self->alive_.erase(id);
-    co_return std::move(*waiter->outcome);
+    auto process =
+        co_await request_channel::ask(channel, id, what == kind::worker ? "spawn" : "zygote", std::move(fds));
+    if (!process) self->alive_.erase(id);
+    co_return process;
+}
+
+void launcher::watch(int pidfd, on_exit ended) {
+    if (!channel_) return ended(std::nullopt);
+    const auto id = ++last_id_;
+    alive_.emplace(id, std::move(ended));
+    channel_->tell({{"op", "watch"}, {"id", id}}, {pidfd});
 }
 
 void launcher::listen() {
-    socket_->async_wait(asio::posix::stream_descriptor::wait_read,
-                        [self = shared_from_this()](const asio::error_code& failed) {
-                            if (failed || !self->socket_) return;
-                            for (;;) {
-                                auto heard = receive_packet(self->socket_->native_handle());
-                                if (!heard) return self->lost(heard.error());
-                                if (!*heard) return self->listen();
-                                self->handle(std::move(**heard));
-                            }
-                        });
+    const auto weak = weak_from_this();
+    channel_->listen({[weak](const value& news) {
+                          if (const auto me = weak.lock()) me->handle(news);
+                      },
+                      [weak](const error& why) {
+                          if (const auto me = weak.lock()) me->lost(why);
+                      }});
 }
 
-void launcher::handle(packet p) {
-    const auto number = [&](const char* key) -> std::optional<std::uint64_t> {
-        const auto it = p.body.find(key);
-        if (it == p.body.end() || !it->is_number_unsigned()) return std::nullopt;
-        return it->get<std::uint64_t>();
-    };
-    if (const auto id = number("exited")) {
-        if (const auto it = alive_.find(*id); it != alive_.end()) {
-            const auto ended = std::move(it->second);
-            alive_.erase(it);
-            ended(static_cast<int>(number("status").value_or(0)));
-        }
-        return;
-    }
-    const auto spawned = number("spawned");
-    const auto id = spawned ? spawned : number("failed");
-    const auto it = id ? pending_.find(*id) : pending_.end();
-    if (it == pending_.end()) return;
-    if (spawned && p.fds.size() == 1)
-        it->second->outcome = worker_process{static_cast<int>(number("pid").value_or(0)), std::move(p.fds[0])};
-    else
-        it->second->outcome = tl::unexpected(
-            error(errc::launch_failed, "the launcher process could not start a worker: " + text_of(p.body, "message")));
-    it->second->wake.cancel();
+/// How a process has ended, or that nobody can know.
+void launcher::handle(const value& news) {
+    const auto exited = number_of(news, "exited");
+    const auto id = exited ? exited : number_of(news, "failed");
+    const auto it = id ? alive_.find(*id) : alive_.end();
+    if (it == alive_.end()) return;
+    const auto ended = std::move(it->second);
+    alive_.erase(it);
+    const auto status = number_of(news, "status");
+    ended(exited && status ? std::optional(static_cast<int>(*status)) : std::nullopt);
 }
 
-/// The process is gone or of no use. Whoever waits for it hears so; the next spawn starts another.
+/// The process is gone or of no use. The next spawn starts another.
 void launcher::lost(const error& why) {
-    if (socket_) {
-        asio::error_code none;
-        socket_->close(none);
-        socket_.reset();
-    }
+    if (const auto channel = std::exchange(channel_, nullptr)) channel->close(why);
     {
         const std::lock_guard lock(mutex_);
         hang_up_.reset();
@@ -312,10 +245,6 @@ void launcher::lost(const error& why) {
             reap(pidfd_.get());
             pidfd_.reset();
         }
-    }
-    for (auto& [id, waiter] : pending_) {
-        waiter->outcome = tl::unexpected(why);
-        waiter->wake.cancel();
     }
     for (const auto& [id, ended] : std::exchange(alive_, {})) ended(std::nullopt);
 }
@@ -337,10 +266,9 @@ void launcher::refuse() {
     {
         const std::lock_guard lock(mutex_);
         closed_ = true;
-        if (starting_) hang_up();
+        if (start_.busy()) hang_up();
     }
-    changed_.cancel();
-    for (const auto& [id, waiter] : pending_) waiter->wake.cancel();
+    if (channel_) channel_->refuse(stopping());
 }
 
 asio::awaitable<void> launcher::end(std::shared_ptr<launcher> self) {

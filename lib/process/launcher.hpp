@@ -1,7 +1,8 @@
 #pragma once
-// Where workers come from: a small Python process that is the parent of all workers of one pool.
+// A small Python process that is the parent of all workers of one pool.
 
-#include "process/channels.hpp"
+#include "process/request_channel.hpp"
+#include "process/single_flight.hpp"
 #include "process/unique_fd.hpp"
 
 #include <snakepit/error.hpp>
@@ -9,8 +10,6 @@
 
 #include <asio/any_io_executor.hpp>
 #include <asio/awaitable.hpp>
-#include <asio/posix/stream_descriptor.hpp>
-#include <asio/steady_timer.hpp>
 #include <asio/strand.hpp>
 
 #include <atomic>
@@ -23,31 +22,17 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
-#include <vector>
 
 namespace snakepit::detail {
 
-/// The descriptors that a worker is born with beside stdin, which is /dev/null.
-struct worker_fds {
-    unique_fd launch;     ///< socket on which it is told what to do and reports why it cannot
-    unique_fd life_line;  ///< read end of the pipe whose end is its own end
-    unique_fd out;
-    unique_fd err;
-};
-
-struct worker_process {
-    int pid = 0;
-    unique_fd pidfd;
-};
-
-/** Starts workers and learns how they ended. The process is chosen once; when it dies it is started again by the next
-    `spawn`, and its workers live on.
+/** Starts workers and zygotes and learns how they ended. The process is chosen once; when it dies it is started again
+   by the next `spawn`, and its workers live on.
 
     @par Thread safety  members marked (strand) belong on the strand given */
 class launcher : public std::enable_shared_from_this<launcher> {
 public:
     using strand = asio::strand<asio::any_io_executor>;
-    /// With the raw wait status, or with nothing when the launcher has died before the worker.
+    /// With the raw wait status, or with nothing when the launcher has died before the process.
     using on_exit = std::function<void(std::optional<int> wait_status)>;
 
     struct config {
@@ -62,10 +47,13 @@ public:
     /// (strand) Tries one Python after the other until one can run workers.
     /// @return  or errc::python_unfit with a line for each; pool_stopped when closed meanwhile
     [[nodiscard]] static asio::awaitable<result<void>> start(std::shared_ptr<launcher> self);
-    /// (strand) A new worker process, which waits for its instructions on the launch socket.
+    enum class kind { worker, zygote };
+    /// (strand) A new process, which waits for its instructions on the launch socket.
     /// @param ended  called once on the strand
-    [[nodiscard]] static asio::awaitable<result<worker_process>> spawn(std::shared_ptr<launcher> self, worker_fds fds,
-                                                                       on_exit ended);
+    [[nodiscard]] static asio::awaitable<result<worker_process>> spawn(std::shared_ptr<launcher> self, kind what,
+                                                                       worker_fds fds, on_exit ended);
+    /// (strand) As if it had spawned this process, which a zygote of its own has forked.
+    void watch(int pidfd, on_exit ended);
     /// (strand) No process is started any more; who waits for one hears pool_stopped. Workers that are up stay.
     void refuse();
     /// (strand) Ends the process and with it every worker, without keeping the executor waiting.
@@ -75,31 +63,22 @@ public:
     [[nodiscard]] const strand& on() const noexcept { return on_; }
 
 private:
-    struct pending_spawn {
-        std::optional<result<worker_process>> outcome;
-        asio::steady_timer wake;
-    };
-
     result<void> boot(const std::string& python);
-    static asio::awaitable<result<void>> ensure_up(std::shared_ptr<launcher> self);
     static asio::awaitable<result<void>> try_pythons(std::shared_ptr<launcher> self);
     asio::awaitable<result<value>> greeting();
     void hang_up() noexcept;
     void listen();
-    void handle(packet p);
+    void handle(const value& news);
     void lost(const error& why);
     void kill_group() noexcept;
 
     strand on_;
     config how_;
     std::string chosen_;
-    std::shared_ptr<asio::posix::stream_descriptor> socket_;
-    unique_fd complaints_;  // its stderr, until it is up
-    bool starting_ = false;
-    result<void> last_start_;     // for those who waited for it
-    asio::steady_timer changed_;  // cancelled when a start has ended, or a spawn
+    std::shared_ptr<request_channel> channel_;  // while it is up, or starts
+    unique_fd complaints_;                      // its stderr, until it is up
+    single_flight start_;
     std::uint64_t last_id_ = 0;
-    std::unordered_map<std::uint64_t, std::shared_ptr<pending_spawn>> pending_;
     std::unordered_map<std::uint64_t, on_exit> alive_;
 
     // What close() needs from any thread.

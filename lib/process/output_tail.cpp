@@ -82,4 +82,13 @@ std::string output_tail::text() const {
     return tail.substr(from);
 }
 
+std::string joined_output(output_tail& out, output_tail& err) {
+    out.drain();
+    err.drain();
+    auto text = out.text();
+    const auto more = err.text();
+    if (!text.empty() && !more.empty()) text += '\n';
+    return text + more;
+}
+
 }  // namespace snakepit::detail

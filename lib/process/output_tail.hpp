@@ -42,4 +42,7 @@ private:
     std::string unfinished_;  // a line to be forwarded when it is whole
 };
 
+/// What a process has written until now, stdout first.
+[[nodiscard]] std::string joined_output(output_tail& out, output_tail& err);
+
 }  // namespace snakepit::detail

@@ -58,10 +58,15 @@ def read_launch(descriptor: int) -> Launch | None:
     return launch
 
 
+def failure_report(stage: str, raised: Raised) -> bytes:
+    """Why there will be no hello, as the host reads it."""
+    report = {"stage": stage, "type": raised.type, "message": raised.message, "traceback": raised.traceback}
+    return json.dumps(report).encode()
+
+
 def report_failure(descriptor: int, stage: str, raised: Raised) -> None:
     """Tell the host why there will be no hello."""
-    line = json.dumps({"stage": stage, "type": raised.type, "message": raised.message, "traceback": raised.traceback})
-    data = memoryview(line.encode() + b"\n")
+    data = memoryview(failure_report(stage, raised) + b"\n")
     try:
         while data:
             data = data[os.write(descriptor, data) :]

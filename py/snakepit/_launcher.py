@@ -1,4 +1,4 @@
-"""The parent of all workers of one pool: single-threaded, starts them on request, tells how they end."""
+"""The parent of all workers of one pool: single-threaded, starts processes on request, tells how they end."""
 
 from __future__ import annotations
 
@@ -12,21 +12,16 @@ import selectors
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from snakepit import _probe
+from snakepit import _grpc_settings, _probe, _requests, _zygote
 
-_PACKET_BYTES = 64 * 1024
 _PR_SET_CHILD_SUBREAPER = 36
-_PASSED = ("launch", "life line", "stdout", "stderr")
-_ADOPTED_SECONDS = 5.0  # between two looks for zombies that workers have left to us
-_EXIT_NO_EXEC = 127
-
-
-class _BadRequest(Exception):
-    """A packet that is no request."""
+_ORPHAN_SECONDS = 5.0  # between two looks for zombies that nobody watches
+_EXIT_NO_START = 127
 
 
 class Launcher:
@@ -36,49 +31,63 @@ class Launcher:
         self._host = host
         self._selector = selectors.DefaultSelector()
         self._selector.register(host, selectors.EVENT_READ)
-        self._children: dict[int, tuple[Any, int]] = {}  # pid: (request id, pidfd)
+        self._watched: dict[int, Any] = {}  # pidfd: id of the request
+        self._orphans: set[int] = set()  # zombies at the last look that nobody watched
         self._boot = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_boot.py")
 
     def serve(self) -> None:
         """Return when the host is gone, with every descendant ended."""
         try:
+            next_look = 0.0
             while True:
-                ready = {key.fd for key, _ in self._selector.select(_ADOPTED_SECONDS if self._children else None)}
+                events = self._selector.select(_ORPHAN_SECONDS if self._watched else None)
+                ready = {key.fd for key, _ in events}
                 # Ends first: their pids must be told before the kernel gives them to new workers.
-                self._reap()
+                for pidfd in ready & self._watched.keys():
+                    self._tell_end(pidfd)
+                if time.monotonic() >= next_look:
+                    self._reap_orphans()
+                    next_look = time.monotonic() + _ORPHAN_SECONDS
                 if self._host.fileno() in ready and not self._take_packet():
                     break
         except OSError as error:
             if error.errno not in (errno.EPIPE, errno.ECONNRESET):
                 raise
         finally:
-            self._end_all()
+            _end_all()
 
     def _take_packet(self) -> bool:
-        packet, descriptors, _, _ = socket.recv_fds(self._host, _PACKET_BYTES, len(_PASSED) + 1)
-        if not packet and not descriptors:
+        received = _requests.receive(self._host)
+        if received is None:
             return False
+        packet, descriptors = received
         request_id: Any = None
         try:
-            request = _parse(packet)
+            request = _requests.parse(packet)
             request_id = request["id"]
-            self._spawn(request, descriptors)
-        except (_BadRequest, OSError) as error:
-            self._tell({"failed": request_id, "message": str(error)})
+            if request.get("op") == "watch":
+                _requests.check_passed(descriptors, ("pidfd",))
+                self._watch(request_id, descriptors[0])
+                descriptors = []
+            else:
+                self._start(request, descriptors)
+        except (_requests.BadRequest, OSError) as error:
+            _requests.tell(self._host, {"failed": request_id, "message": str(error)})
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
         return True
 
-    def _spawn(self, request: dict[str, Any], descriptors: list[int]) -> None:
-        if request.get("op") != "spawn":
-            raise _BadRequest(f"unknown op {str(request.get('op'))[:40]!r}")
-        if len(descriptors) != len(_PASSED):
-            raise _BadRequest(f"{len(descriptors)} descriptors came; needed are {', '.join(_PASSED)}")
-        arguments = [sys.executable, self._boot, "worker", "--launch-fd", "3", "--life-line-fd", "4"]
+    def _start(self, request: dict[str, Any], descriptors: list[int]) -> None:
+        ways = {"spawn": self._exec_worker, "zygote": _zygote.main}
+        try:
+            become = ways[request["op"]]
+        except (KeyError, TypeError):
+            raise _requests.unknown(request) from None
+        _requests.check_passed(descriptors)
         pid = os.fork()
         if pid == 0:
-            _become_worker(arguments, descriptors)
+            self._be_child(descriptors, become)
         with suppress(OSError):  # the child does it too: whoever comes first
             os.setpgid(pid, pid)
         try:
@@ -86,45 +95,65 @@ class Launcher:
         except OSError:  # out of descriptors: nobody could watch it
             os.kill(pid, signal.SIGKILL)
             raise
-        self._children[pid] = (request["id"], pidfd)
+        self._watch(request["id"], pidfd)
+        _requests.tell(self._host, {"spawned": request["id"], "pid": pid}, pidfd)
+
+    def _watch(self, request_id: int, pidfd: int) -> None:
         self._selector.register(pidfd, selectors.EVENT_READ)
-        self._tell({"spawned": request["id"], "pid": pid}, pidfd)
+        self._watched[pidfd] = request_id
 
-    def _reap(self) -> None:
-        """Collect who has ended: workers, whose ends are told, and orphans that they have left to us."""
-        while True:
-            try:
-                ended: Any = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except ChildProcessError:
-                return
-            if ended is None:
-                return
-            pid = ended.si_pid
-            if pid in self._children:
+    def _tell_end(self, pidfd: int) -> None:
+        request_id = self._watched.pop(pidfd)
+        self._selector.unregister(pidfd)
+        status = None
+        with suppress(OSError):  # it was not our child
+            ended = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if ended is not None:
                 # While the worker is a zombie its group's number cannot be anybody else's.
-                _kill_group(pid)
-            _, status = os.waitpid(pid, 0)
-            if pid in self._children:
-                request_id, pidfd = self._children.pop(pid)
-                self._selector.unregister(pidfd)
-                os.close(pidfd)
-                self._tell({"exited": request_id, "pid": pid, "status": status})
+                _kill_group(ended.si_pid)
+                _, status = os.waitpid(ended.si_pid, 0)
+                self._orphans.discard(ended.si_pid)
+        os.close(pidfd)
+        _requests.tell(self._host, {"exited": request_id, "status": status})
 
-    def _tell(self, message: dict[str, Any], *descriptors: int) -> None:
-        socket.send_fds(self._host, [json.dumps(message).encode()], descriptors, socket.MSG_NOSIGNAL)
+    def _reap_orphans(self) -> None:
+        """Collect what workers have left to us, at the second look: a worker that has just been forked and has died
+        at once is still to be watched."""
+        dead: set[int] = set()
+        with suppress(ChildProcessError):
+            if os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                dead = {pid for pid, state in _own_children() if state == "Z"}
+        for pid in dead & self._orphans:
+            os.waitpid(pid, 0)
+        self._orphans = dead - self._orphans
 
-    def _end_all(self) -> None:
-        for pid in self._children:
-            _kill_group(pid)
-        # As subreaper we inherit what the workers leave, also processes that have left their group.
-        while True:
-            for pid in _own_children():
-                with suppress(OSError):
-                    os.kill(pid, signal.SIGKILL)
-            try:
-                os.waitpid(-1, 0)
-            except ChildProcessError:
-                return
+    def _be_child(self, descriptors: list[int], become: Callable[[], NoReturn]) -> NoReturn:
+        """Nothing may get out of here."""
+        try:
+            os.setpgid(0, 0)
+            # What is the launcher's: the objects go now, not when their descriptors' numbers have new owners.
+            self._selector.close()
+            self._host.detach()
+            null = os.open(os.devnull, os.O_RDONLY)
+            launch, life_line, out, err = descriptors
+            # Out of the way first: what came may already have the numbers that are wanted.
+            for number, source in enumerate([_high(fd) for fd in (null, out, err, launch, life_line)]):
+                os.dup2(source, number)
+            _close_all_but(0, 1, 2, 3, 4)
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # as when Python starts
+            become()
+        except BaseException as error:
+            with suppress(BaseException):
+                os.write(2, f"snakepit launcher: cannot start a process: {error}\n".encode())
+        finally:
+            os._exit(_EXIT_NO_START)
+
+    def _exec_worker(self) -> NoReturn:
+        arguments = [sys.executable, self._boot, "worker", "--launch-fd", "3", "--life-line-fd", "4"]
+        for number in range(1, signal.NSIG):
+            with suppress(OSError, ValueError):  # SIGKILL, SIGSTOP, and those that libc keeps for itself
+                signal.signal(number, signal.SIG_DFL)
+        os.execve(arguments[0], arguments, _grpc_settings.environment_without())
 
 
 def main(arguments: Sequence[str]) -> NoReturn:
@@ -138,7 +167,9 @@ def main(arguments: Sequence[str]) -> NoReturn:
     with suppress(OSError):
         os.setpgid(0, 0)
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    _grpc_settings.put()  # before the probe imports grpc, for the zygote and its workers
     found = _probe.look()
+    sys.stdout.flush()  # or every process that is forked says it again
     with socket.socket(fileno=host_descriptor) as host:
         try:
             host.send(json.dumps(found).encode(), socket.MSG_NOSIGNAL)
@@ -148,38 +179,6 @@ def main(arguments: Sequence[str]) -> NoReturn:
             sys.exit(_probe.EXIT_UNFIT)
         Launcher(host).serve()
     sys.exit(0)
-
-
-def _parse(packet: bytes) -> dict[str, Any]:
-    try:
-        request = json.loads(packet)
-    except (ValueError, RecursionError) as error:
-        raise _BadRequest(f"not JSON: {error}") from None
-    if not isinstance(request, dict) or not isinstance(request.get("id"), int):
-        raise _BadRequest("a request is a map with an id")
-    return request
-
-
-def _become_worker(arguments: list[str], descriptors: list[int]) -> NoReturn:
-    """In the child, until exec. Nothing may get out of here."""
-    try:
-        os.setpgid(0, 0)
-        null = os.open(os.devnull, os.O_RDONLY)
-        launch, life_line, out, err = descriptors
-        # Out of the way first: what came may already have the numbers that are wanted.
-        for number, source in enumerate([_high(fd) for fd in (null, out, err, launch, life_line)]):
-            os.dup2(source, number)
-        _close_all_but(0, 1, 2, 3, 4)
-        for number in range(1, signal.NSIG):
-            with suppress(OSError, ValueError):  # SIGKILL, SIGSTOP, and those that libc keeps for itself
-                signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        os.execv(arguments[0], arguments)
-    except BaseException as error:
-        with suppress(BaseException):
-            os.write(2, f"snakepit launcher: cannot start {arguments[0]}: {error}\n".encode())
-    finally:
-        os._exit(_EXIT_NO_EXEC)
 
 
 def _close_all_but(*kept: int) -> None:
@@ -199,17 +198,31 @@ def _kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def _own_children() -> list[int]:
+def _own_children() -> list[tuple[int, str]]:
+    """(pid, state) of each."""
     own = os.getpid()
-    children: list[int] = []
+    children: list[tuple[int, str]] = []
     for name in os.listdir("/proc"):
         if not name.isdigit():
             continue
         try:
-            with open(f"/proc/{name}/stat", "rb") as stat:
-                parent = int(stat.read().rpartition(b")")[2].split()[1])
-        except (OSError, ValueError, IndexError):  # it has ended meanwhile
+            with open(f"/proc/{name}/stat", errors="replace") as stat:
+                state, parent = stat.read().rpartition(")")[2].split()[:2]
+        except (OSError, ValueError):  # it has ended meanwhile
             continue
-        if parent == own:
-            children.append(int(name))
+        if int(parent) == own:
+            children.append((int(name), state))
     return children
+
+
+def _end_all() -> None:
+    # As subreaper we inherit what the workers leave, also processes that have left their group.
+    while True:
+        for pid, _ in _own_children():
+            _kill_group(pid)
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return

@@ -13,11 +13,12 @@ import socket
 import stat
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from types import ModuleType
 from typing import TYPE_CHECKING, NoReturn
 
-from snakepit import _context, _life_line
+from snakepit import _context, _grpc_settings, _life_line
 from snakepit._failure import describe
 from snakepit._launch import Launch, read_launch, report_failure
 from snakepit._leave import leave
@@ -42,14 +43,6 @@ if TYPE_CHECKING:
     from snakepit.v1 import control_pb2
 
 _DUMP_SIGNAL = signal.SIGRTMIN + 2
-# gRPC takes these from the environment alone.
-_GRPC_SETTINGS = {
-    # With gRPC's default (epoll1) a reply waits for 4 ms now and then: at 32 calls in flight the p99 was 4 ms, with
-    # this strategy 0.5 ms.
-    "GRPC_POLL_STRATEGY": "poll",
-    # Its fork handlers start threads in the child of a tool's fork or subprocess call, which may abort it before exec.
-    "GRPC_ENABLE_FORK_SUPPORT": "0",
-}
 _ENVELOPE_BYTES = 8  # of ControlUp around hello
 _WELCOME_SECONDS = 10.0
 _EXIT_HANDLER_SECONDS = 2.0
@@ -64,7 +57,7 @@ _CHANNEL_OPTIONS = (
 )
 
 
-class _StartFailed(Exception):
+class StartFailed(Exception):
     """Carries what ended the start."""
 
     def __init__(self, stage: str, cause: BaseException, code: int = EXIT_START) -> None:
@@ -75,36 +68,51 @@ class _StartFailed(Exception):
 
 
 @contextmanager
-def _stage(name: str) -> Iterator[None]:
+def stage(name: str) -> Iterator[None]:
+    """Turn whatever is raised into a StartFailed that says where."""
     try:
         yield
-    except _StartFailed:
+    except StartFailed:
         raise
     except BaseException as error:  # a module may raise anything, SystemExit included
-        raise _StartFailed(name, error) from None
+        raise StartFailed(name, error) from None
 
 
 def main(arguments: Sequence[str]) -> NoReturn:
-    """Entry point; ends the process."""
+    """Entry point of a spawned worker; ends the process."""
     parser = argparse.ArgumentParser(prog="snakepit worker", description=__doc__)
     parser.add_argument("--launch-fd", type=int, required=True)
     parser.add_argument("--life-line-fd", type=int, required=True)
     descriptors = parser.parse_args(arguments)
-    _prepare_process(descriptors.launch_fd, descriptors.life_line_fd)
+    prepare_process(descriptors.launch_fd, descriptors.life_line_fd)
+    run(descriptors.launch_fd, _import)
+
+
+def run(launch_descriptor: int, obtain: Callable[[Launch], ModuleType]) -> NoReturn:
+    """A worker's life from the host's go to the end of the process.
+
+    obtain: gets the user's module, in a stage() of its own.
+    """
     code = EXIT_BROKEN
     last_words: str | BaseException = ""
     try:
-        code = _run(descriptors.launch_fd)
-    except _StartFailed as failure:
+        code = _run(launch_descriptor, obtain)
+    except StartFailed as failure:
         code = failure.code
-        report_failure(descriptors.launch_fd, failure.stage, describe(failure.cause))
+        report_failure(launch_descriptor, failure.stage, describe(failure.cause))
     except BaseException as error:  # raised into the lane by a signal handler of the user's, say
         last_words = error
     finally:
         leave(code, last_words)
 
 
-def _prepare_process(launch: int, life_line: int) -> None:
+def _import(launch: Launch) -> ModuleType:
+    with stage("import"):
+        return import_module(launch.module, launch.python_path)
+
+
+def prepare_process(launch: int, life_line: int) -> None:
+    """What comes before everything else in a process that runs the user's code."""
     _life_line.arm(life_line)
     # First of all, so that an import that hangs can be looked at. Of a crash the crashing thread alone: the others,
     # gRPC's among them, would push the last words of the tool out of what the host keeps.
@@ -128,28 +136,26 @@ def _close_in_children(*descriptors: int) -> None:
     os.register_at_fork(after_in_child=close)
 
 
-def _run(launch_descriptor: int) -> int:
-    ours = _GRPC_SETTINGS.keys() - os.environ.keys()  # the user's choice goes first
-    os.environ.update({name: _GRPC_SETTINGS[name] for name in ours})
-    with _stage("grpc"):
+def _run(launch_descriptor: int, obtain: Callable[[Launch], ModuleType]) -> int:
+    _grpc_settings.put()
+    with stage("grpc"):
         # Before the host says go: this takes most of the time of a start.
         from snakepit import _control, _lane, _runner
-    with _stage("connect"):
+    with stage("connect"):
         launch = read_launch(launch_descriptor)
     if launch is None:
         return EXIT_LOST
-    with _stage("connect"):
+    with stage("connect"):
         lane_name, lane_reason = _lane.choose(launch.lane)
     sys.argv = [launch.module]
-    with _stage("import"):
-        module = import_module(launch.module, launch.python_path)
-    with _stage("tools"):
+    module = obtain(launch)
+    with stage("tools"):
         toolbox = Toolbox(module)
         hello = _hello(launch.module, toolbox, lane_name, lane_reason)
     try:
-        with _stage("setup"):
+        with stage("setup"):
             toolbox.setup()
-    except _StartFailed as failure:
+    except StartFailed as failure:
         # First the report: whatever teardown() does, the host knows why, and waits for the end only a little.
         report_failure(launch_descriptor, failure.stage, describe(failure.cause))
         _tear_down(toolbox)
@@ -157,16 +163,15 @@ def _run(launch_descriptor: int) -> int:
     _ignore_interrupts()
 
     ending = threading.Event()
-    with _stage("connect"):
+    with stage("connect"):
         channel = _dial(launch.address)
         metadata = _metadata(launch)
         control = _control.Control(channel, metadata, hello)
         try:
             welcome = control.wait_for_welcome(_WELCOME_SECONDS)
         except _control.Refused as error:
-            raise _StartFailed("refused", error, EXIT_REFUSED) from None
-        for name in ours:  # read by now; programs that tools start shall not inherit them
-            os.environ.pop(name, None)
+            raise StartFailed("refused", error, EXIT_REFUSED) from None
+        _grpc_settings.take_back()  # programs that tools start shall not inherit them
         _close_in_children(*_connections_to(launch.address))
         runner = _runner.Runner(
             toolbox.tools,

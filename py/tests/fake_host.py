@@ -254,11 +254,11 @@ def kind(reply: work_pb2.Reply) -> str:
     return name
 
 
-def until(condition: Callable[[], bool]) -> None:
+def until(condition: Callable[[], bool], seconds: float = WAIT) -> None:
     """Wait for something that another process does."""
     import time
 
-    end = time.monotonic() + WAIT
+    end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen"
         time.sleep(0.002)

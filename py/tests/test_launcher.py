@@ -36,12 +36,13 @@ class Host:
         message: dict[str, Any] = json.loads(packet)
         return message, fds
 
-    def spawn(self, request_id: int) -> tuple[int, int, socket.socket, int]:
+    def spawn(self, request_id: int, op: str = "spawn") -> tuple[int, int, socket.socket, int]:
         """(pid, pidfd, launch socket, write end of the life-line)"""
-        launch, far = socket.socketpair()
+        kind = socket.SOCK_SEQPACKET if op == "zygote" else socket.SOCK_STREAM
+        launch, far = socket.socketpair(socket.AF_UNIX, kind)
         life_read, life_write = os.pipe()
         with open(os.devnull, "w") as null:
-            request = json.dumps({"op": "spawn", "id": request_id}).encode()
+            request = json.dumps({"op": op, "id": request_id}).encode()
             fds = [far.fileno(), life_read, null.fileno(), null.fileno()]
             socket.send_fds(self.socket, [request], fds)
         far.close()
@@ -137,7 +138,10 @@ def test_bad_packets_are_answered_and_survived(host: Host) -> None:
         b"[]",
         b'{"op":"spawn"}',
         b'{"op":"fly","id":4}',
+        b'{"op":[],"id":4}',
         b'{"op":"spawn","id":5}',
+        b'{"op":"zygote","id":5}',
+        b'{"op":"watch","id":5}',
         b"[" * 60000,
     ):
         host.socket.send(packet)
@@ -151,6 +155,49 @@ def test_bad_packets_are_answered_and_survived(host: Host) -> None:
     }
     _, _, launch, _ = host.spawn(6)
     launch.close()
+
+
+def watch(host: Host, request_id: int, *descriptors: int) -> None:
+    socket.send_fds(host.socket, [json.dumps({"op": "watch", "id": request_id}).encode()], descriptors)
+
+
+def test_only_children_can_be_watched(host: Host) -> None:
+    host.receive()
+    with open(os.devnull) as null:
+        watch(host, 1, null.fileno())
+    assert host.receive()[0].keys() == {"failed", "message"}
+    read, write = os.pipe()
+    watch(host, 2, read)
+    os.close(write)
+    assert host.receive()[0] == {"exited": 2, "status": None}
+    os.close(read)
+    with subprocess.Popen(["true"]) as ours:
+        pidfd = os.pidfd_open(ours.pid)
+        watch(host, 3, pidfd)
+        assert host.receive()[0] == {"exited": 3, "status": None}
+        os.close(pidfd)
+        assert ours.wait() == 0, "the launcher has not reaped it"
+    watch(host, 4, 0, 1)
+    assert host.receive()[0] == {"failed": 4, "message": "2 descriptors came; needed are pidfd"}
+
+
+def test_what_nobody_watches_is_reaped_at_the_second_look() -> None:
+    from snakepit._launcher import Launcher
+
+    near, far = socket.socketpair()
+    with near, far:
+        launcher = Launcher(near)
+        pid = os.fork()
+        if pid == 0:
+            os._exit(7)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        launcher._reap_orphans()
+        ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+        assert ended is not None
+        assert ended.si_status == 7, "it may still be asked for"
+        launcher._reap_orphans()
+        with pytest.raises(ChildProcessError):
+            os.waitpid(pid, 0)
 
 
 def test_when_the_host_goes_everything_goes(host: Host) -> None:

@@ -48,6 +48,7 @@ def test_all_is_well_here(snakepit: Command) -> None:
     assert report["worker"]["started"]
     assert report["worker"]["answered"]
     assert report["worker"]["lane"] in {"direct", "iterator"}
+    assert report["worker"]["start_method"] == "fork"
     assert 0 < report["worker"]["call_ms"] < 10_000
 
 

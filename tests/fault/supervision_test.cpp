@@ -290,26 +290,48 @@ TEST_F(Recycling, ALimitThatAFreshWorkerExceedsIsRefusedWithBothNumbers) {
     });
 }
 
-TEST_F(Recycling, NewCodeThatCannotStartLeavesTheOldWorkerServing) {
-    auto how = module_of(R"(
+TEST_F(Recycling, NewCodeThatCannotStartLeavesTheOldWorkersServing) {
+    for (const auto method : {start_method::fork, start_method::spawn}) {
+        auto how = module_of(R"(
 import os, snakepit
 if os.path.exists(os.environ["SNAKEPIT_TEST_SCRATCH"] + "/broken"): raise RuntimeError("new code is broken")
 @snakepit.tool
 def pid(): return os.getpid()
 )");
-    how.workers.min = 2;
+        how.workers.min = 2;
+        how.start_method = method;
+        with_pool(how, [this, method](pool& p) -> awaitable<> {
+            const auto before = worker(p).pid;
+            scratch().write("broken", "");
+            EXPECT_TRUE(failed_saying(co_await p.recycle_all(), errc::module_failed, "new code is broken"));
+            EXPECT_EQ(worker(p).pid, before);
+            EXPECT_EQ(worker(p).state, worker_state::ready);
+            const bool told = worker(p).recycling_failed.find("new code is broken") != std::string::npos;
+            EXPECT_EQ(told, method == start_method::spawn) << "it was not even begun with the others";
+            CO_ASSERT_OK(co_await p.execute("pid"));
+            fs::remove(scratch().path() / "broken");
+            CO_ASSERT_OK(co_await p.recycle_all());
+            EXPECT_NE(worker(p).pid, before);
+            EXPECT_EQ(worker(p).recycling_failed, "");
+        });
+    }
+}
+
+TEST_F(Recycling, OfAllLoadsNewCode) {
+    auto how = module_of(R"(
+import os, snakepit
+with open(os.environ["SNAKEPIT_TEST_SCRATCH"] + "/version") as file: text = file.read()
+@snakepit.tool
+def version(): return text
+)");
+    scratch().write("version", "old");
     with_pool(how, [this](pool& p) -> awaitable<> {
-        const auto before = worker(p).pid;
-        scratch().write("broken", "");
-        EXPECT_TRUE(failed_saying(co_await p.recycle_all(), errc::module_failed, "new code is broken"));
-        EXPECT_EQ(worker(p).pid, before);
-        EXPECT_EQ(worker(p).state, worker_state::ready);
-        EXPECT_NE(worker(p).recycling_failed.find("new code is broken"), std::string::npos);
-        CO_ASSERT_OK(co_await p.execute("pid"));
-        fs::remove(scratch().path() / "broken");
+        scratch().write("version", "new");
+        CO_ASSERT_OK(co_await p.recycle("w0"));
+        EXPECT_EQ(p.stats().start_method, start_method::fork) << p.stats().start_method_reason;
+        EXPECT_EQ((co_await p.call<std::string>("version")), "old") << "forked from what was imported";
         CO_ASSERT_OK(co_await p.recycle_all());
-        EXPECT_NE(worker(p).pid, before);
-        EXPECT_EQ(worker(p).recycling_failed, "");
+        for (int i = 0; i < 20; ++i) EXPECT_EQ((co_await p.call<std::string>("version")), "new");
     });
 }
 

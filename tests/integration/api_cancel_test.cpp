@@ -272,20 +272,26 @@ TEST_P(ApiCancel, RacingWithTheReplyEndsEachCallOnceAndLeavesTheWorkerUsable) {
 }
 
 TEST_P(ApiCancel, StopsAPoolThatIsStarting) {
-    auto how = module_of("import time\ntime.sleep(60)\n");
-    how.lane = GetParam();
-    pool p(io->get_executor(), how);
-    asio::cancellation_signal signal;
-    std::optional<result<void>> up;
-    async_start(p, asio::bind_cancellation_slot(signal.slot(), [&](result<void> r) { up = std::move(r); }));
-    run([&]() -> awaitable<> {
-        CO_ASSERT(co_await comes_true([&] { return !p.stats().workers.empty() && p.stats().workers[0].pid != 0; }));
-        const auto before = clock::now();
-        signal.emit(asio::cancellation_type::terminal);
-        CO_ASSERT(co_await comes_true([&] { return up.has_value(); }));
-        EXPECT_LT(clock::now() - before, 3s * slow);
-        EXPECT_TRUE(failed_with(*up, errc::cancelled));
-    });
+    for (const auto* hangs : {"time.sleep(60)\n",  // before there is any worker
+                              "import snakepit\nclass A(snakepit.Adapter):\n    def setup(self): time.sleep(60)\n"
+                              "    @snakepit.tool\n    def f(self): pass\n"}) {
+        SCOPED_TRACE(hangs);
+        auto how = module_of(std::string("import time\n") + hangs);
+        how.lane = GetParam();
+        pool p(io->get_executor(), how);
+        asio::cancellation_signal signal;
+        std::optional<result<void>> up;
+        async_start(p, asio::bind_cancellation_slot(signal.slot(), [&](result<void> r) { up = std::move(r); }));
+        const std::size_t wanted = std::string_view(hangs).find("setup") == std::string_view::npos ? 2 : 3;
+        run([&]() -> awaitable<> {
+            CO_ASSERT(co_await comes_true([&] { return processes().size() == wanted; }));
+            const auto before = clock::now();
+            signal.emit(asio::cancellation_type::terminal);
+            CO_ASSERT(co_await comes_true([&] { return up.has_value(); }));
+            EXPECT_LT(clock::now() - before, 3s * slow);
+            EXPECT_TRUE(failed_with(*up, errc::cancelled));
+        });
+    }
 }
 
 TEST_P(ApiCancel, OfASecondStartLeavesThePoolAlone) {

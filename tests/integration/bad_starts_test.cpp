@@ -9,8 +9,19 @@
 namespace snakepit::test {
 namespace {
 
-class BadStart : public PoolTest {
+/// With both ways to start workers.
+class BadStart : public PoolTest, public testing::WithParamInterface<start_method> {
 protected:
+    [[nodiscard]] pool_options options(std::string module = "everyday") const {
+        auto how = PoolTest::options(std::move(module));
+        how.start_method = GetParam();
+        return how;
+    }
+    pool_options module_of(const std::string& text) {
+        auto how = PoolTest::module_of(text);
+        how.start_method = GetParam();
+        return how;
+    }
     /// Starts a pool that must fail, twice, and returns why.
     error failure_of(const pool_options& how, clock::duration limit = 20s * slow) {
         std::optional<error> why;
@@ -43,8 +54,10 @@ protected:
         "import os\nwith open(os.environ['SNAKEPIT_TEST_SCRATCH'] + '/starts', 'a') as f: f.write('x\\n')\n";
     [[nodiscard]] std::size_t starts() const { return line_count(scratch().path() / "starts"); }
 };
+INSTANTIATE_TEST_SUITE_P(Method, BadStart, testing::Values(start_method::fork, start_method::spawn),
+                         [](const auto& method) { return method.param == start_method::fork ? "Fork" : "Spawn"; });
 
-TEST_F(BadStart, ModuleMissing) {
+TEST_P(BadStart, ModuleMissing) {
     const auto e = failure_of(options("no_such_module_anywhere"));
     expect_words(e, errc::module_failed, {"no_such_module_anywhere", "searched", scratch().path().c_str()});
     EXPECT_TRUE(e.code() == failure::permanent);
@@ -52,12 +65,12 @@ TEST_F(BadStart, ModuleMissing) {
     EXPECT_EQ(e.python()->type, "ModuleNotFoundError");
 }
 
-TEST_F(BadStart, ModuleImportsSomethingThatIsMissing) {
+TEST_P(BadStart, ModuleImportsSomethingThatIsMissing) {
     expect_words(failure_of(module_of("import no_such_dependency\n")), errc::module_failed,
                  {"no_such_dependency", "ModuleNotFoundError", "line 1"});
 }
 
-TEST_F(BadStart, ModuleRaisesOnImport) {
+TEST_P(BadStart, ModuleRaisesOnImport) {
     auto how = module_of(std::string(counting) + "def f():\n    raise RuntimeError('the reason')\nf()\n");
     how.workers.min = 3;
     const auto e = failure_of(how);
@@ -70,11 +83,11 @@ TEST_F(BadStart, ModuleRaisesOnImport) {
     EXPECT_GE(starts(), 1u);
 }
 
-TEST_F(BadStart, ModuleHasASyntaxError) {
+TEST_P(BadStart, ModuleHasASyntaxError) {
     expect_words(failure_of(module_of("def broken(:\n")), errc::module_failed, {"SyntaxError", "line 1"});
 }
 
-TEST_F(BadStart, ModuleHangsOnImport) {
+TEST_P(BadStart, ModuleHangsOnImport) {
     auto how = module_of(
         "import sys, time\nprint('before the hang', file=sys.stderr)\ndef stuck():\n    time.sleep(600)\nstuck()\n");
     how.start_timeout = 1500ms;
@@ -87,14 +100,14 @@ TEST_F(BadStart, ModuleHangsOnImport) {
     EXPECT_TRUE(e.code() == failure::retry_elsewhere);
 }
 
-TEST_F(BadStart, ModuleHangsInCHoldingTheGil) {
+TEST_P(BadStart, ModuleHangsInCHoldingTheGil) {
     auto how = module_of("import ctypes\ndef stuck():\n    ctypes.PyDLL(None).sleep(600)\nstuck()\n");
     how.start_timeout = 1500ms;
     const auto e = failure_of(how, 8s * slow);
     expect_words(e, errc::start_timeout, {"in stuck"});
 }
 
-TEST_F(BadStart, ModuleHangsAndIgnoresEverything) {
+TEST_P(BadStart, ModuleHangsAndIgnoresEverything) {
     auto how = module_of(
         "import signal, time\nfor s in range(1, 65):\n"
         "    try: signal.signal(s, signal.SIG_IGN)\n    except (OSError, ValueError): pass\ntime.sleep(600)\n");
@@ -102,12 +115,12 @@ TEST_F(BadStart, ModuleHangsAndIgnoresEverything) {
     expect_words(failure_of(how, 8s * slow), errc::start_timeout, {});
 }
 
-TEST_F(BadStart, ModuleCallsSysExit) {
+TEST_P(BadStart, ModuleCallsSysExit) {
     expect_words(failure_of(module_of("import sys\nsys.exit(0)\n")), errc::module_failed, {"sys.exit(0)"});
     expect_words(failure_of(module_of("import sys\nsys.exit('words')\n")), errc::module_failed, {"sys.exit('words')"});
 }
 
-TEST_F(BadStart, ModuleEndsTheProcess) {
+TEST_P(BadStart, ModuleEndsTheProcess) {
     auto e = failure_of(module_of("import os, sys\nprint('last words', file=sys.stderr)\nos._exit(3)\n"));
     expect_words(e, errc::module_failed, {"exit code 3", "last words"});
     ASSERT_TRUE(e.exit());
@@ -118,7 +131,7 @@ TEST_F(BadStart, ModuleEndsTheProcess) {
     EXPECT_EQ(e.exit()->code, 0);
 }
 
-TEST_F(BadStart, ModuleCrashes) {
+TEST_P(BadStart, ModuleCrashes) {
     auto e = failure_of(module_of("import ctypes\ndef crash():\n    ctypes.string_at(0)\ncrash()\n"));
     expect_words(e, errc::module_failed, {"SIGSEGV", "Segmentation fault", "in crash"});
     ASSERT_TRUE(e.exit());
@@ -127,12 +140,12 @@ TEST_F(BadStart, ModuleCrashes) {
     expect_words(e, errc::module_failed, {"SIGKILL"});
 }
 
-TEST_F(BadStart, ModuleHasNoTools) {
+TEST_P(BadStart, ModuleHasNoTools) {
     expect_words(failure_of(module_of("def not_a_tool(): pass\n")), errc::module_failed,
                  {"no tools", "@snakepit.tool"});
 }
 
-TEST_F(BadStart, SetupRaises) {
+TEST_P(BadStart, SetupRaises) {
     const auto e = failure_of(module_of(R"(
 import snakepit
 class A(snakepit.Adapter):
@@ -144,7 +157,7 @@ class A(snakepit.Adapter):
     expect_words(e, errc::module_failed, {"setup", "ConnectionError", "no database", "line 5"});
 }
 
-TEST_F(BadStart, ConstructorOfAnAdapterRaises) {
+TEST_P(BadStart, ConstructorOfAnAdapterRaises) {
     expect_words(failure_of(module_of(R"(
 import snakepit
 class A(snakepit.Adapter):
@@ -155,7 +168,7 @@ class A(snakepit.Adapter):
                  errc::module_failed, {"ZeroDivisionError", "line 4"});
 }
 
-TEST_F(BadStart, SetupHangs) {
+TEST_P(BadStart, SetupHangs) {
     auto how = module_of(R"(
 import snakepit, time
 class A(snakepit.Adapter):
@@ -168,7 +181,7 @@ class A(snakepit.Adapter):
     expect_words(failure_of(how, 8s * slow), errc::start_timeout, {"in setup"});
 }
 
-TEST_F(BadStart, NamesClash) {
+TEST_P(BadStart, NamesClash) {
     expect_words(failure_of(module_of(R"(
 import snakepit
 @snakepit.tool
@@ -179,27 +192,29 @@ def g(): pass
                  errc::module_failed, {"two tools are named 'f'"});
 }
 
-TEST_F(BadStart, ToolsOfKindsThatAreNotThereYet) {
+TEST_P(BadStart, ToolsOfKindsThatAreNotThereYet) {
     expect_words(failure_of(module_of("import snakepit\n@snakepit.tool\nasync def f(): pass\n")), errc::module_failed,
                  {"async", "'f'"});
     expect_words(failure_of(module_of("import snakepit\n@snakepit.tool\ndef f(): yield 1\n")), errc::module_failed,
                  {"generator", "'f'"});
 }
 
-TEST_F(BadStart, OneOfTwoWorkersCannotStart) {
+TEST_P(BadStart, OneOfTwoWorkersCannotStart) {
     auto how = module_of(std::string(counting) + R"(
 import fcntl, snakepit
-lock = open(os.environ['SNAKEPIT_TEST_SCRATCH'] + '/lock', 'w')
-fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-@snakepit.tool
-def echo(value): return value
+class A(snakepit.Adapter):
+    def setup(self):
+        self.lock = open(os.environ['SNAKEPIT_TEST_SCRATCH'] + '/lock', 'w')
+        fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    @snakepit.tool
+    def echo(self, value): return value
 )");
     how.workers.min = 2;
     expect_words(failure_of(how), errc::module_failed, {"BlockingIOError"});
     EXPECT_LE(starts(), 2u);
 }
 
-TEST_F(BadStart, FloodsAtImportDoNotMatter) {
+TEST_P(BadStart, FloodsAtImportDoNotMatter) {
     auto how = module_of(R"(
 import sys, snakepit
 for i in range(40000):
@@ -217,7 +232,7 @@ def echo(value): return value
     EXPECT_LT(e.full().size(), 64u << 10) << "the last lines, not all of them";
 }
 
-TEST_F(BadStart, AModuleThatClosesOrReplacesItsStreamsStarts) {
+TEST_P(BadStart, AModuleThatClosesOrReplacesItsStreamsStarts) {
     for (const auto* text : {"sys.stdout.close(); sys.stderr.close()", "sys.stdout = sys.stderr = None",
                              "os.close(1); os.close(2)", "sys.stdin.close()", "os.chdir('/')", "os.umask(0o777)"}) {
         SCOPED_TRACE(text);
@@ -227,7 +242,7 @@ TEST_F(BadStart, AModuleThatClosesOrReplacesItsStreamsStarts) {
     }
 }
 
-TEST_F(BadStart, PythonMissing) {
+TEST_P(BadStart, PythonMissing) {
     auto how = options();
     how.python = "/no/such/python3";
     const auto e = failure_of(how);
@@ -240,7 +255,7 @@ TEST_F(BadStart, PythonMissing) {
     expect_words(failure_of(how), errc::python_unfit, {"/tmp"});
 }
 
-TEST_F(BadStart, NotAPython) {
+TEST_P(BadStart, NotAPython) {
     for (const auto* program : {"/bin/false", "/bin/cat", "/bin/true", "/bin/echo", "/usr/bin/env"}) {
         SCOPED_TRACE(program);
         auto how = options();
@@ -262,27 +277,27 @@ TEST_F(BadStart, NotAPython) {
     expect_words(failure_of(how), errc::python_unfit, {"no-interpreter"});
 }
 
-TEST_F(BadStart, APythonThatFloodsAndNeverGetsReady) {
+TEST_P(BadStart, APythonThatFloodsAndNeverGetsReady) {
     auto how = options();
     how.start_timeout = 1s;
     how.python = scratch().write("flood", "#!/bin/sh\nexec yes\n", true);
     expect_words(failure_of(how, 6s * slow), errc::start_timeout, {"it was not up within"});
 }
 
-TEST_F(BadStart, APythonThatHangsLeavesNoChildEither) {
+TEST_P(BadStart, APythonThatHangsLeavesNoChildEither) {
     auto how = options();
     how.start_timeout = 500ms;
     how.python = scratch().write("hang", "#!/bin/sh\nsleep 600\nexit 1\n", true);
     expect_words(failure_of(how, 6s * slow), errc::start_timeout, {"it was not up within"});
 }
 
-TEST_F(BadStart, APythonBehindAWrapperWorks) {
+TEST_P(BadStart, APythonBehindAWrapperWorks) {
     auto how = options();
     how.python = scratch().write("wrapper", "#!/bin/sh\n/usr/bin/python3 \"$@\"\nexit $?\n", true);
     with_pool(how, [](pool& p) -> awaitable<> { EXPECT_EQ(co_await p.execute("echo", 1), 1); });
 }
 
-TEST_F(BadStart, APythonWithANoisySiteWorks) {
+TEST_P(BadStart, APythonWithANoisySiteWorks) {
     auto how = options();
     scratch().write("site/sitecustomize.py",
                     "import sys\nprint('x' * 200_000)\nprint('y' * 200_000, file=sys.stderr)\n");
@@ -291,7 +306,7 @@ TEST_F(BadStart, APythonWithANoisySiteWorks) {
     with_pool(how, [](pool& p) -> awaitable<> { EXPECT_EQ(co_await p.execute("echo", 1), 1); });
 }
 
-TEST_F(BadStart, PythonWithoutGrpc) {
+TEST_P(BadStart, PythonWithoutGrpc) {
     auto how = options();
     for (const std::string missing : {"grpc", "google.protobuf", "msgpack"}) {
         SCOPED_TRACE(missing);
@@ -314,7 +329,7 @@ sys.meta_path.insert(0, Blocker())
     }
 }
 
-TEST_F(BadStart, PythonTooOld) {
+TEST_P(BadStart, PythonTooOld) {
     auto how = options();
     // The real interpreter, which says that it is an older one.
     scratch().write(
@@ -324,13 +339,14 @@ TEST_F(BadStart, PythonTooOld) {
     expect_words(failure_of(how), errc::python_unfit, {"3.6.9", "too old", "3.9"});
 }
 
-TEST_F(BadStart, AllMistakesInOptionsAtOnce) {
+TEST_P(BadStart, AllMistakesInOptionsAtOnce) {
     pool_options how;
     how.module = "no module!";
     how.python_path = {""};
     how.workers = {0, -1};
     how.queue_limit = 20'000'000;
     how.calls_per_worker = 0;
+    how.start_method = static_cast<start_method>(7);
     how.start_timeout = 1ms;
     how.drain_timeout = -1ms;
     how.stop_grace = 0ms;
@@ -341,19 +357,19 @@ TEST_F(BadStart, AllMistakesInOptionsAtOnce) {
     const auto e = failure_of(how);
     expect_words(e, errc::invalid_options,
                  {"module", "\"no module!\"", "python_path", "workers.min is 0", "workers.max is -1",
-                  "queue_limit is 20000000", "calls_per_worker is 0", "start_timeout is 1 ms", "drain_timeout is -1 ms",
-                  "stop_grace is 0 ms", "restart_backoff.first is 0 ms", "restart_backoff.longest is 7200000 ms",
-                  "environment", "max_message_bytes is 1", "allowed"});
-    EXPECT_EQ(how.mistakes().size(), 15u);
+                  "queue_limit is 20000000", "calls_per_worker is 0", "start_method is 7", "start_timeout is 1 ms",
+                  "drain_timeout is -1 ms", "stop_grace is 0 ms", "restart_backoff.first is 0 ms",
+                  "restart_backoff.longest is 7200000 ms", "environment", "max_message_bytes is 1", "allowed"});
+    EXPECT_EQ(how.mistakes().size(), 16u);
     EXPECT_TRUE(options().mistakes().empty());
 }
 
-TEST_F(BadStart, AStartThatFailedCanBeRepeatedWithAnotherPool) {
+TEST_P(BadStart, AStartThatFailedCanBeRepeatedWithAnotherPool) {
     failure_of(module_of("import nothing_such\n"));
     with_pool(options(), [](pool& p) -> awaitable<> { EXPECT_EQ(co_await p.execute("echo", 1), 1); });
 }
 
-TEST_F(BadStart, AModuleNameThatIsAPackage) {
+TEST_P(BadStart, AModuleNameThatIsAPackage) {
     scratch().write("a_package/__init__.py", "");
     scratch().write("a_package/tools.py", "import snakepit\n@snakepit.tool\ndef echo(value): return value\n");
     with_pool(options("a_package.tools"), [](pool& p) -> awaitable<> { EXPECT_EQ(co_await p.execute("echo", 1), 1); });
