@@ -98,10 +98,10 @@ asio::awaitable<result<worker_process>> request_channel::ask(std::shared_ptr<req
     }
     self->pending_.erase(id);
     self->turn_.cancel();
-    if (!waiter->outcome)
-        waiter->outcome =
-            tl::unexpected(self->refusal_.value_or(error(errc::launch_failed, self->who_ + " did not answer")));
-    co_return std::move(*waiter->outcome);
+    if (waiter->outcome) co_return std::move(*waiter->outcome);
+    // Who does not answer is stuck, and of no use to the next either.
+    if (!self->refusal_) self->lose(error(errc::launch_failed, self->who_ + " did not answer"));
+    co_return tl::unexpected(*self->refusal_);
 }
 
 void request_channel::tell(const value& message, const std::vector<int>& fds) {

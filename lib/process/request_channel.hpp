@@ -57,8 +57,8 @@ public:
     /// The first packet. @return  or start_timeout, launch_failed when it has gone, or what `refuse` said
     [[nodiscard]] static asio::awaitable<result<value>> greeting(std::shared_ptr<request_channel> self);
     void listen(listener to);
-    /// Asks for a process that is born with `fds`, waiting for its turn when many are asked for. The answer's id is
-    /// `id`.
+    /// Asks for a process that is born with `fds`, waiting for its turn when many are asked for.
+    /// @param id  of the request and its answer
     [[nodiscard]] static asio::awaitable<result<worker_process>> ask(std::shared_ptr<request_channel> self,
                                                                      std::uint64_t id, const char* op, worker_fds fds);
     /// Sends what nobody waits for the answer of. A failure is told to the listener.

@@ -20,8 +20,9 @@ asio::awaitable<result<void>> worker_source::start(std::shared_ptr<worker_source
 asio::awaitable<result<worker_process>> worker_source::make(std::shared_ptr<worker_source> self, worker_fds fds,
                                                             launcher::on_exit ended) {
     if (self->method().first == start_method::fork && !(self->zygote_ && self->zygote_->is_usable())) {
-        const auto up =
-            self->raising_.busy() ? co_await self->raising_.idle() : co_await self->raising_.run(raise(self));
+        result<void> up;
+        if (self->raising_.busy()) up = co_await self->raising_.idle();
+        else up = co_await self->raising_.run(raise(self));
         if (!up) co_return tl::unexpected(up.error());
     }
     const auto from = self->zygote_;

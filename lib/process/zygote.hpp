@@ -37,9 +37,8 @@ public:
     ~zygote();
 
     /// Once. Imports the module.
-    /// @return  why workers cannot be forked, empty when they can; or errc::module_failed, start_timeout,
-    /// launch_failed,
-    ///          python_unfit, pool_stopped
+    /// @return  why workers cannot be forked, empty when they can;
+    ///          or errc::module_failed, start_timeout, launch_failed, python_unfit, pool_stopped
     [[nodiscard]] static asio::awaitable<result<std::string>> start(std::shared_ptr<zygote> self);
     /// A new worker process, a child of the launcher, which waits for its instructions on the launch socket.
     [[nodiscard]] static asio::awaitable<result<worker_process>> fork(std::shared_ptr<zygote> self, worker_fds fds,

@@ -261,6 +261,20 @@ TEST_F(StartMethods, TheZygotesDeathDisturbsNobody) {
     });
 }
 
+TEST_F(StartMethods, AZygoteThatIsStuckIsReplaced) {
+    auto how = noting_and("note('imports')\n", 2);
+    how.start_timeout = 2s * slow;
+    with_pool(how, [this](pool& p) -> awaitable<> {
+        const auto zygote = co_await zygote_of(p);
+        ::kill(zygote, SIGSTOP);
+        const auto code = list(5);
+        EXPECT_TRUE(failed_with(co_await p.execute("end", code), errc::worker_lost));
+        CO_ASSERT(co_await comes_true([&] { return noted("imports").size() == 2; }, 10s * slow));
+        CO_ASSERT(co_await comes_true([&] { return all_ready(p); }));
+        CO_ASSERT(co_await comes_true([&] { return is_reaped(zygote); }));
+    });
+}
+
 TEST_F(StartMethods, LauncherAndZygoteMayDieTogether) {
     with_pool(noting_and("note('imports')\n", 2), [this](pool& p) -> awaitable<> {
         const auto launcher = co_await launcher_of(p);
