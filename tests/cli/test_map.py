@@ -94,7 +94,7 @@ def test_a_worker_that_dies_fails_only_what_it_held(snakepit: Command) -> None:
 @pytest.mark.parametrize("order", [[], ["--unordered"]])
 def test_fail_fast_ends_with_the_first_failure(snakepit: Command, order: list[str]) -> None:
     begun = time.monotonic()
-    given = b"0\n1\n2\n3\n" + lines(1_000_000)
+    given = b"0\n1\n2\n3\n" + b"7\n" * 1_000_000
     code, out, err = snakepit(
         "map", "cli_tools:checked", "--workers", "2", "--fail-fast", *order, given_file(snakepit, given)
     )
