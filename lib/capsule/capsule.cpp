@@ -136,7 +136,8 @@ void capsule::ask_for_turn(recycle_reason why) {
 void capsule::take_turn() {
     turn_ = turn::taken;
     happens(happening::worn);
-    if (machine_.state() != worker_state::recycling) end_turn(unless_stopped());  // it is being started, or is to end
+    if (machine_.state() != worker_state::recycling)
+        end_turn(unless_impossible());  // it is being started, or is to end
 }
 
 void capsule::hand_over() {
@@ -169,10 +170,13 @@ void capsule::end_turn(const result<void>& how) {
     if (!turn_waiters_.empty()) ask_for_turn(recycle_reason::asked);
 }
 
-result<void> capsule::unless_stopped() const {
+result<void> capsule::unless_impossible() const {
     if (finished_ || machine_.state() == worker_state::stopping)
         return tl::unexpected(error(errc::pool_stopped, "the pool is stopping or has stopped"));
     if (machine_.state() == worker_state::dead) return tl::unexpected(last_end_);
+    if (machine_.state() == worker_state::missed_heartbeat)
+        return tl::unexpected(
+            error(errc::worker_lost, "it does not answer its heartbeat: it will be ended, or come back"));
     return {};
 }
 
@@ -208,13 +212,13 @@ void capsule::end_all() {
                                             ? "the pool was stopped while the worker started"
                                             : "the call had not finished when the pool's drain_timeout was over");
     for (const auto& it : lives_) it->end(why);
-    end_turn(unless_stopped());
+    end_turn(unless_impossible());
     if (lives_.empty()) happens(happening::gone);
 }
 
 void capsule::finish() {
     finished_ = true;
-    end_turn(unless_stopped());
+    end_turn(unless_impossible());
 }
 
 std::shared_ptr<life> capsule::begin_life() {
@@ -228,7 +232,8 @@ std::shared_ptr<life> capsule::begin_life() {
         });
     if (ended_) made->end_now(error(errc::pool_stopped, "the pool was destroyed"));
     lives_.push_back(made);
-    asio::co_spawn(on_, life::run(made), [](std::exception_ptr) {});  // it has told
+    // Posted: it may end at once, and tells so; by then it has its place here.
+    asio::post(on_, [on = on_, made] { asio::co_spawn(on, life::run(made), [](std::exception_ptr) {}); });
     return made;
 }
 
@@ -238,7 +243,7 @@ void capsule::request_stop() {
 
 void capsule::request_recycling(recycle_reason why, std::function<void(result<void>)> done) {
     asio::post(on_, [self = shared_from_this(), why, done = std::move(done)]() mutable {
-        if (self->finished_) done(self->unless_stopped());
+        if (self->finished_) done(self->unless_impossible());
         else self->mail_->push(asked_to_recycle{why, std::move(done)});
     });
 }

@@ -69,7 +69,7 @@ private:
     void carry_on();
     void promote();
     void finish();
-    [[nodiscard]] result<void> unless_stopped() const;
+    [[nodiscard]] result<void> unless_impossible() const;
     void back_off();
     void break_down();
     void end_all();

@@ -25,11 +25,6 @@ public:
         taken_.push_back(now);
         return true;
     }
-    /// It went well: what was taken before is forgotten.
-    void reset() {
-        const std::lock_guard lock(mutex_);
-        taken_.clear();
-    }
 
 private:
     const std::size_t limit_;

@@ -159,8 +159,9 @@ private:
 
 result<std::string> to_json_text(const value& v, int indent) {
     if (const auto* word = find_lookalike(v))
-        return tl::unexpected(error(
-            errc::unserializable, fmt::format("a map that looks like \"{}\" of the JSON form cannot be written", *word)));
+        return tl::unexpected(
+            error(errc::unserializable,
+                  fmt::format("a map that looks like \"{}\" of the JSON form cannot be written", *word)));
     return with_tags(v).dump(indent, ' ', false, value::error_handler_t::replace);
 }
 

@@ -889,6 +889,78 @@ TEST_F(SwitchboardWorkers, ASuspendedOneIsToldToForgetWhatItGotAPieceOf) {
 
 // ---- the end
 
+TEST_F(SwitchboardWorkers, ASuspendedOneMayBeResumedUnlessItsStreamIsGone) {
+    make();
+    const auto lane = plug_in({.answers = true});
+    board_->suspend(*lane->carried());
+    const auto waiting = submit();
+    run();
+    EXPECT_TRUE(waiting->waits());
+    board_->resume(*lane->carried());
+    run();
+    EXPECT_TRUE(waiting->has("x"));
+    board_->sever(*lane->carried());
+    board_->resume(*lane->carried());
+    const auto late = submit();
+    run();
+    EXPECT_TRUE(late->waits());
+}
+
+TEST_F(SwitchboardWorkers, AreToldOnceWhenTheyHaveServedWhatWasAgreedUpon) {
+    make();
+    const auto made = std::make_shared<testing_lane>(*board_, manners{});
+    tool_spec echo;
+    echo.name = "echo";
+    const auto l = board_->connect("w0", {echo}, made, 3);
+    std::vector<settlement> replies;
+    for (std::uint64_t id = 1; id <= 4; ++id) {
+        submit();
+        run();
+        out_frame frame;
+        ASSERT_TRUE(board_->take(*l, frame));
+        board_->written(*l);
+        replies.assign(1, {id, value()});
+        EXPECT_FALSE(board_->settle(*l, replies));
+        EXPECT_EQ(made->served_calls(), id < 3 ? 0 : 1);
+    }
+    run();
+    board_->disconnect(*l, lost);
+}
+
+TEST_F(SwitchboardWorkers, WhatTheyAreAtIsTheFirstCallThatHasNotEnded) {
+    make();
+    const auto lane = plug_in();
+    const auto at = [&] { return board_->occupation_of(*lane->carried()); };
+    EXPECT_FALSE(at().in_live_call || at().has_unwanted || at().asked_at);
+    const auto calls = submit_many(2);
+    run();
+    EXPECT_TRUE(at().in_live_call);
+    board_->give_up(*calls[1]->it, errc::cancelled);
+    EXPECT_TRUE(at().in_live_call && at().has_unwanted && !at().asked_at) << "the second one waits for the first";
+    lane->answer({1});
+    EXPECT_TRUE(!at().in_live_call && at().has_unwanted && at().asked_at);
+    lane->answer({2});
+    EXPECT_FALSE(at().in_live_call || at().has_unwanted || at().asked_at);
+}
+
+TEST_F(SwitchboardEnd, ClosedForAWhileItRefusesCallsAndEndsThoseThatWait) {
+    make();
+    plug_in()->unplug(lost);
+    const auto waiting = submit();
+    board_->close_for(error(errc::pool_degraded, "nothing works"));
+    const auto refused = submit();
+    board_->reopen();
+    const auto later = submit();
+    run();
+    EXPECT_TRUE(waiting->failed_with(errc::pool_degraded));
+    EXPECT_TRUE(refused->failed_with(errc::pool_degraded));
+    EXPECT_EQ(refused->outcome->error().message(), "nothing works");
+    EXPECT_TRUE(later->waits());
+    plug_in({.answers = true});
+    run();
+    EXPECT_TRUE(later->has("x"));
+}
+
 TEST_F(SwitchboardEnd, EveryWaitingCallEndsExactlyOnceWhenShut) {
     make({.queue = 20'000, .calls_per_line = 4, .in_flight = max_inflight_bytes});
     const auto lane = plug_in();

@@ -77,8 +77,7 @@ TEST(ValueJsonText, WritesTagsForWhatJsonHasNoWordFor) {
     EXPECT_EQ(written(std::nan("")), R"({"$float":"nan"})");
     EXPECT_EQ(written({infinity, -infinity}), R"([{"$float":"inf"},{"$float":"-inf"}])");
     EXPECT_EQ(written(bytes({'a', 'b', 'c', 'd'})), R"({"$bytes":"YWJjZA=="})");
-    EXPECT_EQ(written(array::of<std::uint8_t>({1, 2})),
-              R"({"$array":{"base64":"AQI=","dtype":"|u1","shape":[2]}})");
+    EXPECT_EQ(written(array::of<std::uint8_t>({1, 2})), R"({"$array":{"base64":"AQI=","dtype":"|u1","shape":[2]}})");
     EXPECT_EQ(written(*array::from_bytes(R"([["x","|u1"]])", {0}, {})),
               R"({"$array":{"base64":"","dtype":[["x","|u1"]],"shape":[0]}})");
     EXPECT_TRUE(std::isnan(parsed(R"({"$float": "nan"})").get<double>()));
@@ -101,11 +100,11 @@ TEST(ValueJsonText, ReadsDtypesAsTextOrAsLists) {
 }
 
 TEST(ValueJsonText, TakesMapsThatOnlyLookLikeTagsAsTheyAre) {
-    for (const char* text : {R"({"$float":"NaN"})", R"({"$float":1.5})", R"({"$float":"nan","more":1})",
-                             R"({"$bytes":7})", R"({"$bytes":"","$float":"nan"})", R"({"$array":[]})",
-                             R"({"$array":{}})", R"({"$other":"nan"})", R"({"$array":{"dtype":"|u1","shape":[1]}})",
-                             R"({"$array":{"base64":"","dtype":"|u1","shape":[0],"x":1}})",
-                             R"({"$array":{"bytes":"","dtype":"|u1","shape":[0]}})"}) {
+    for (const char* text :
+         {R"({"$float":"NaN"})", R"({"$float":1.5})", R"({"$float":"nan","more":1})", R"({"$bytes":7})",
+          R"({"$bytes":"","$float":"nan"})", R"({"$array":[]})", R"({"$array":{}})", R"({"$other":"nan"})",
+          R"({"$array":{"dtype":"|u1","shape":[1]}})", R"({"$array":{"base64":"","dtype":"|u1","shape":[0],"x":1}})",
+          R"({"$array":{"bytes":"","dtype":"|u1","shape":[0]}})"}) {
         EXPECT_EQ(parsed(text), value::parse(text)) << text;
         EXPECT_EQ(written(value::parse(text)), text);
     }
@@ -113,7 +112,8 @@ TEST(ValueJsonText, TakesMapsThatOnlyLookLikeTagsAsTheyAre) {
 
 TEST(ValueJsonText, RefusesTagsWhoseContentStandsForNothing) {
     for (const char* text : {"YQ", "YR==", "YQ=\\n", "Y===", "====", "YQ==YQ==", "Y-_="})
-        EXPECT_EQ(mistake_in(fmt::format("[1,\n {{\"$bytes\": \"{}\"}}]", text)), "line 2, column 2: $bytes: not base64");
+        EXPECT_EQ(mistake_in(fmt::format("[1,\n {{\"$bytes\": \"{}\"}}]", text)),
+                  "line 2, column 2: $bytes: not base64");
     EXPECT_EQ(mistake_in(R"({"$array":{"base64":"?","dtype":"|u1","shape":[0]}})"),
               "line 1, column 1: $array: not base64");
     EXPECT_EQ(mistake_in(R"({"$array":{"base64":1,"dtype":"|u1","shape":[0]}})"),
