@@ -117,8 +117,8 @@ public:
                           taken by value, as is all else: nothing of the caller's must stay alive
         @param options    deadline, session
         @return  the tool's value, or an error. Never throws for an outcome listed here.
-        @par Errors         errc::queue_full, deadline_exceeded, cancelled, worker_lost, pool_stopped, not_started,
-                            unknown_tool, bad_arguments, tool_raised, unserializable, message_too_large
+        @par Errors         errc::queue_full, deadline_exceeded, cancelled, worker_lost, pool_degraded, pool_stopped,
+                            not_started, unknown_tool, bad_arguments, tool_raised, unserializable, message_too_large
         @par Cancellation   terminal and partial: the caller gets errc::cancelled at once and Python is asked to stop.
                             Not total: it may already have acted. The worker's place is free when Python has ended.
         @par Executor       may be awaited on any executor and resumes there
@@ -172,6 +172,8 @@ public:
         @par Lifetime       holds the pool's state; the pool object may die first */
     [[nodiscard]] asio::awaitable<result<void>> recycle(std::string worker);
     /// The same for every worker, `lifecycle.max_recycling` at once: new code is loaded, and nobody notices.
+    /// With start_method::fork the module is imported anew first; when that fails all workers stay as they are.
+    /// `recycle` alone forks from what was imported before.
     /// @return  the first error when all are through
     [[nodiscard]] asio::awaitable<result<void>> recycle_all();
 
