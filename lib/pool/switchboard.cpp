@@ -338,7 +338,10 @@ std::optional<std::string> switchboard::settle(line& from, std::vector<settlemen
             call& c = *held->second;
             from.sent.erase(held);
             release(c);
-            if (from.left != 0 && --from.left == 0) todo.served = from.out;
+            if (from.left != 0) {
+                --from.left;
+                if (from.left == 0) todo.served = from.out;
+            }
             c.place = call_place::ended;
             if (c.answered) {
                 ++counters_.late_replies;
