@@ -46,6 +46,8 @@ public:
     void pong(const heard::pong& p);
     void stop();
     [[nodiscard]] heartbeat_stats stats() const;
+    /// From ping to pong, moving average.
+    [[nodiscard]] std::chrono::microseconds latency() const { return seen_.latency; }
 
 private:
     static asio::awaitable<void> round(std::shared_ptr<heartbeat> self);

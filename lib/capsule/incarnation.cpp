@@ -48,23 +48,16 @@ void incarnation::tell(life_event e) {
 asio::awaitable<result<void>> incarnation::start(std::shared_ptr<incarnation> self, std::string worker,
                                                  std::uint64_t number) {
     const auto& options = self->pool_->options;
-    auto launch = make_socket_pair(SOCK_STREAM);
-    auto life_line = make_pipe();
-    auto out = make_pipe();
-    auto err = make_pipe();
-    for (const auto* made : {&launch, &life_line, &out, &err})
-        if (!*made) co_return tl::unexpected(made->error());
-
-    worker_fds fds{std::move(launch->second), std::move(life_line->first), std::move(out->second),
-                   std::move(err->second)};
+    auto made = prepare_birth(SOCK_STREAM);
+    if (!made) co_return tl::unexpected(made.error());
     const std::weak_ptr<incarnation> weak = self;
     // Named: as a temporary in the co_await expression g++ 12 would destroy it twice.
     launcher::on_exit ended = [weak](std::optional<int> wait_status) {
         if (const auto me = weak.lock()) me->tell(heard::status{wait_status});
     };
     const auto& source = self->pool_->source;
-    auto process = co_await asio::co_spawn(source->on(), worker_source::make(source, std::move(fds), std::move(ended)),
-                                           asio::use_awaitable);
+    auto process = co_await asio::co_spawn(
+        source->on(), worker_source::make(source, std::move(made->child), std::move(ended)), asio::use_awaitable);
     if (!process) co_return tl::unexpected(process.error());
 
     self->pid_ = process->pid;
@@ -72,14 +65,14 @@ asio::awaitable<result<void>> incarnation::start(std::shared_ptr<incarnation> se
     {
         const std::lock_guard lock(self->mutex_);
         self->pidfd_ = std::move(process->pidfd);
-        self->life_line_ = std::move(life_line->second);
+        self->life_line_ = std::move(made->life_line);
     }
     if (watched < 0) co_return tl::unexpected(error(errc::launch_failed, "no descriptor left to watch the worker"));
     self->exit_watch_.emplace(self->on_, watched);
     self->watch_exit();
     const auto prefix = options.output == worker_output::forward ? "[" + worker + "] " : std::string();
-    self->out_ = std::make_shared<output_tail>(self->on_, std::move(out->first), prefix);
-    self->err_ = std::make_shared<output_tail>(self->on_, std::move(err->first), prefix);
+    self->out_ = std::make_shared<output_tail>(self->on_, std::move(made->out), prefix);
+    self->err_ = std::make_shared<output_tail>(self->on_, std::move(made->err), prefix);
     self->out_->start();
     self->err_->start();
 
@@ -92,7 +85,7 @@ asio::awaitable<result<void>> incarnation::start(std::shared_ptr<incarnation> se
                                      });
     self->pool_->door->expect(self->connection_);
 
-    self->launch_.emplace(self->on_, launch->first.release());
+    self->launch_.emplace(self->on_, made->launch.release());
     const value go = {{"address", self->pool_->door->address()},
                       {"worker", worker},
                       {"incarnation", number},

@@ -1,5 +1,6 @@
 #include "capsule/life.hpp"
 
+#include "process/process_facts.hpp"
 #include "process/start_failure.hpp"
 
 #include <fmt/format.h>
@@ -69,9 +70,12 @@ asio::awaitable<error> life::live(std::shared_ptr<life> self) {
         }
         started = co_await boot(self, gone);
     }
-    if (started) started = self->fits();
+    const auto fresh_bytes = started ? resident_bytes_of(self->body_->pid()) : 0;
+    if (started) started = self->fits(fresh_bytes);
     error why(errc::worker_lost, "");
-    if (started) why = co_await serve(self, gone);  // not in a conditional expression: g++ 12 destroys it twice there
+    if (started)
+        why =
+            co_await serve(self, gone, fresh_bytes);  // not in a conditional expression: g++ 12 destroys it twice there
     else why = started.error().with_worker(self->worker_);
     co_await bury(self, gone);
     if (self->exit_.empty()) self->exit_ = why.message();
@@ -79,19 +83,19 @@ asio::awaitable<error> life::live(std::shared_ptr<life> self) {
 }
 
 /// A limit that a worker exceeds which has done nothing yet would have it replaced for ever.
-result<void> life::fits() const {
+result<void> life::fits(std::uint64_t fresh_bytes) const {
     const auto limit = pool_->options.lifecycle.max_memory_bytes;
-    const auto has = resident_bytes_of(body_->pid());
-    if (limit == 0 || has <= limit) return {};
+    if (limit == 0 || fresh_bytes <= limit) return {};
     return tl::unexpected(
         error(errc::invalid_options,
-              fmt::format("lifecycle.max_memory_bytes is {}, but a worker that has just started has {}", limit, has)));
+              fmt::format("lifecycle.max_memory_bytes is {}, but a worker that has just started has {}", limit,
+                          fresh_bytes)));
 }
 
 /// Until it ends, or is told to.
-asio::awaitable<error> life::serve(std::shared_ptr<life> self, departure& gone) {
+asio::awaitable<error> life::serve(std::shared_ptr<life> self, departure& gone, std::uint64_t fresh_bytes) {
     self->watch_pulse();
-    self->watch_limits();
+    self->watch_limits(fresh_bytes);
     self->tell_({self, happening::up});
     std::string reason;
     bool cut_short = false;  // by us: how it ends is our doing
@@ -102,7 +106,7 @@ asio::awaitable<error> life::serve(std::shared_ptr<life> self, departure& gone) 
         else if (as<heard::served>(*e)) self->lifecycle_->served();
         else if (const auto* p = as<heard::pong>(*e)) {
             self->heartbeat_->pong(*p);
-            self->lifecycle_->pong(self->heartbeat_->stats());
+            self->lifecycle_->pong(p->resident_bytes, self->heartbeat_->latency());
         } else if (as<heard::asked_to_stop>(*e)) {
             if (!std::exchange(self->grace_is_watched_, true))
                 asio::co_spawn(self->on_, watch_grace(self), [](std::exception_ptr) {});
@@ -163,8 +167,8 @@ void life::watch_pulse() {
     asio::co_spawn(on_, heartbeat::run(std::move(made)), [](std::exception_ptr) {});
 }
 
-void life::watch_limits() {
-    lifecycle_ = std::make_shared<lifecycle>(on_, pool_->options.lifecycle, resident_bytes_of(body_->pid()),
+void life::watch_limits(std::uint64_t fresh_bytes) {
+    lifecycle_ = std::make_shared<lifecycle>(on_, pool_->options.lifecycle, fresh_bytes,
                                              [weak = weak_from_this()](recycle_reason why) {
                                                  if (const auto self = weak.lock(); self && !self->over_)
                                                      self->tell_({self, happening::worn, std::nullopt, why});

@@ -58,7 +58,6 @@ public:
     /// Kills it and fails its calls, without the executor. Any thread.
     void end_now(const error& why) noexcept;
 
-    [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
     /// 0 before there is a process. Any thread.
     [[nodiscard]] int pid() const;
     /// Calls that it holds. Any thread.
@@ -85,11 +84,11 @@ private:
 
     static asio::awaitable<error> live(std::shared_ptr<life> self);
     static asio::awaitable<result<void>> boot(std::shared_ptr<life> self, departure& gone);
-    [[nodiscard]] result<void> fits() const;
+    [[nodiscard]] result<void> fits(std::uint64_t fresh_bytes) const;
     void watch_pulse();
-    void watch_limits();
+    void watch_limits(std::uint64_t fresh_bytes);
     static asio::awaitable<void> watch_grace(std::shared_ptr<life> self);
-    static asio::awaitable<error> serve(std::shared_ptr<life> self, departure& gone);
+    static asio::awaitable<error> serve(std::shared_ptr<life> self, departure& gone, std::uint64_t fresh_bytes);
     static asio::awaitable<void> stop_ladder(std::shared_ptr<life> self, departure& gone);
     static asio::awaitable<void> bury(std::shared_ptr<life> self, departure& gone);
     static asio::awaitable<bool> wait_gone(std::shared_ptr<life> self, clock::duration limit, departure& gone);

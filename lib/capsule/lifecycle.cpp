@@ -1,10 +1,7 @@
 #include "capsule/lifecycle.hpp"
 
-#include <fmt/format.h>
-#include <unistd.h>
 #include <asio/redirect_error.hpp>
 #include <asio/use_awaitable.hpp>
-#include <fstream>
 
 namespace snakepit::detail {
 
@@ -52,20 +49,12 @@ void lifecycle::served() {
     tell_(recycle_reason::calls);
 }
 
-void lifecycle::pong(const heartbeat_stats& beat) {
+void lifecycle::pong(std::uint64_t resident_bytes, std::chrono::microseconds latency) {
     if (is_old_) tell_(recycle_reason::age);
     else if (has_served_) tell_(recycle_reason::calls);
-    else if (max_memory_ != 0 && beat.resident_bytes > max_memory_) tell_(recycle_reason::memory);
-    else if (max_growth_ != 0 && beat.resident_bytes > baseline_ + max_growth_) tell_(recycle_reason::memory_growth);
-    else if (max_latency_ != 0us && beat.latency > max_latency_) tell_(recycle_reason::latency);
-}
-
-std::uint64_t resident_bytes_of(int pid) {
-    std::ifstream statm(fmt::format("/proc/{}/statm", pid));
-    std::uint64_t size = 0;
-    std::uint64_t resident = 0;
-    statm >> size >> resident;
-    return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+    else if (max_memory_ != 0 && resident_bytes > max_memory_) tell_(recycle_reason::memory);
+    else if (max_growth_ != 0 && resident_bytes > baseline_ + max_growth_) tell_(recycle_reason::memory_growth);
+    else if (max_latency_ != 0us && latency > max_latency_) tell_(recycle_reason::latency);
 }
 
 }  // namespace snakepit::detail

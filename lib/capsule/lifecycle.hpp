@@ -31,7 +31,7 @@ public:
     /// Until `stop`; to be spawned on the strand.
     static asio::awaitable<void> run(std::shared_ptr<lifecycle> self);
     void stop();
-    void pong(const heartbeat_stats& beat);
+    void pong(std::uint64_t resident_bytes, std::chrono::microseconds latency);
     /// As many calls as `max_calls` have ended.
     void served();
     /// 0: no limit.
@@ -55,8 +55,5 @@ private:
     bool has_served_ = false;
     bool stopped_ = false;
 };
-
-/// Resident memory of a process, from /proc; 0 when there is none.
-[[nodiscard]] std::uint64_t resident_bytes_of(int pid);
 
 }  // namespace snakepit::detail

@@ -89,23 +89,4 @@ std::string_view to_string(happening what) noexcept {
     return "unknown";
 }
 
-std::string_view to_string(action what) noexcept {
-    switch (what) {
-        case action::none: return "none";
-        case action::start: return "start";
-        case action::publish: return "publish";
-        case action::withhold: return "withhold";
-        case action::give_up_on: return "give_up_on";
-        case action::back_off: return "back_off";
-        case action::breed: return "breed";
-        case action::hand_over: return "hand_over";
-        case action::carry_on: return "carry_on";
-        case action::promote: return "promote";
-        case action::end: return "end";
-        case action::break_down: return "break_down";
-        case action::finish: return "finish";
-    }
-    return "unknown";
-}
-
 }  // namespace snakepit::detail

@@ -45,7 +45,6 @@ enum class action : std::uint8_t {
 };
 
 [[nodiscard]] std::string_view to_string(happening h) noexcept;
-[[nodiscard]] std::string_view to_string(action a) noexcept;
 
 /** The one authority on a worker's state; ARCHITECTURE.md draws it.
 
@@ -53,10 +52,6 @@ enum class action : std::uint8_t {
 class worker_machine {
 public:
     [[nodiscard]] worker_state state() const noexcept { return state_; }
-    /// Whether calls may go to it.
-    [[nodiscard]] bool routable() const noexcept {
-        return state_ == worker_state::ready || state_ == worker_state::executing || state_ == worker_state::recycling;
-    }
     [[nodiscard]] action on(happening h) noexcept;
 
 private:

@@ -31,26 +31,19 @@ asio::awaitable<bool> cancelled_before() {
 
 error cancelled_error() { return {errc::cancelled, "the caller had been cancelled before it asked"}; }
 
-using operation = void (*)(std::shared_ptr<pool_impl>, completion<result<void>>);
-
-asio::awaitable<result<void>> await(std::shared_ptr<pool_impl> impl, operation begin) {
+/// Awaits one of the `begin_` functions.
+template <class... Args>
+asio::awaitable<result<void>> await(std::shared_ptr<pool_impl> impl,
+                                    void (*begin)(std::shared_ptr<pool_impl>, std::type_identity_t<Args>...,
+                                                  completion<result<void>>),
+                                    Args... args) {
     if (co_await cancelled_before()) co_return tl::unexpected(cancelled_error());
     co_return co_await asio::async_initiate<const asio::use_awaitable_t<>, void(result<void>)>(
-        [](auto handler, std::shared_ptr<pool_impl> to, operation start) {
+        [](auto handler, auto start, std::shared_ptr<pool_impl> to, Args... given) {
             const auto home = to->executor();
-            start(std::move(to), {std::move(handler), home});
+            start(std::move(to), std::move(given)..., {std::move(handler), home});
         },
-        asio::use_awaitable, std::move(impl), begin);
-}
-
-asio::awaitable<result<void>> await_recycling(std::shared_ptr<pool_impl> impl, std::string worker) {
-    if (co_await cancelled_before()) co_return tl::unexpected(cancelled_error());
-    co_return co_await asio::async_initiate<const asio::use_awaitable_t<>, void(result<void>)>(
-        [](auto handler, std::shared_ptr<pool_impl> to, std::string which) {
-            const auto home = to->executor();
-            to->begin_recycle(std::move(which), {std::move(handler), home});
-        },
-        asio::use_awaitable, std::move(impl), std::move(worker));
+        asio::use_awaitable, begin, std::move(impl), std::move(args)...);
 }
 
 }  // namespace
@@ -71,9 +64,9 @@ asio::awaitable<result<void>> pool::start() { return detail::await(impl_, detail
 asio::awaitable<result<void>> pool::stop() { return detail::await(impl_, detail::begin_stop); }
 
 asio::awaitable<result<void>> pool::recycle(std::string worker) {
-    return detail::await_recycling(impl_, std::move(worker));
+    return detail::await(impl_, detail::begin_recycle, std::move(worker));
 }
-asio::awaitable<result<void>> pool::recycle_all() { return detail::await_recycling(impl_, {}); }
+asio::awaitable<result<void>> pool::recycle_all() { return recycle({}); }
 
 asio::awaitable<result<value>> pool::execute(std::string tool, value arguments, call_options options) {
     return execute_on(impl_, std::move(tool), std::move(arguments), std::move(options));

@@ -234,6 +234,19 @@ asio::awaitable<result<void>> pool_impl::bring_up(std::shared_ptr<pool_impl> sel
     co_return result<void>();
 }
 
+/// Cancellation ends the waiting alone.
+void pool_impl::let_go_when_cancelled(const std::shared_ptr<waiter>& w, const char* words) {
+    auto slot = w->done.slot();
+    if (!slot.is_connected()) return;
+    slot.assign([strand = strand_, weak = std::weak_ptr(w), words](asio::cancellation_type type) {
+        if (!asks_to_stop(type)) return;
+        asio::post(strand, [weak, words] {
+            if (const auto live = weak.lock(); live && live->done)
+                completion<result<void>>::post(std::move(live->done), tl::unexpected(error(errc::cancelled, words)));
+        });
+    });
+}
+
 // ---- recycling
 
 void pool_impl::begin_recycle(std::string worker, completion<result<void>> done) {
@@ -261,16 +274,7 @@ void pool_impl::begin_recycle(std::string worker, completion<result<void>> done)
         result<void> outcome;
     };
     auto shared = std::make_shared<job>(job{{std::move(done)}, chosen.size(), {}});
-    if (auto slot = shared->who.done.slot(); slot.is_connected())
-        slot.assign([strand = strand_, weak = std::weak_ptr(shared)](asio::cancellation_type type) {
-            if (!asks_to_stop(type)) return;
-            asio::post(strand, [weak] {
-                if (const auto w = weak.lock(); w && w->who.done)
-                    completion<result<void>>::post(
-                        std::move(w->who.done),
-                        tl::unexpected(error(errc::cancelled, "no longer waiting; the replacement goes on")));
-            });
-        });
+    let_go_when_cancelled(std::shared_ptr<waiter>(shared, &shared->who), "no longer waiting; the replacement goes on");
     const auto replace = [strand = strand_, shared, chosen] {
         for (const auto& c : chosen)
             c->request_recycling(recycle_reason::asked, [strand, shared](result<void> r) {
@@ -296,16 +300,7 @@ void pool_impl::begin_recycle(std::string worker, completion<result<void>> done)
 
 void pool_impl::begin_stop(completion<result<void>> done) {
     auto shared = std::make_shared<waiter>(waiter{std::move(done)});
-    if (auto slot = shared->done.slot(); slot.is_connected())
-        slot.assign([strand = strand_, weak = std::weak_ptr(shared)](asio::cancellation_type type) {
-            if (!asks_to_stop(type)) return;
-            asio::post(strand, [weak] {
-                if (const auto w = weak.lock(); w && w->done)
-                    completion<result<void>>::post(
-                        std::move(w->done),
-                        tl::unexpected(error(errc::cancelled, "no longer waiting; the pool goes on stopping")));
-            });
-        });
+    let_go_when_cancelled(shared, "no longer waiting; the pool goes on stopping");
     asio::post(strand_, [self = shared_from_this(), shared] { self->add_waiter(shared); });
     request_stop();
 }

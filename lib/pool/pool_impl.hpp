@@ -49,6 +49,7 @@ private:
     void request_stop();
     void set_alarm(call::clock::time_point at);
     void arm();
+    void let_go_when_cancelled(const std::shared_ptr<waiter>& w, const char* words);
     void add_waiter(std::shared_ptr<waiter> w);
 
     const asio::any_io_executor on_;

@@ -87,8 +87,6 @@ void reap(int pidfd) {
     }
 }
 
-error stopping() { return {errc::pool_stopped, "the pool is stopping"}; }
-
 std::string all_of(int pipe) {
     std::string text(8 << 10, '\0');
     const auto got = ::read(pipe, text.data(), text.size());
@@ -102,7 +100,7 @@ launcher::launcher(strand on, config how) : on_(std::move(on)), how_(std::move(h
 launcher::~launcher() { close(); }
 
 result<void> launcher::boot(const std::string& python) {
-    if (closed_) return tl::unexpected(stopping());
+    if (closed_) return tl::unexpected(pool_is_stopping());
     auto dir = package_dir();
     if (!dir) return tl::unexpected(dir.error());
     auto sockets = make_socket_pair(SOCK_SEQPACKET);
@@ -190,7 +188,7 @@ asio::awaitable<result<void>> launcher::start(std::shared_ptr<launcher> self) {
 
 asio::awaitable<result<worker_process>> launcher::spawn(std::shared_ptr<launcher> self, kind what, worker_fds fds,
                                                         on_exit ended) {
-    if (self->closed_) co_return tl::unexpected(stopping());
+    if (self->closed_) co_return tl::unexpected(pool_is_stopping());
     result<void> up;
     if (self->start_.busy()) up = co_await self->start_.idle();
     else if (!self->channel_) up = co_await start(self);
@@ -268,7 +266,7 @@ void launcher::refuse() {
         closed_ = true;
         if (start_.busy()) hang_up();
     }
-    if (channel_) channel_->refuse(stopping());
+    if (channel_) channel_->refuse(pool_is_stopping());
 }
 
 asio::awaitable<void> launcher::end(std::shared_ptr<launcher> self) {

@@ -28,4 +28,12 @@ std::optional<process_facts> facts_of(int pid) {
     return found;
 }
 
+std::uint64_t resident_bytes_of(int pid) {
+    std::ifstream statm(fmt::format("/proc/{}/statm", pid));
+    std::uint64_t size = 0;
+    std::uint64_t resident = 0;
+    statm >> size >> resident;
+    return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
 }  // namespace snakepit::detail

@@ -2,6 +2,7 @@
 // What /proc says about a process.
 
 #include <chrono>
+#include <cstdint>
 #include <optional>
 
 namespace snakepit::detail {
@@ -15,5 +16,8 @@ struct process_facts {
 
 /// @return  nothing when there is no such process
 [[nodiscard]] std::optional<process_facts> facts_of(int pid);
+
+/// Resident memory; 0 when there is no such process.
+[[nodiscard]] std::uint64_t resident_bytes_of(int pid);
 
 }  // namespace snakepit::detail

@@ -19,6 +19,23 @@ std::optional<std::uint64_t> number_of(const value& message, const char* key) {
     return it->get<std::uint64_t>();
 }
 
+result<birth> prepare_birth(int launch_type) {
+    auto launch = make_socket_pair(launch_type);
+    auto life_line = make_pipe();
+    auto out = make_pipe();
+    auto err = make_pipe();
+    for (const auto* made : {&launch, &life_line, &out, &err})
+        if (!*made) return tl::unexpected(made->error());
+    return birth{
+        {std::move(launch->second), std::move(life_line->first), std::move(out->second), std::move(err->second)},
+        std::move(launch->first),
+        std::move(life_line->second),
+        std::move(out->first),
+        std::move(err->first)};
+}
+
+error pool_is_stopping() { return {errc::pool_stopped, "the pool is stopping"}; }
+
 request_channel::request_channel(strand on, unique_fd socket, std::string who, std::chrono::milliseconds limit)
     : on_(std::move(on)), who_(std::move(who)), limit_(limit), socket_(on_, socket.release()), turn_(on_) {
     turn_.expires_at(std::chrono::steady_clock::time_point::max());

@@ -32,6 +32,20 @@ struct worker_fds {
     unique_fd err;
 };
 
+/// Both ends of what a process is born with.
+struct birth {
+    worker_fds child;
+    unique_fd launch;
+    unique_fd life_line;
+    unique_fd out;
+    unique_fd err;
+};
+/// @param launch_type  of the launch socket: SOCK_STREAM or SOCK_SEQPACKET
+[[nodiscard]] result<birth> prepare_birth(int launch_type);
+
+/// Why no process is started any more.
+[[nodiscard]] error pool_is_stopping();
+
 struct worker_process {
     int pid = 0;
     unique_fd pidfd;

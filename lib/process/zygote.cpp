@@ -10,12 +10,6 @@
 #include <utility>
 
 namespace snakepit::detail {
-namespace {
-
-error stopped() { return {errc::pool_stopped, "the pool is stopping"}; }
-
-}  // namespace
-
 zygote::zygote(std::shared_ptr<launcher> parent, config how)
     : parent_(std::move(parent)), how_(std::move(how)), ended_(parent_->on()) {
     ended_.expires_at(std::chrono::steady_clock::time_point::max());
@@ -28,14 +22,8 @@ zygote::~zygote() {
 }  // and the life-line, whose end is the process's
 
 asio::awaitable<result<void>> zygote::be_born() {
-    auto sockets = make_socket_pair(SOCK_SEQPACKET);
-    auto life_line = make_pipe();
-    auto out = make_pipe();
-    auto err = make_pipe();
-    for (const auto* made : {&sockets, &life_line, &out, &err})
-        if (!*made) co_return tl::unexpected(made->error());
-    worker_fds fds{std::move(sockets->second), std::move(life_line->first), std::move(out->second),
-                   std::move(err->second)};
+    auto made = prepare_birth(SOCK_SEQPACKET);
+    if (!made) co_return tl::unexpected(made.error());
     // Named: as a temporary in the co_await expression g++ 12 would destroy it twice.
     launcher::on_exit ended = [weak = weak_from_this()](std::optional<int> wait_status) {
         const auto me = weak.lock();
@@ -44,18 +32,18 @@ asio::awaitable<result<void>> zygote::be_born() {
         me->wait_status_ = wait_status;
         me->ended_.cancel();
     };
-    auto process = co_await launcher::spawn(parent_, launcher::kind::zygote, std::move(fds), std::move(ended));
+    auto process = co_await launcher::spawn(parent_, launcher::kind::zygote, std::move(made->child), std::move(ended));
     if (!process) co_return tl::unexpected(process.error());
     pidfd_ = std::move(process->pidfd);
-    life_line_ = std::move(life_line->second);
+    life_line_ = std::move(made->life_line);
     const auto prefix = how_.forward_output ? std::string("[fork server] ") : std::string();
-    out_ = std::make_shared<output_tail>(parent_->on(), std::move(out->first), prefix);
-    err_ = std::make_shared<output_tail>(parent_->on(), std::move(err->first), prefix);
+    out_ = std::make_shared<output_tail>(parent_->on(), std::move(made->out), prefix);
+    err_ = std::make_shared<output_tail>(parent_->on(), std::move(made->err), prefix);
     out_->start();
     err_->start();
     channel_ =
-        std::make_shared<request_channel>(parent_->on(), std::move(sockets->first), "the fork server", how_.timeout);
-    if (refused_) channel_->refuse(stopped());
+        std::make_shared<request_channel>(parent_->on(), std::move(made->launch), "the fork server", how_.timeout);
+    if (refused_) channel_->refuse(pool_is_stopping());
     channel_->tell({{"module", how_.module}, {"python_path", how_.python_path}}, {});
     co_return result<void>();
 }
@@ -108,7 +96,7 @@ asio::awaitable<result<worker_process>> zygote::fork(std::shared_ptr<zygote> sel
 
 void zygote::refuse() {
     refused_ = true;
-    if (channel_) channel_->refuse(stopped());
+    if (channel_) channel_->refuse(pool_is_stopping());
 }
 
 }  // namespace snakepit::detail

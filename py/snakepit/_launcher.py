@@ -48,7 +48,7 @@ class Launcher:
                 if time.monotonic() >= next_look:
                     self._reap_orphans()
                     next_look = time.monotonic() + _ORPHAN_SECONDS
-                if self._host.fileno() in ready and not self._take_packet():
+                if self._host.fileno() in ready and not _requests.take(self._host, self._obey):
                     break
         except OSError as error:
             if error.errno not in (errno.EPIPE, errno.ECONNRESET):
@@ -56,27 +56,13 @@ class Launcher:
         finally:
             _end_all()
 
-    def _take_packet(self) -> bool:
-        received = _requests.receive(self._host)
-        if received is None:
-            return False
-        packet, descriptors = received
-        request_id: Any = None
-        try:
-            request = _requests.parse(packet)
-            request_id = request["id"]
-            if request.get("op") == "watch":
-                _requests.check_passed(descriptors, ("pidfd",))
-                self._watch(request_id, descriptors[0])
-                descriptors = []
-            else:
-                self._start(request, descriptors)
-        except (_requests.BadRequest, OSError) as error:
-            _requests.tell(self._host, {"failed": request_id, "message": str(error)})
-        finally:
-            for descriptor in descriptors:
-                os.close(descriptor)
-        return True
+    def _obey(self, request: dict[str, Any], descriptors: list[int]) -> None:
+        if request.get("op") == "watch":
+            _requests.check_passed(descriptors, ("pidfd",))
+            self._watch(request["id"], descriptors[0])
+            descriptors.clear()
+        else:
+            self._start(request, descriptors)
 
     def _start(self, request: dict[str, Any], descriptors: list[int]) -> None:
         ways = {"spawn": self._exec_worker, "zygote": _zygote.main}

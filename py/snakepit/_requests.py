@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from array import array
+from collections.abc import Callable
 from typing import Any
 
 PASSED = ("launch", "life line", "stdout", "stderr")  # what a process is born with beside stdin, in this order
@@ -37,6 +39,28 @@ def parse(packet: bytes) -> dict[str, Any]:
     if not isinstance(request, dict) or not isinstance(request.get("id"), int):
         raise BadRequest("a request is a map with an id")
     return request
+
+
+def take(host: socket.socket, obey: Callable[[dict[str, Any], list[int]], None], flags: int = 0) -> bool:
+    """Take one request in, and say so when it cannot be obeyed. False: the host has gone.
+
+    obey: may raise BadRequest or OSError; descriptors that it leaves in the list are closed behind it.
+    """
+    received = receive(host, flags)
+    if received is None:
+        return False
+    packet, descriptors = received
+    request_id: Any = None
+    try:
+        request = parse(packet)
+        request_id = request["id"]
+        obey(request, descriptors)
+    except (BadRequest, OSError) as error:
+        tell(host, {"failed": request_id, "message": str(error)})
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+    return True
 
 
 def unknown(request: dict[str, Any]) -> BadRequest:

@@ -124,30 +124,18 @@ class Zygote:
     def serve(self) -> None:
         """Return when the host has gone."""
         # What has come meanwhile too: one process in between does for all.
-        while self._take(0):
+        while _requests.take(self._host, self._obey):
             with suppress(BlockingIOError):
-                while len(self._requests) < _AT_ONCE and self._take(socket.MSG_DONTWAIT):
+                while len(self._requests) < _AT_ONCE and _requests.take(self._host, self._obey, socket.MSG_DONTWAIT):
                     pass
             self._fork()
 
-    def _take(self, flags: int) -> bool:
-        received = _requests.receive(self._host, flags)
-        if received is None:
-            return False
-        packet, descriptors = received
-        request_id: Any = None
-        try:
-            request = _requests.parse(packet)
-            request_id = request["id"]
-            if request.get("op") != "fork":
-                raise _requests.unknown(request)
-            _requests.check_passed(descriptors)
-        except _requests.BadRequest as error:
-            _close(descriptors)
-            _requests.tell(self._host, {"failed": request_id, "message": str(error)})
-        else:
-            self._requests.append((request_id, descriptors))
-        return True
+    def _obey(self, request: dict[str, Any], descriptors: list[int]) -> None:
+        if request.get("op") != "fork":
+            raise _requests.unknown(request)
+        _requests.check_passed(descriptors)
+        self._requests.append((request["id"], descriptors.copy()))
+        descriptors.clear()
 
     def _fork(self) -> None:
         """Answer the requests that are there."""
