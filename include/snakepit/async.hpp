@@ -10,16 +10,28 @@
 #include <snakepit/pool.hpp>
 
 #include <asio/async_result.hpp>
+#include <optional>
 
 namespace snakepit {
 namespace detail {
 SNAKEPIT_API void begin_start(std::shared_ptr<pool_impl> impl, completion<result<void>> done);
 SNAKEPIT_API void begin_stop(std::shared_ptr<pool_impl> impl, completion<result<void>> done);
-/// @param worker  empty: all
-SNAKEPIT_API void begin_recycle(std::shared_ptr<pool_impl> impl, std::string worker, completion<result<void>> done);
+/// @param worker  nothing: all
+SNAKEPIT_API void begin_recycle(std::shared_ptr<pool_impl> impl, std::optional<std::string> worker,
+                                completion<result<void>> done);
 SNAKEPIT_API void begin_execute(std::shared_ptr<pool_impl> impl, std::string tool, value arguments,
                                 call_options options, completion<result<value>> done);
 SNAKEPIT_API asio::any_io_executor executor_of(const pool_impl& impl);
+
+template <class Token>
+auto async_recycle_which(pool& on, std::optional<std::string> worker, Token&& token) {
+    return asio::async_initiate<Token, void(result<void>)>(
+        [](auto handler, std::shared_ptr<pool_impl> impl, std::optional<std::string> which) {
+            const auto home = executor_of(*impl);
+            begin_recycle(std::move(impl), std::move(which), {std::move(handler), home});
+        },
+        token, on.impl(), std::move(worker));
+}
 }  // namespace detail
 
 /// `pool::start`.
@@ -47,18 +59,13 @@ auto async_stop(pool& on, Token&& token) {
 /// `pool::recycle`.
 template <class Token>
 auto async_recycle(pool& on, std::string worker, Token&& token) {
-    return asio::async_initiate<Token, void(result<void>)>(
-        [](auto handler, std::shared_ptr<detail::pool_impl> impl, std::string which) {
-            const auto home = detail::executor_of(*impl);
-            detail::begin_recycle(std::move(impl), std::move(which), {std::move(handler), home});
-        },
-        token, on.impl(), std::move(worker));
+    return detail::async_recycle_which(on, std::move(worker), std::forward<Token>(token));
 }
 
 /// `pool::recycle_all`.
 template <class Token>
 auto async_recycle_all(pool& on, Token&& token) {
-    return async_recycle(on, std::string(), std::forward<Token>(token));
+    return detail::async_recycle_which(on, std::nullopt, std::forward<Token>(token));
 }
 
 /// `pool::execute`.

@@ -11,7 +11,7 @@ namespace detail {
 
 void begin_start(std::shared_ptr<pool_impl> impl, completion<result<void>> done) { impl->begin_start(std::move(done)); }
 void begin_stop(std::shared_ptr<pool_impl> impl, completion<result<void>> done) { impl->begin_stop(std::move(done)); }
-void begin_recycle(std::shared_ptr<pool_impl> impl, std::string worker, completion<result<void>> done) {
+void begin_recycle(std::shared_ptr<pool_impl> impl, std::optional<std::string> worker, completion<result<void>> done) {
     impl->begin_recycle(std::move(worker), std::move(done));
 }
 void begin_execute(std::shared_ptr<pool_impl> impl, std::string tool, value arguments, call_options options,
@@ -64,9 +64,11 @@ asio::awaitable<result<void>> pool::start() { return detail::await(impl_, detail
 asio::awaitable<result<void>> pool::stop() { return detail::await(impl_, detail::begin_stop); }
 
 asio::awaitable<result<void>> pool::recycle(std::string worker) {
-    return detail::await(impl_, detail::begin_recycle, std::move(worker));
+    return detail::await(impl_, detail::begin_recycle, std::optional(std::move(worker)));
 }
-asio::awaitable<result<void>> pool::recycle_all() { return recycle({}); }
+asio::awaitable<result<void>> pool::recycle_all() {
+    return detail::await(impl_, detail::begin_recycle, std::optional<std::string>());
+}
 
 asio::awaitable<result<value>> pool::execute(std::string tool, value arguments, call_options options) {
     return execute_on(impl_, std::move(tool), std::move(arguments), std::move(options));

@@ -249,7 +249,7 @@ void pool_impl::let_go_when_cancelled(const std::shared_ptr<waiter>& w, const ch
 
 // ---- recycling
 
-void pool_impl::begin_recycle(std::string worker, completion<result<void>> done) {
+void pool_impl::begin_recycle(std::optional<std::string> worker, completion<result<void>> done) {
     std::vector<std::shared_ptr<capsule>> chosen;
     std::string known;
     std::shared_ptr<worker_source> source;
@@ -257,7 +257,7 @@ void pool_impl::begin_recycle(std::string worker, completion<result<void>> done)
         const std::lock_guard lock(mutex_);
         source = source_;
         for (const auto& c : capsules_) {
-            if (worker.empty() || c->id() == worker) chosen.push_back(c);
+            if (!worker || c->id() == *worker) chosen.push_back(c);
             known += (known.empty() ? "" : ", ") + c->id();
         }
     }
@@ -267,7 +267,7 @@ void pool_impl::begin_recycle(std::string worker, completion<result<void>> done)
     if (chosen.empty())
         return completion<result<void>>::post(
             std::move(done),
-            tl::unexpected(error(errc::bad_arguments, fmt::format("no worker \"{}\"; there are: {}", worker, known))));
+            tl::unexpected(error(errc::bad_arguments, fmt::format("no worker \"{}\"; there are: {}", *worker, known))));
     struct job {
         waiter who;
         std::size_t left;
@@ -285,7 +285,7 @@ void pool_impl::begin_recycle(std::string worker, completion<result<void>> done)
                 });
             });
     };
-    if (!worker.empty()) return replace();
+    if (worker) return replace();
     // First the code: when it cannot be imported the workers stay as they are.
     asio::co_spawn(
         strand_, worker_source::renew(source), [shared, replace](std::exception_ptr failed, result<void> up) {

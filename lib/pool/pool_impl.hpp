@@ -29,7 +29,7 @@ public:
 
     void begin_start(completion<result<void>> done);
     void begin_stop(completion<result<void>> done);
-    void begin_recycle(std::string worker, completion<result<void>> done);
+    void begin_recycle(std::optional<std::string> worker, completion<result<void>> done);
     void begin_execute(std::string tool, value arguments, call_options options, completion<result<value>> done);
     [[nodiscard]] std::vector<tool_spec> tools() const;
     [[nodiscard]] pool_stats stats() const;

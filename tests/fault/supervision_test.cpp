@@ -340,6 +340,7 @@ TEST_F(Recycling, OfWhatIsNotThereIsRefused) {
         pool p(io->get_executor(), watched());
         EXPECT_TRUE(failed_with(co_await p.recycle("w0"), errc::not_started));
         CO_ASSERT_OK(co_await p.start());
+        EXPECT_TRUE(failed_saying(co_await p.recycle(""), errc::bad_arguments, "\"\"", "w0"));
         EXPECT_TRUE(failed_saying(co_await p.recycle("w7"), errc::bad_arguments, "\"w7\"", "w0"));
         CO_ASSERT_OK(co_await p.stop());
         EXPECT_TRUE(failed_with(co_await p.recycle("w0"), errc::pool_stopped));
