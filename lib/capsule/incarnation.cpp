@@ -8,6 +8,7 @@
 #include <asio/post.hpp>
 #include <cerrno>
 #include <csignal>
+#include <utility>
 
 namespace snakepit::detail {
 namespace {
@@ -53,7 +54,10 @@ asio::awaitable<result<void>> incarnation::start(std::shared_ptr<incarnation> se
     const std::weak_ptr<incarnation> weak = self;
     // Named: as a temporary in the co_await expression g++ 12 would destroy it twice.
     launcher::on_exit ended = [weak](std::optional<int> wait_status) {
-        if (const auto me = weak.lock()) me->tell(heard::status{wait_status});
+        const auto me = weak.lock();
+        if (!me) return;
+        if (!wait_status) me->launcher_lost_ = true;
+        me->tell(heard::status{wait_status});
     };
     const auto& source = self->pool_->source;
     auto process = co_await asio::co_spawn(
@@ -92,7 +96,8 @@ asio::awaitable<result<void>> incarnation::start(std::shared_ptr<incarnation> se
                       {"token", secret.hex()},
                       {"module", options.module},
                       {"python_path", self->pool_->python_path},
-                      {"lane", lane_name(options.lane)}};
+                      {"lane", lane_name(options.lane)},
+                      {"mark", self->mark_}};
     // A few hundred bytes into an empty socket: never blocks. If the worker is gone, its exit says so.
     write_all(self->launch_->native_handle(), go.dump(-1, ' ', false, value::error_handler_t::replace) + "\n");
     self->launch_->non_blocking(true);
@@ -142,7 +147,7 @@ void incarnation::kill(int signal) noexcept {
 std::string incarnation::output() { return out_ ? joined_output(*out_, *err_) : std::string(); }
 
 void incarnation::close(const std::string& why) {
-    closed_ = true;
+    if (!std::exchange(closed_, true) && launcher_lost_) end_strays(mark_);
     asio::error_code none;
     if (exit_watch_) exit_watch_->close(none);
     if (launch_) launch_->close(none);

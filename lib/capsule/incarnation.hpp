@@ -6,6 +6,7 @@
 #include "capsule/restart_budget.hpp"
 #include "pool/health.hpp"
 #include "process/output_tail.hpp"
+#include "process/strays.hpp"
 #include "process/worker_source.hpp"
 #include "wire/attachment.hpp"
 #include "wire/endpoint.hpp"
@@ -15,6 +16,7 @@
 
 #include <asio/posix/stream_descriptor.hpp>
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -92,6 +94,8 @@ private:
     const std::shared_ptr<life_mailbox> mail_;
     bool closed_ = false;
     int pid_ = 0;
+    const stray_mark mark_ = random_mark();
+    std::atomic<bool> launcher_lost_ = false;  // nobody but us ends what this worker leaves
     std::optional<asio::posix::stream_descriptor> exit_watch_;
     std::optional<asio::posix::stream_descriptor> launch_;
     std::string report_;

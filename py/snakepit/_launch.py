@@ -27,6 +27,7 @@ class Launch:
     module: str
     python_path: tuple[str, ...]
     lane: str
+    mark: int
 
 
 def read_launch(descriptor: int) -> Launch | None:
@@ -49,6 +50,7 @@ def read_launch(descriptor: int) -> Launch | None:
             module=str(fields["module"]),
             python_path=tuple(str(entry) for entry in fields.get("python_path", ())),
             lane=str(fields.get("lane", "auto")),
+            mark=int(fields.get("mark", 0)),
         )
     except (ValueError, KeyError, TypeError) as error:
         # Not the line itself: it holds the token.

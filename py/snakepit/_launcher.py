@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from snakepit import _grpc_settings, _probe, _requests, _zygote
+from snakepit import _grpc_settings, _probe, _requests, _strays, _zygote
 
 _PR_SET_CHILD_SUBREAPER = 36
 _ORPHAN_SECONDS = 5.0  # between two looks for zombies that nobody watches
@@ -97,6 +97,9 @@ class Launcher:
             if ended is not None:
                 # While the worker is a zombie its group's number cannot be anybody else's.
                 _kill_group(ended.si_pid)
+                mark = _strays.of(ended.si_pid)
+                if mark is not None:
+                    _strays.end(mark)
                 _, status = os.waitpid(ended.si_pid, 0)
                 self._orphans.discard(ended.si_pid)
         os.close(pidfd)
@@ -210,5 +213,7 @@ def _end_all() -> None:
                 os.kill(pid, signal.SIGKILL)
         try:
             os.waitpid(-1, 0)
+            while os.waitpid(-1, os.WNOHANG)[0]:  # all that are there: a look at /proc for each would take seconds
+                pass
         except ChildProcessError:
             return

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from types import ModuleType
 from typing import TYPE_CHECKING, NoReturn
 
-from snakepit import _context, _grpc_settings, _life_line
+from snakepit import _context, _grpc_settings, _life_line, _strays
 from snakepit._failure import describe
 from snakepit._launch import Launch, read_launch, report_failure
 from snakepit._leave import leave
@@ -145,6 +145,8 @@ def _run(launch_descriptor: int, obtain: Callable[[Launch], ModuleType]) -> int:
         launch = read_launch(launch_descriptor)
     if launch is None:
         return EXIT_LOST
+    if launch.mark:
+        _strays.put(launch.mark)  # before any code of the user's
     with stage("connect"):
         lane_name, lane_reason = _lane.choose(launch.lane)
     sys.argv = [launch.module]

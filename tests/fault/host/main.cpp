@@ -1,0 +1,174 @@
+// A host on its own, for tests that end it, stop it or have it fork.
+// usage: fault_host SOURCES METHOD WORKERS [SOCKET_DIRECTORY]
+// Commands come on stdin, a line each; what happened is said on stdout, a line each.
+
+#include <snakepit/async.hpp>
+#include <snakepit/pool.hpp>
+
+#include <fmt/format.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+#include <asio/co_spawn.hpp>
+#include <asio/detached.hpp>
+#include <asio/io_context.hpp>
+#include <asio/posix/stream_descriptor.hpp>
+#include <asio/read_until.hpp>
+#include <asio/redirect_error.hpp>
+#include <asio/steady_timer.hpp>
+#include <asio/use_awaitable.hpp>
+#include <csignal>
+#include <cstdlib>
+#include <optional>
+#include <sstream>
+#include <string>
+
+namespace {
+
+using namespace std::chrono_literals;
+using snakepit::error;
+using snakepit::result;
+using snakepit::value;
+
+void say(const std::string& line) { (void)!::write(STDOUT_FILENO, (line + '\n').c_str(), line.size() + 1); }
+
+template <class T>
+void say_outcome(const std::string& of, const result<T>& r) {
+    say(fmt::format("{}: {}", of,
+                    r ? std::string("ok") : std::to_string(r.error().code().value()) + " " + r.error().message()));
+}
+
+snakepit::pool_options options_of(char** argv) {
+    const char* scratch = std::getenv("SNAKEPIT_TEST_SCRATCH");
+    snakepit::pool_options how;
+    how.module = "strays";
+    how.python_path = {std::string(argv[1]) + "/fault/py"};
+    how.environment = {{"SNAKEPIT_TEST_SCRATCH", scratch ? scratch : "/tmp"}};
+    how.start_method = argv[2] == std::string("spawn") ? snakepit::start_method::spawn : snakepit::start_method::fork;
+    how.workers.min = std::atoi(argv[3]);
+    how.calls_per_worker = 1;
+    how.drain_timeout = 300ms;
+    how.stop_grace = 300ms;
+    how.heartbeat = {200ms, 200ms, 3, 100ms, 0.1};
+    how.restart_backoff = {5ms, 50ms};
+    if (const char* directory = argv[4]) how.socket_directory = directory;
+    return how;
+}
+
+/// In a forked child: what the pool says to everything that can be asked of it.
+asio::awaitable<void> ask_all(snakepit::pool& pool) {
+    say_outcome("child execute", co_await pool.execute("pid"));
+    say_outcome("child recycle", co_await pool.recycle("w0"));
+    say_outcome("child recycle_all", co_await pool.recycle_all());
+    say_outcome("child start", co_await pool.start());
+    say_outcome("child stop", co_await pool.stop());
+    say(fmt::format("child sees {} workers and {} tools", pool.stats().workers.size(), pool.tools().size()));
+}
+
+class host {
+public:
+    explicit host(char** argv) : argv_(argv), in_(io_, ::dup(STDIN_FILENO)) {
+        pool_.emplace(io_.get_executor(), options_of(argv));
+    }
+
+    void run() {
+        asio::co_spawn(io_, serve(), [](std::exception_ptr failed) {
+            if (failed) say("an exception escaped");
+        });
+        io_.run();
+        say("end");
+    }
+
+private:
+    asio::awaitable<void> serve() {
+        const auto up = co_await pool_->start();
+        say_outcome("start", up);
+        if (!up) co_return;
+        std::string buffer;
+        for (;;) {
+            asio::error_code failed;
+            const auto size = co_await asio::async_read_until(in_, asio::dynamic_buffer(buffer), '\n',
+                                                              asio::redirect_error(asio::use_awaitable, failed));
+            if (failed) ::_exit(0);
+            const auto line = buffer.substr(0, size - 1);
+            buffer.erase(0, size);
+            if (line == "stop") break;
+            obey(line);
+        }
+        say_outcome("stop", co_await pool_->stop());
+    }
+
+    void obey(const std::string& line) {
+        std::istringstream words(line);
+        std::string command;
+        words >> command;
+        if (command == "call") return call(words);
+        if (command == "stats") return stats();
+        if (command == "exec") ::execl("/bin/sleep", "sleep", "600", nullptr);
+        if (command == "fork") return fork();
+        if (command == "fork-and-run") return fork_and_run();
+        say("unknown command");
+    }
+
+    /// "call TOOL ARGUMENTS", as JSON.
+    void call(std::istringstream& words) {
+        std::string tool;
+        std::string arguments;
+        words >> tool;
+        std::getline(words, arguments);
+        auto options = snakepit::call_options();
+        options.timeout(snakepit::call_options::no_timeout);
+        snakepit::async_execute(*pool_, tool, value::parse(arguments), options, [tool](const result<value>& r) {
+            say(tool + ": " + (r ? r->dump() : r.error().summary()));
+        });
+    }
+
+    void stats() {
+        std::string line = "workers:";
+        for (const auto& w : pool_->stats().workers) line += fmt::format(" {}/{}", w.pid, w.incarnation);
+        say(line);
+    }
+
+    /// The child asks for everything, destroys the pool, and stays.
+    void fork() {
+        const pid_t child = ::fork();
+        if (child != 0) return say(fmt::format("child: {}", child));
+        {
+            asio::io_context own;
+            asio::co_spawn(own, ask_all(*pool_), asio::detached);
+            own.run();
+            // One of its own, too.
+            snakepit::pool another(own.get_executor(), options_of(argv_));
+            own.restart();
+            snakepit::async_start(another, [](const result<void>& r) { say_outcome("child another", r); });
+            own.run();
+        }
+        pool_.reset();
+        say("child destroyed the pool");
+        for (;;) ::pause();
+    }
+
+    /// The child goes on with the same executor, as a daemon that forks itself away would.
+    void fork_and_run() {
+        io_.notify_fork(asio::io_context::fork_prepare);
+        const pid_t child = ::fork();
+        io_.notify_fork(child == 0 ? asio::io_context::fork_child : asio::io_context::fork_parent);
+        if (child != 0) return say(fmt::format("child: {}", child));
+        asio::error_code none;
+        in_.close(none);
+        auto report = std::make_shared<asio::steady_timer>(io_, 2s);
+        report->async_wait([report](const asio::error_code&) { say("child has run on"); });
+    }
+
+    char** const argv_;
+    asio::io_context io_;
+    asio::posix::stream_descriptor in_;
+    std::optional<snakepit::pool> pool_;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    if (argc < 4) return 2;
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // when its test dies
+    host(argv).run();
+}

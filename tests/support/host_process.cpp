@@ -1,0 +1,117 @@
+#include "support/host_process.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <spawn.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cstdlib>
+#include <sstream>
+
+extern char** environ;
+
+namespace snakepit::test {
+namespace {
+
+/// @return  whether it is readable
+bool wait_readable(int fd, clock::time_point until) {
+    for (;;) {
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - clock::now()).count();
+        pollfd wanted{fd, POLLIN, 0};
+        const int ready = ::poll(&wanted, 1, static_cast<int>(std::max<std::int64_t>(left, 0)));
+        if (ready >= 0 || errno != EINTR) return ready > 0;
+    }
+}
+
+}  // namespace
+
+watched_process::watched_process(int pid) : pid_(pid), pidfd_(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0u))) {
+    EXPECT_TRUE(pidfd_ && !is_gone()) << pid << " is not there to be watched";
+}
+
+bool watched_process::is_gone(clock::duration within) const {
+    return !pidfd_ || wait_readable(pidfd_.get(), clock::now() + within);
+}
+
+void watched_process::kill(int signal) const { ::syscall(SYS_pidfd_send_signal, pidfd_.get(), signal, nullptr, 0u); }
+
+std::string survivors(const std::vector<watched_process>& of, clock::duration limit) {
+    const auto until = clock::now() + limit;
+    std::string left;
+    for (const auto& p : of)
+        if (!p.is_gone(until - clock::now())) left += " " + std::to_string(p.pid());
+    return left;
+}
+
+host_process::host_process(const config& how) {
+    auto in = detail::make_pipe();
+    auto out = detail::make_pipe();
+    const char* program = std::getenv("SNAKEPIT_FAULT_HOST");
+    if (!in || !out || !program) throw std::runtime_error("no pipe, or SNAKEPIT_FAULT_HOST is not set");
+    std::vector<std::string> words = {program, std::getenv("SNAKEPIT_TEST_SOURCES"), how.method,
+                                      std::to_string(how.workers)};
+    if (!how.socket_directory.empty()) words.push_back(how.socket_directory);
+    std::vector<std::string> variables = {"SNAKEPIT_TEST_SCRATCH=" + how.scratch.string(),
+                                          "XDG_RUNTIME_DIR=" + how.runtime.string(), how.marker};
+    for (char** e = environ; *e; ++e)
+        if (std::string_view(*e).substr(0, 16) != "XDG_RUNTIME_DIR=") variables.emplace_back(*e);
+    std::vector<char*> argv;
+    std::vector<char*> env;
+    for (auto& w : words) argv.push_back(w.data());
+    for (auto& v : variables) env.push_back(v.data());
+    argv.push_back(nullptr);
+    env.push_back(nullptr);
+
+    posix_spawn_file_actions_t files;
+    ::posix_spawn_file_actions_init(&files);
+    ::posix_spawn_file_actions_adddup2(&files, in->first.get(), 0);
+    ::posix_spawn_file_actions_adddup2(&files, out->second.get(), 1);
+    pid_t pid = 0;
+    const int failed = ::posix_spawn(&pid, program, &files, nullptr, argv.data(), env.data());
+    ::posix_spawn_file_actions_destroy(&files);
+    if (failed) throw std::system_error(failed, std::generic_category(), program);
+    process_.emplace(pid);
+    in_ = std::move(in->second);
+    out_ = std::move(out->first);
+}
+
+host_process::~host_process() {
+    process_->kill(SIGKILL);
+    ::waitpid(process_->pid(), nullptr, 0);
+}
+
+void host_process::tell(const std::string& command) const {
+    (void)!::write(in_.get(), (command + '\n').c_str(), command.size() + 1);
+}
+
+std::string host_process::hear(const std::string& beginning, clock::duration limit) {
+    const auto until = clock::now() + limit;
+    std::string skipped;
+    for (;;) {
+        for (auto end = heard_.find('\n'); end != std::string::npos; end = heard_.find('\n')) {
+            const auto line = heard_.substr(0, end);
+            heard_.erase(0, end + 1);
+            if (line.starts_with(beginning)) return line.substr(beginning.size());
+            skipped += "\n  " + line;
+        }
+        char buffer[4096];
+        const auto got = wait_readable(out_.get(), until) ? ::read(out_.get(), buffer, sizeof buffer) : 0;
+        if (got <= 0) {
+            ADD_FAILURE() << "the host did not say \"" << beginning << "\"; it said:" << skipped;
+            return {};
+        }
+        heard_.append(buffer, static_cast<std::size_t>(got));
+    }
+}
+
+std::vector<std::pair<int, int>> host_process::workers() {
+    tell("stats");
+    std::istringstream words(hear("workers:"));
+    std::vector<std::pair<int, int>> all;
+    char slash = 0;
+    for (std::pair<int, int> w; words >> w.first >> slash >> w.second;) all.push_back(w);
+    return all;
+}
+
+}  // namespace snakepit::test
