@@ -26,6 +26,7 @@ enum class errc {
     not_started = 6,        ///< `start()` has not completed with success
     already_started = 7,    ///< `start()` was called before
     pool_degraded = 8,      ///< every worker has failed too often and is out of service; the pool goes on trying
+    forked = 9,             ///< this process is a forked child, and the pool its parent's; see `pool`
 
     // The call was wrong, or the tool did not like it.
     unknown_tool = 10,       ///< no such tool; the message names the nearest ones

@@ -82,6 +82,9 @@ result<value> positional(const std::string& tool, const Args&... arguments) {
     @par Executor  supervision, deadlines and the acceptor run on the executor given. Calls leave by the executor of
                    their caller, replies are taken in by gRPC's threads. A context that is blocked for a second delays
                    deadlines, restarts and its own calls by a second, and loses nothing.
+    @par Forks          a child that the application forks has none of the pool's descriptors. Every operation there
+                        ends with errc::forked, `tools` and `stats` are empty, destruction does nothing, and no new pool
+                        can be started; behind an exec() all is well. Workers end with the parent, whoever lives on.
     @par Thread safety  every member may be called from any thread at any time, the destructor excepted
     @par Lifetime  destruction without `stop()` is safe: calls end with errc::pool_stopped, workers are killed, nothing
                    is left behind; it may block up to 2 s. Not from within one of gRPC's threads. */
@@ -103,7 +106,7 @@ public:
 
         @par Errors         errc::invalid_options, python_unfit, module_failed, start_timeout, launch_failed,
                             socket_directory, protocol_mismatch, protocol_violation, already_started, pool_stopped,
-                            cancelled
+                            cancelled, forked
         @par Cancellation   terminal and partial: the pool is stopped
         @par Executor       may be awaited on any executor and resumes there
         @par Thread safety  safe
@@ -118,7 +121,7 @@ public:
         @param options    deadline, session
         @return  the tool's value, or an error. Never throws for an outcome listed here.
         @par Errors         errc::queue_full, deadline_exceeded, cancelled, worker_lost, pool_degraded, pool_stopped,
-                            not_started, unknown_tool, bad_arguments, tool_raised, unserializable, message_too_large
+       forked, not_started, unknown_tool, bad_arguments, tool_raised, unserializable, message_too_large
         @par Cancellation   terminal and partial: the caller gets errc::cancelled at once and Python is asked to stop.
                             Not total: it may already have acted. The worker's place is free when Python has ended.
         @par Executor       may be awaited on any executor and resumes there
@@ -165,7 +168,7 @@ public:
         @param worker  its id ("w0")
         @return  when the old one has ended; or why the successor did not come up: the old one goes on then
         @par Errors         those of a start; bad_arguments when there is no such worker; not_started, pool_stopped,
-                            cancelled
+                            cancelled, forked
         @par Cancellation   terminal and partial: stops waiting; the replacement goes on
         @par Executor       may be awaited on any executor and resumes there
         @par Thread safety  safe
@@ -181,7 +184,7 @@ public:
         `drain_timeout`, then the ladder: asked to stop, SIGTERM, SIGKILL. A further call waits for the same end and
         hastens it: calls that still run have had their time, and the ladder begins.
 
-        @par Errors         errc::cancelled alone
+        @par Errors         errc::cancelled and forked alone
         @par Cancellation   terminal and partial: stops waiting; the end goes on
         @par Executor       may be awaited on any executor and resumes there
         @par Thread safety  safe

@@ -1,5 +1,6 @@
 #include "capsule/heartbeat.hpp"
 
+#include "process/fork_shield.hpp"
 #include "process/process_facts.hpp"
 
 #include <algorithm>
@@ -51,6 +52,7 @@ asio::awaitable<void> heartbeat::wait_until(std::shared_ptr<heartbeat> self, clo
     self->wake_.expires_at(when);
     asio::error_code woken;
     co_await self->wake_.async_wait(asio::redirect_error(asio::use_awaitable, woken));
+    if (fork_shield::in_child()) self->stopped_ = true;  // the worker is the parent's
 }
 
 /// No pong came in time.

@@ -68,11 +68,12 @@ asio::awaitable<result<void>> incarnation::start(std::shared_ptr<incarnation> se
     const int watched = ::fcntl(process->pidfd.get(), F_DUPFD_CLOEXEC, 3);
     {
         const std::lock_guard lock(self->mutex_);
-        self->pidfd_ = std::move(process->pidfd);
+        self->pidfd_ = shielded_fd(std::move(process->pidfd));
         self->life_line_ = std::move(made->life_line);
     }
     if (watched < 0) co_return tl::unexpected(error(errc::launch_failed, "no descriptor left to watch the worker"));
     self->exit_watch_.emplace(self->on_, watched);
+    self->exit_shield_ = fork_shield(watched);
     self->watch_exit();
     const auto prefix = options.output == worker_output::forward ? "[" + worker + "] " : std::string();
     self->out_ = std::make_shared<output_tail>(self->on_, std::move(made->out), prefix);
@@ -89,7 +90,9 @@ asio::awaitable<result<void>> incarnation::start(std::shared_ptr<incarnation> se
                                      });
     self->pool_->door->expect(self->connection_);
 
-    self->launch_.emplace(self->on_, made->launch.release());
+    auto [launch, shield] = made->launch.release();
+    self->launch_.emplace(self->on_, launch);
+    self->launch_shield_ = std::move(shield);
     const value go = {{"address", self->pool_->door->address()},
                       {"worker", worker},
                       {"incarnation", number},
@@ -149,6 +152,8 @@ std::string incarnation::output() { return out_ ? joined_output(*out_, *err_) : 
 void incarnation::close(const std::string& why) {
     if (!std::exchange(closed_, true) && launcher_lost_) end_strays(mark_);
     asio::error_code none;
+    exit_shield_.lift();
+    launch_shield_.lift();
     if (exit_watch_) exit_watch_->close(none);
     if (launch_) launch_->close(none);
     if (out_) out_->close();

@@ -98,14 +98,16 @@ private:
     std::atomic<bool> launcher_lost_ = false;  // nobody but us ends what this worker leaves
     std::optional<asio::posix::stream_descriptor> exit_watch_;
     std::optional<asio::posix::stream_descriptor> launch_;
+    fork_shield exit_shield_;
+    fork_shield launch_shield_;
     std::string report_;
     std::shared_ptr<output_tail> out_;
     std::shared_ptr<output_tail> err_;
     std::shared_ptr<attachment> connection_;
 
     std::mutex mutex_;
-    unique_fd pidfd_;
-    unique_fd life_line_;
+    shielded_fd pidfd_;
+    shielded_fd life_line_;
 };
 
 }  // namespace snakepit::detail

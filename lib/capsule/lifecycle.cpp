@@ -1,5 +1,7 @@
 #include "capsule/lifecycle.hpp"
 
+#include "process/fork_shield.hpp"
+
 #include <asio/redirect_error.hpp>
 #include <asio/use_awaitable.hpp>
 
@@ -34,7 +36,7 @@ asio::awaitable<void> lifecycle::run(std::shared_ptr<lifecycle> self) {
     self->age_.expires_after(self->max_age_);
     asio::error_code woken;
     co_await self->age_.async_wait(asio::redirect_error(asio::use_awaitable, woken));
-    if (self->stopped_) co_return;
+    if (self->stopped_ || fork_shield::in_child()) co_return;
     self->is_old_ = true;
     self->tell_(recycle_reason::age);
 }

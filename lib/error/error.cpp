@@ -17,6 +17,7 @@ const char* describe(errc e) {
         case errc::not_started: return "pool not started";
         case errc::already_started: return "pool already started";
         case errc::pool_degraded: return "pool degraded";
+        case errc::forked: return "forked";
         case errc::unknown_tool: return "unknown tool";
         case errc::bad_arguments: return "bad arguments";
         case errc::tool_raised: return "tool raised";

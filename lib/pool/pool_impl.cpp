@@ -2,6 +2,7 @@
 
 #include "pool/limits.hpp"
 #include "pool/nearest_names.hpp"
+#include "process/fork_shield.hpp"
 #include "value/codec.hpp"
 #include "value/utf8.hpp"
 
@@ -53,7 +54,21 @@ call::clock::time_point deadline_after(call::clock::duration timeout) {
     return for_ever ? call::clock::time_point::max() : now + timeout;
 }
 
+error forked_error() {
+    return {errc::forked,
+            "this process was forked from the one that the pool belongs to, without its threads and those of "
+            "gRPC; make pools in the parent, in a child that was forked before any pool started, or behind "
+            "an exec()"};
+}
+
 error stopped_error() { return {errc::pool_stopped, "the pool is stopping or has stopped"}; }
+
+/// @return  whether it has been answered
+bool refuse_in_child(completion<result<void>>& done) {
+    if (!fork_shield::in_child()) return false;
+    completion<result<void>>::post(std::move(done), tl::unexpected(forked_error()));
+    return true;
+}
 
 }  // namespace
 
@@ -65,13 +80,14 @@ pool_impl::pool_impl(asio::any_io_executor on, pool_options options)
 // ---- calls
 
 void pool_impl::begin_execute(std::string tool, value arguments, call_options options, completion<result<value>> done) {
-    std::unique_lock lock(mutex_);
-    const auto board = board_;
-    lock.unlock();
     const auto fail = [&](const error& why) {
         auto named = why.with_tool(tool);
         completion<result<value>>::post(std::move(done), tl::unexpected(std::move(named)));
     };
+    if (fork_shield::in_child()) return fail(forked_error());  // before any mutex: a thread that is no more may hold it
+    std::unique_lock lock(mutex_);
+    const auto board = board_;
+    lock.unlock();
     if (!board) return fail(error(errc::not_started, "await pool.start() first"));
     if (options.session().size() > longest_session || !is_utf8(options.session()))
         return fail(error(errc::bad_arguments,
@@ -107,7 +123,7 @@ void pool_impl::arm() {
     alarm_.expires_at(alarm_at_);
     alarm_.async_wait([weak = weak_from_this()](const asio::error_code& moved) {
         const auto self = weak.lock();
-        if (moved || !self) return;
+        if (moved || !self || fork_shield::in_child()) return;
         self->alarm_at_ = call::clock::time_point::max();
         self->board_->expire(call::clock::now());
     });
@@ -116,6 +132,7 @@ void pool_impl::arm() {
 // ---- start
 
 void pool_impl::begin_start(completion<result<void>> done) {
+    if (refuse_in_child(done)) return;
     struct starter {
         completion<result<void>> done;
         bool cancelled = false;
@@ -250,6 +267,7 @@ void pool_impl::let_go_when_cancelled(const std::shared_ptr<waiter>& w, const ch
 // ---- recycling
 
 void pool_impl::begin_recycle(std::optional<std::string> worker, completion<result<void>> done) {
+    if (refuse_in_child(done)) return;
     std::vector<std::shared_ptr<capsule>> chosen;
     std::string known;
     std::shared_ptr<worker_source> source;
@@ -299,6 +317,7 @@ void pool_impl::begin_recycle(std::optional<std::string> worker, completion<resu
 // ---- the end
 
 void pool_impl::begin_stop(completion<result<void>> done) {
+    if (refuse_in_child(done)) return;
     auto shared = std::make_shared<waiter>(waiter{std::move(done)});
     let_go_when_cancelled(shared, "no longer waiting; the pool goes on stopping");
     asio::post(strand_, [self = shared_from_this(), shared] { self->add_waiter(shared); });
@@ -349,6 +368,11 @@ asio::awaitable<void> pool_impl::bring_down(std::shared_ptr<pool_impl> self) {
 }
 
 void pool_impl::end_now() noexcept {
+    if (fork_shield::in_child()) {
+        // Nothing here is ours to end, and gRPC's objects cannot even be destroyed. Reachable, so no leak to be found.
+        static auto& kept = *new std::vector<std::shared_ptr<pool_impl>>;
+        return kept.push_back(shared_from_this());
+    }
     std::unique_lock lock(mutex_);
     ended_ = true;
     const auto board = board_;
@@ -367,11 +391,13 @@ void pool_impl::end_now() noexcept {
 // ---- what it knows
 
 std::vector<tool_spec> pool_impl::tools() const {
+    if (fork_shield::in_child()) return {};
     const std::lock_guard lock(mutex_);
     return board_ ? board_->tools() : std::vector<tool_spec>();
 }
 
 pool_stats pool_impl::stats() const {
+    if (fork_shield::in_child()) return {};
     const std::lock_guard lock(mutex_);
     auto s = board_ ? board_->stats() : pool_stats();
     s.start_method = options_.start_method;

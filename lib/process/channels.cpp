@@ -6,6 +6,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace snakepit::detail {
 namespace {
@@ -23,6 +24,21 @@ result<fd_pair> make_pipe() {
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) return tl::unexpected(system_failure("cannot make a pipe"));
     return fd_pair{unique_fd(ends[0]), unique_fd(ends[1])};
+}
+
+result<own_pair> make_own_pipe(pipe_end ours) {
+    const fork_pause no_fork;
+    auto ends = make_pipe();
+    if (!ends) return tl::unexpected(ends.error());
+    if (ours == pipe_end::write) std::swap(ends->first, ends->second);
+    return own_pair{shielded_fd(std::move(ends->first), no_fork), std::move(ends->second)};
+}
+
+result<own_pair> make_own_socket_pair(int type) {
+    const fork_pause no_fork;
+    auto ends = make_socket_pair(type);
+    if (!ends) return tl::unexpected(ends.error());
+    return own_pair{shielded_fd(std::move(ends->first), no_fork), std::move(ends->second)};
 }
 
 result<fd_pair> make_socket_pair(int type) {

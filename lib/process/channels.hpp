@@ -1,6 +1,7 @@
 #pragma once
 // Pipes and socket pairs between host, launcher, zygote and workers; every descriptor is close-on-exec.
 
+#include "process/fork_shield.hpp"
 #include "process/unique_fd.hpp"
 
 #include <snakepit/error.hpp>
@@ -17,8 +18,18 @@ struct fd_pair {
     unique_fd second;  ///< write end, or the other end
 };
 
+/// One end for us, which no child has that the application forks, and one for another process.
+struct own_pair {
+    shielded_fd ours;
+    unique_fd theirs;
+};
+enum class pipe_end { read, write };
+
 /// errc::launch_failed when the system has no descriptor left.
 [[nodiscard]] result<fd_pair> make_pipe();
+[[nodiscard]] result<own_pair> make_own_pipe(pipe_end ours);
+/// @param type  SOCK_STREAM or SOCK_SEQPACKET
+[[nodiscard]] result<own_pair> make_own_socket_pair(int type);
 /// @param type  SOCK_STREAM or SOCK_SEQPACKET
 [[nodiscard]] result<fd_pair> make_socket_pair(int type);
 

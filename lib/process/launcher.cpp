@@ -78,6 +78,11 @@ result<int> spawn_process(std::vector<std::string> argv, std::vector<std::string
 
 int open_pidfd(pid_t pid) { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0u)); }
 
+shielded_fd second_descriptor(const shielded_fd& of) {
+    const fork_pause no_fork;
+    return {unique_fd(::fcntl(of.get(), F_DUPFD_CLOEXEC, 3)), no_fork};
+}
+
 void reap(int pidfd) {
     siginfo_t info{};
     // ECHILD where the application ignores SIGCHLD or reaps everything by itself: nothing is left to do then.
@@ -103,18 +108,18 @@ result<void> launcher::boot(const std::string& python) {
     if (closed_) return tl::unexpected(pool_is_stopping());
     auto dir = package_dir();
     if (!dir) return tl::unexpected(dir.error());
-    auto sockets = make_socket_pair(SOCK_SEQPACKET);
+    auto sockets = make_own_socket_pair(SOCK_SEQPACKET);
     if (!sockets) return tl::unexpected(sockets.error());
     auto complaints = make_pipe();
     if (!complaints) return tl::unexpected(complaints.error());
     auto pid = spawn_process({python, *dir + "/_boot.py", "launcher", "--fd", "3"},
-                             composed_environment(how_.environment), sockets->second.get(), complaints->second.get());
+                             composed_environment(how_.environment), sockets->theirs.get(), complaints->second.get());
     if (!pid) return tl::unexpected(pid.error());
     {
         const std::lock_guard lock(mutex_);
         pid_ = *pid;
-        pidfd_ = unique_fd(open_pidfd(*pid));
-        hang_up_ = unique_fd(::fcntl(sockets->first.get(), F_DUPFD_CLOEXEC, 3));
+        pidfd_ = shielded_fd(unique_fd(open_pidfd(*pid)));
+        hang_up_ = second_descriptor(sockets->ours);
         if (closed_) hang_up();  // close() came before there was anything to close
         if (!pidfd_ || !hang_up_) {
             ::kill(*pid, SIGKILL);
@@ -126,7 +131,7 @@ result<void> launcher::boot(const std::string& python) {
     ::fcntl(complaints->first.get(), F_SETFL, O_NONBLOCK);
     ::fcntl(complaints->first.get(), F_SETPIPE_SZ, 1 << 20);  // read only when it fails: a noisy start must not block
     complaints_ = std::move(complaints->first);
-    channel_ = std::make_shared<request_channel>(on_, std::move(sockets->first), "the launcher process", how_.timeout);
+    channel_ = std::make_shared<request_channel>(on_, std::move(sockets->ours), "the launcher process", how_.timeout);
     return {};
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 // A small Python process that is the parent of all workers of one pool.
 
+#include "process/fork_shield.hpp"
 #include "process/request_channel.hpp"
 #include "process/single_flight.hpp"
 #include "process/unique_fd.hpp"
@@ -85,8 +86,8 @@ private:
     std::mutex mutex_;
     std::atomic<bool> closed_ = false;
     int pid_ = 0;
-    unique_fd pidfd_;
-    unique_fd hang_up_;  // a second descriptor of the socket
+    shielded_fd pidfd_;
+    shielded_fd hang_up_;  // a second descriptor of the socket
 };
 
 }  // namespace snakepit::detail

@@ -12,8 +12,11 @@ constexpr std::ptrdiff_t kept_lines = 40;
 constexpr std::size_t longest_forwarded = 64 << 10;
 }  // namespace
 
-output_tail::output_tail(asio::strand<asio::any_io_executor> on, unique_fd pipe, std::string prefix)
-    : pipe_(std::move(on), pipe.release()), prefix_(std::move(prefix)) {
+output_tail::output_tail(asio::strand<asio::any_io_executor> on, shielded_fd pipe, std::string prefix)
+    : pipe_(std::move(on)), prefix_(std::move(prefix)) {
+    auto [fd, shield] = pipe.release();
+    pipe_.assign(fd);
+    shield_ = std::move(shield);
     pipe_.non_blocking(true);
 }
 
@@ -33,6 +36,7 @@ void output_tail::drain() {
 void output_tail::close() {
     forward(true);
     asio::error_code none;
+    shield_.lift();
     pipe_.close(none);
 }
 

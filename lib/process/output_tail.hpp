@@ -1,7 +1,7 @@
 #pragma once
 // What a worker writes to stdout and stderr: always drained, the last lines kept.
 
-#include "process/unique_fd.hpp"
+#include "process/fork_shield.hpp"
 
 #include <asio/any_io_executor.hpp>
 #include <asio/posix/stream_descriptor.hpp>
@@ -19,7 +19,7 @@ namespace snakepit::detail {
 class output_tail : public std::enable_shared_from_this<output_tail> {
 public:
     /// @param prefix  put before each line that is copied to the host's stderr; empty: none are
-    output_tail(asio::strand<asio::any_io_executor> on, unique_fd pipe, std::string prefix);
+    output_tail(asio::strand<asio::any_io_executor> on, shielded_fd pipe, std::string prefix);
     /// Starts to read.
     void start();
     /// Reads what is there without waiting.
@@ -37,6 +37,7 @@ private:
     void forward(bool at_end);
 
     asio::posix::stream_descriptor pipe_;
+    fork_shield shield_;
     std::string prefix_;
     std::string kept_;
     std::string unfinished_;  // a line to be forwarded when it is whole

@@ -20,24 +20,27 @@ std::optional<std::uint64_t> number_of(const value& message, const char* key) {
 }
 
 result<birth> prepare_birth(int launch_type) {
-    auto launch = make_socket_pair(launch_type);
-    auto life_line = make_pipe();
-    auto out = make_pipe();
-    auto err = make_pipe();
+    auto launch = make_own_socket_pair(launch_type);
+    auto life_line = make_own_pipe(pipe_end::write);
+    auto out = make_own_pipe(pipe_end::read);
+    auto err = make_own_pipe(pipe_end::read);
     for (const auto* made : {&launch, &life_line, &out, &err})
         if (!*made) return tl::unexpected(made->error());
     return birth{
-        {std::move(launch->second), std::move(life_line->first), std::move(out->second), std::move(err->second)},
-        std::move(launch->first),
-        std::move(life_line->second),
-        std::move(out->first),
-        std::move(err->first)};
+        {std::move(launch->theirs), std::move(life_line->theirs), std::move(out->theirs), std::move(err->theirs)},
+        std::move(launch->ours),
+        std::move(life_line->ours),
+        std::move(out->ours),
+        std::move(err->ours)};
 }
 
 error pool_is_stopping() { return {errc::pool_stopped, "the pool is stopping"}; }
 
-request_channel::request_channel(strand on, unique_fd socket, std::string who, std::chrono::milliseconds limit)
-    : on_(std::move(on)), who_(std::move(who)), limit_(limit), socket_(on_, socket.release()), turn_(on_) {
+request_channel::request_channel(strand on, shielded_fd socket, std::string who, std::chrono::milliseconds limit)
+    : on_(std::move(on)), who_(std::move(who)), limit_(limit), socket_(on_), turn_(on_) {
+    auto [fd, shield] = socket.release();
+    socket_.assign(fd);
+    shield_ = std::move(shield);
     turn_.expires_at(std::chrono::steady_clock::time_point::max());
 }
 
@@ -136,6 +139,7 @@ void request_channel::close(const error& why) {
     to_ = {};
     refuse(why);
     asio::error_code none;
+    shield_.lift();
     socket_.close(none);
 }
 

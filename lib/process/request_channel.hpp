@@ -35,10 +35,10 @@ struct worker_fds {
 /// Both ends of what a process is born with.
 struct birth {
     worker_fds child;
-    unique_fd launch;
-    unique_fd life_line;
-    unique_fd out;
-    unique_fd err;
+    shielded_fd launch;
+    shielded_fd life_line;
+    shielded_fd out;
+    shielded_fd err;
 };
 /// @param launch_type  of the launch socket: SOCK_STREAM or SOCK_SEQPACKET
 [[nodiscard]] result<birth> prepare_birth(int launch_type);
@@ -66,7 +66,7 @@ public:
 
     /// @param who    the process, for errors: "the launcher process"
     /// @param limit  for each answer
-    request_channel(strand on, unique_fd socket, std::string who, std::chrono::milliseconds limit);
+    request_channel(strand on, shielded_fd socket, std::string who, std::chrono::milliseconds limit);
 
     /// The first packet. @return  or start_timeout, launch_failed when it has gone, or what `refuse` said
     [[nodiscard]] static asio::awaitable<result<value>> greeting(std::shared_ptr<request_channel> self);
@@ -97,6 +97,7 @@ private:
     const std::string who_;
     const std::chrono::milliseconds limit_;
     asio::posix::stream_descriptor socket_;
+    fork_shield shield_;
     asio::steady_timer turn_;  // cancelled when a request is done
     listener to_;
     bool greeting_ = false;  // it is being awaited

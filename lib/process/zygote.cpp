@@ -34,7 +34,7 @@ asio::awaitable<result<void>> zygote::be_born() {
     };
     auto process = co_await launcher::spawn(parent_, launcher::kind::zygote, std::move(made->child), std::move(ended));
     if (!process) co_return tl::unexpected(process.error());
-    pidfd_ = std::move(process->pidfd);
+    pidfd_ = shielded_fd(std::move(process->pidfd));
     life_line_ = std::move(made->life_line);
     const auto prefix = how_.forward_output ? std::string("[fork server] ") : std::string();
     out_ = std::make_shared<output_tail>(parent_->on(), std::move(made->out), prefix);

@@ -60,8 +60,8 @@ private:
     std::shared_ptr<request_channel> channel_;
     std::shared_ptr<output_tail> out_;
     std::shared_ptr<output_tail> err_;
-    unique_fd life_line_;
-    unique_fd pidfd_;
+    shielded_fd life_line_;
+    shielded_fd pidfd_;
     bool refused_ = false;
     bool over_ = false;  // it has ended, or the launcher has
     std::optional<int> wait_status_;

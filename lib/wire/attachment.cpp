@@ -20,7 +20,7 @@ bool attachment::bind(unique_fd for_cut) {
         const std::lock_guard lock(mutex_);
         if (bound_ || broken_) return false;
         bound_ = true;
-        for_cut_ = std::move(for_cut);
+        for_cut_ = shielded_fd(std::move(for_cut));
     }
     tell_(heard::connected{});
     return true;
@@ -110,6 +110,7 @@ void attachment::cancel(const std::vector<std::uint64_t>& ids) {
 }
 
 void attachment::flush() {
+    if (fork_shield::in_child()) return;  // the connection is the parent's
     if (const auto to = work()) to->flush();
 }
 
@@ -127,6 +128,7 @@ void attachment::cut(const std::string& why) {
 }
 
 void attachment::send(const v1::ControlDown& message) {
+    if (fork_shield::in_child()) return;
     std::unique_lock lock(mutex_);
     const auto to = control_;
     lock.unlock();

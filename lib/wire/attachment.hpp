@@ -3,6 +3,7 @@
 
 #include "pool/line.hpp"
 #include "pool/switchboard.hpp"
+#include "process/fork_shield.hpp"
 #include "process/unique_fd.hpp"
 #include "wire/hello.hpp"
 #include "wire/token.hpp"
@@ -122,7 +123,7 @@ private:
     bool bound_ = false;
     bool broken_ = false;
     bool welcomed_ = false;
-    unique_fd for_cut_;
+    shielded_fd for_cut_;
     std::shared_ptr<control_stream> control_;
     std::shared_ptr<work_stream> work_;
     bool had_control_ = false;

@@ -88,6 +88,7 @@ result<void> endpoint::open(const std::string& directory) {
     try {
         door_.emplace(on_);
         door_->open();
+        door_shield_ = fork_shield(door_->native_handle());
         ::fcntl(door_->native_handle(), F_SETFD, FD_CLOEXEC);  // asio does not; the application may start programs
         // The directory lets nobody in; the mode is the second lock, whatever the umask.
         door_->bind(asio::local::stream_protocol::endpoint(directory_->socket_path()));
@@ -172,6 +173,7 @@ void endpoint::close() noexcept {
     lock.unlock();
     asio::post(on_, [self = shared_from_this()] {
         asio::error_code none;
+        self->door_shield_.lift();
         if (self->door_) self->door_->close(none);
         self->pause_.cancel();
     });

@@ -63,6 +63,7 @@ private:
     const std::size_t max_message_bytes_;
     std::optional<socket_directory> directory_;
     std::optional<asio::local::stream_protocol::acceptor> door_;
+    fork_shield door_shield_;
     asio::steady_timer pause_;
     std::atomic<std::uint64_t> refused_ = 0;
 

@@ -3,41 +3,14 @@
 #include "support/host_process.hpp"
 
 #include <csignal>
-#include <fstream>
+#include <thread>
 
 namespace snakepit::test {
 namespace {
 
-class HostEnd : public PoolTest, public testing::WithParamInterface<const char*> {
+class HostEnd : public HostTest, public testing::WithParamInterface<const char*> {
 protected:
-    [[nodiscard]] host_process::config config(int workers) const {
-        return {GetParam(), workers, scratch().path(), runtime(), "", marker_name + "=" + marker()};
-    }
-    /// Processes whose tools have noted themselves, once there are so many.
-    [[nodiscard]] std::vector<watched_process> held(std::size_t count) const {
-        const auto file = scratch().path() / "held";
-        EXPECT_TRUE(eventually([&] { return line_count(file) >= count; }, 10s * slow)) << file_text(file);
-        std::vector<watched_process> all;
-        std::ifstream in(file);
-        for (int pid = 0; in >> pid;) all.emplace_back(pid);
-        return all;
-    }
-    /// Launcher, zygote and whatever else the host has started, on top of `known`.
-    static void add_children(const host_process& of, std::vector<watched_process>& known) {
-        for (const auto& launcher : children_of(of.process().pid())) {
-            known.emplace_back(launcher.pid);
-            for (const auto& child : children_of(launcher.pid))
-                if (std::none_of(known.begin(), known.end(), [&](const auto& k) { return k.pid() == child.pid; }))
-                    known.emplace_back(child.pid);
-        }
-    }
-    void TearDown() override {
-        // A host that was killed leaves its socket to the next start.
-        std::error_code none;
-        for (const auto& entry : fs::directory_iterator(runtime(), none)) fs::remove_all(entry.path(), none);
-        PoolTest::TearDown();
-    }
-    static constexpr auto limit = 2s * slow;
+    [[nodiscard]] host_process::config config(int workers) const { return HostTest::config(workers, GetParam()); }
 };
 INSTANTIATE_TEST_SUITE_P(Method, HostEnd, testing::Values("fork", "spawn"),
                          [](const auto& method) { return method.param == std::string("fork") ? "Fork" : "Spawn"; });

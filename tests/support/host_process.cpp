@@ -6,7 +6,9 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <algorithm>
 #include <cstdlib>
+#include <fstream>
 #include <sstream>
 
 extern char** environ;
@@ -87,18 +89,20 @@ void host_process::tell(const std::string& command) const {
 
 std::string host_process::hear(const std::string& beginning, clock::duration limit) {
     const auto until = clock::now() + limit;
-    std::string skipped;
     for (;;) {
-        for (auto end = heard_.find('\n'); end != std::string::npos; end = heard_.find('\n')) {
-            const auto line = heard_.substr(0, end);
-            heard_.erase(0, end + 1);
-            if (line.starts_with(beginning)) return line.substr(beginning.size());
-            skipped += "\n  " + line;
+        std::size_t from = 0;
+        for (auto end = heard_.find('\n'); end != std::string::npos; end = heard_.find('\n', from)) {
+            const auto line = heard_.substr(from, end - from);
+            if (line.starts_with(beginning)) {
+                heard_.erase(from, end + 1 - from);
+                return line.substr(beginning.size());
+            }
+            from = end + 1;
         }
         char buffer[4096];
         const auto got = wait_readable(out_.get(), until) ? ::read(out_.get(), buffer, sizeof buffer) : 0;
         if (got <= 0) {
-            ADD_FAILURE() << "the host did not say \"" << beginning << "\"; it said:" << skipped;
+            ADD_FAILURE() << "the host did not say \"" << beginning << "\"; it said:\n" << heard_;
             return {};
         }
         heard_.append(buffer, static_cast<std::size_t>(got));
@@ -112,6 +116,36 @@ std::vector<std::pair<int, int>> host_process::workers() {
     char slash = 0;
     for (std::pair<int, int> w; words >> w.first >> slash >> w.second;) all.push_back(w);
     return all;
+}
+
+host_process::config HostTest::config(int workers, const std::string& method) const {
+    return {method, workers, scratch().path(), runtime(), "", marker_name + "=" + marker()};
+}
+
+std::vector<watched_process> HostTest::held(std::size_t count) const {
+    const auto file = scratch().path() / "held";
+    EXPECT_TRUE(eventually([&] { return line_count(file) >= count; }, 10s * slow)) << file_text(file);
+    std::vector<watched_process> all;
+    std::ifstream in(file);
+    for (int pid = 0; in >> pid;) all.emplace_back(pid);
+    return all;
+}
+
+void HostTest::add_children(const host_process& of, std::vector<watched_process>& known) {
+    const auto is_known = [&](int pid) {
+        return std::any_of(known.begin(), known.end(), [&](const auto& k) { return k.pid() == pid; });
+    };
+    for (const auto& launcher : children_of(of.process().pid())) {
+        known.emplace_back(launcher.pid);
+        for (const auto& child : children_of(launcher.pid))
+            if (!is_known(child.pid)) known.emplace_back(child.pid);
+    }
+}
+
+void HostTest::TearDown() {
+    std::error_code none;
+    for (const auto& entry : fs::directory_iterator(runtime(), none)) fs::remove_all(entry.path(), none);
+    PoolTest::TearDown();
 }
 
 }  // namespace snakepit::test

@@ -48,7 +48,7 @@ public:
 
     [[nodiscard]] const watched_process& process() const noexcept { return *process_; }
     void tell(const std::string& command) const;
-    /// The next line that begins so, without its beginning; others are skipped. Fails the test after a while.
+    /// The next line that begins so, without its beginning; others stay to be heard. Fails the test after a while.
     std::string hear(const std::string& beginning, clock::duration limit = 20s * slow);
     /// Pids and incarnations, as the pool says.
     std::vector<std::pair<int, int>> workers();
@@ -58,6 +58,19 @@ private:
     detail::unique_fd out_;
     std::string heard_;
     std::optional<watched_process> process_;
+};
+
+/// Base of tests with such hosts. What a killed one leaves in the runtime directory is not looked for at the end.
+class HostTest : public PoolTest {
+protected:
+    [[nodiscard]] host_process::config config(int workers, const std::string& method = "fork") const;
+    /// Processes whose tools have noted themselves, once there are so many.
+    [[nodiscard]] std::vector<watched_process> held(std::size_t count) const;
+    /// Launcher, zygote and workers of the host, on top of those that are known.
+    static void add_children(const host_process& of, std::vector<watched_process>& known);
+    void TearDown() override;
+    /// From the host's end to the end of all that it has started.
+    static constexpr auto limit = 2s * slow;
 };
 
 }  // namespace snakepit::test

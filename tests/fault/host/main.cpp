@@ -88,6 +88,7 @@ private:
             asio::error_code failed;
             const auto size = co_await asio::async_read_until(in_, asio::dynamic_buffer(buffer), '\n',
                                                               asio::redirect_error(asio::use_awaitable, failed));
+            if (is_child_) co_return;
             if (failed) ::_exit(0);
             const auto line = buffer.substr(0, size - 1);
             buffer.erase(0, size);
@@ -153,6 +154,7 @@ private:
         const pid_t child = ::fork();
         io_.notify_fork(child == 0 ? asio::io_context::fork_child : asio::io_context::fork_parent);
         if (child != 0) return say(fmt::format("child: {}", child));
+        is_child_ = true;
         asio::error_code none;
         in_.close(none);
         auto report = std::make_shared<asio::steady_timer>(io_, 2s);
@@ -163,6 +165,7 @@ private:
     asio::io_context io_;
     asio::posix::stream_descriptor in_;
     std::optional<snakepit::pool> pool_;
+    bool is_child_ = false;
 };
 
 }  // namespace
