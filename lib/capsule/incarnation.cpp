@@ -65,6 +65,7 @@ asio::awaitable<result<void>> incarnation::start(std::shared_ptr<incarnation> se
     if (!process) co_return tl::unexpected(process.error());
 
     self->pid_ = process->pid;
+    self->pool_->book->record("worker", process->pid, process->pidfd.get(), self->mark_);
     const int watched = ::fcntl(process->pidfd.get(), F_DUPFD_CLOEXEC, 3);
     {
         const std::lock_guard lock(self->mutex_);
@@ -150,7 +151,7 @@ void incarnation::kill(int signal) noexcept {
 std::string incarnation::output() { return out_ ? joined_output(*out_, *err_) : std::string(); }
 
 void incarnation::close(const std::string& why) {
-    if (!std::exchange(closed_, true) && launcher_lost_) end_strays(mark_);
+    if (!std::exchange(closed_, true) && launcher_lost_) end_strays({mark_});
     asio::error_code none;
     exit_shield_.lift();
     launch_shield_.lift();

@@ -51,6 +51,7 @@ struct pool_services {
     asio::any_io_executor on;
     pool_options options;
     std::vector<std::string> python_path;  ///< absolute
+    std::shared_ptr<ledger> book;
     std::shared_ptr<worker_source> source;
     std::shared_ptr<endpoint> door;
     std::shared_ptr<switchboard> board;

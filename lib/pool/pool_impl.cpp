@@ -194,23 +194,27 @@ asio::awaitable<result<void>> pool_impl::bring_up(std::shared_ptr<pool_impl> sel
             if (const auto me = weak.lock()) me->set_alarm(at);
         });
     const auto paths = absolute_paths(options);
-    const launcher::config launch{options.python, worker_environment(options), options.start_timeout};
+    const auto book = std::make_shared<ledger>();
+    const launcher::config launch{options.python, worker_environment(options), options.start_timeout, book};
     const zygote::config module{options.module, paths, options.start_timeout, options.output == worker_output::forward};
-    const auto services = std::make_shared<pool_services>(pool_services{
-        self->on_, options, paths, std::make_shared<worker_source>(self->strand_, launch, module, options.start_method),
-        std::make_shared<endpoint>(self->strand_, options.max_message_bytes), board,
-        std::make_shared<pool_health>(board, static_cast<std::size_t>(options.workers.min)),
-        std::make_shared<restart_budget>(options.restart_limit.per_pool, options.restart_limit.window),
-        std::make_shared<recycling_gate>(options.lifecycle.max_recycling)});
+    const auto services = std::make_shared<pool_services>(
+        pool_services{self->on_, options, paths, book,
+                      std::make_shared<worker_source>(self->strand_, launch, module, options.start_method),
+                      std::make_shared<endpoint>(self->strand_, options.max_message_bytes), board,
+                      std::make_shared<pool_health>(board, static_cast<std::size_t>(options.workers.min)),
+                      std::make_shared<restart_budget>(options.restart_limit.per_pool, options.restart_limit.window),
+                      std::make_shared<recycling_gate>(options.lifecycle.max_recycling)});
     {
         const std::lock_guard lock(self->mutex_);
         if (self->ended_) co_return tl::unexpected(stopped_error());
         self->board_ = board;
+        self->book_ = book;
         self->source_ = services->source;
         self->endpoint_ = services->door;
         self->health_ = services->health;
     }
-    if (auto open = services->door->open(options.socket_directory); !open) co_return tl::unexpected(open.error());
+    if (auto open = services->door->open(options.socket_directory, *book); !open)
+        co_return tl::unexpected(open.error());
     if (auto up = co_await worker_source::start(services->source); !up) co_return tl::unexpected(up.error());
     if (self->phase_ != phase::starting) co_return tl::unexpected(stopped_error());
 
@@ -361,6 +365,7 @@ asio::awaitable<void> pool_impl::bring_down(std::shared_ptr<pool_impl> self) {
     }
     if (self->endpoint_) self->endpoint_->close();
     if (self->source_) co_await worker_source::end(self->source_);
+    if (self->book_) self->book_->close();
     self->phase_ = phase::stopped;
     self->alarm_.cancel();
     for (const auto& w : std::exchange(self->stop_waiters_, {}))
@@ -379,12 +384,14 @@ void pool_impl::end_now() noexcept {
     const auto capsules = capsules_;
     const auto door = endpoint_;
     const auto source = source_;
+    const auto book = book_;
     lock.unlock();
     const error why(errc::pool_stopped, "the pool was destroyed");
     if (board) board->shut(why);
     for (const auto& c : capsules) c->end_now(why);
     if (door) door->close();
     if (source) source->close();
+    if (book) book->close();
     request_stop();
 }
 

@@ -70,6 +70,7 @@ private:
     // The mutex's: what end_now and stats need from any thread.
     mutable std::mutex mutex_;
     bool ended_ = false;
+    std::shared_ptr<ledger> book_;
     std::shared_ptr<worker_source> source_;
     std::shared_ptr<endpoint> endpoint_;
     std::shared_ptr<pool_health> health_;

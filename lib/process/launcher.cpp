@@ -120,6 +120,7 @@ result<void> launcher::boot(const std::string& python) {
         pid_ = *pid;
         pidfd_ = shielded_fd(unique_fd(open_pidfd(*pid)));
         hang_up_ = second_descriptor(sockets->ours);
+        if (how_.book && pidfd_) how_.book->record("launcher", *pid, pidfd_.get());
         if (closed_) hang_up();  // close() came before there was anything to close
         if (!pidfd_ || !hang_up_) {
             ::kill(*pid, SIGKILL);

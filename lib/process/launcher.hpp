@@ -2,6 +2,7 @@
 // A small Python process that is the parent of all workers of one pool.
 
 #include "process/fork_shield.hpp"
+#include "process/ledger.hpp"
 #include "process/request_channel.hpp"
 #include "process/single_flight.hpp"
 #include "process/unique_fd.hpp"
@@ -40,6 +41,7 @@ public:
         std::string python;                              ///< `pool_options::python`
         std::map<std::string, std::string> environment;  ///< on top of the host's
         std::chrono::milliseconds timeout{};             ///< for the process to be up
+        std::shared_ptr<ledger> book;                    ///< in which what is started is written down, or null
     };
 
     launcher(strand on, config how);
@@ -62,6 +64,7 @@ public:
     /// From any thread, at the end: kills the process and with it every worker, and waits for it, up to a second.
     void close() noexcept;
     [[nodiscard]] const strand& on() const noexcept { return on_; }
+    [[nodiscard]] const std::shared_ptr<ledger>& book() const noexcept { return how_.book; }
 
 private:
     result<void> boot(const std::string& python);

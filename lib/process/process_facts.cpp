@@ -9,23 +9,41 @@
 
 namespace snakepit::detail {
 
-std::optional<process_facts> facts_of(int pid) {
+namespace {
+
+/// proc(5): the second field, the name in brackets, may hold anything. @return  the fields from the third on
+std::istringstream stat_of(int pid) {
     std::ifstream file(fmt::format("/proc/{}/stat", pid));
     std::string line;
-    if (!std::getline(file, line)) return std::nullopt;
-    // proc(5): the second field, the name in brackets, may hold anything; utime is the 14th, stime the 15th.
+    std::getline(file, line);
     const auto name_end = line.rfind(')');
-    if (name_end == line.npos) return std::nullopt;
-    std::istringstream fields(line.substr(name_end + 1));
+    return std::istringstream(name_end == line.npos ? std::string() : line.substr(name_end + 1));
+}
+
+void skip(std::istringstream& fields, int count) {
+    std::string skipped;
+    for (int i = 0; i < count; ++i) fields >> skipped;
+}
+
+}  // namespace
+
+std::optional<process_facts> facts_of(int pid) {
+    auto fields = stat_of(pid);
     process_facts found;
     fields >> found.state;
-    std::string skipped;
-    for (int field = 4; field < 14; ++field) fields >> skipped;
+    skip(fields, 10);  // utime is the 14th, stime the 15th
     std::int64_t user = 0;
     std::int64_t system = 0;
     if (!(fields >> user >> system)) return std::nullopt;
     found.cpu = std::chrono::milliseconds((user + system) * 1000 / ::sysconf(_SC_CLK_TCK));
     return found;
+}
+
+std::optional<std::uint64_t> start_time_of(int pid) {
+    auto fields = stat_of(pid);
+    skip(fields, 19);  // starttime is the 22nd
+    std::uint64_t ticks = 0;
+    return fields >> ticks ? std::optional(ticks) : std::nullopt;
 }
 
 std::uint64_t resident_bytes_of(int pid) {

@@ -17,6 +17,10 @@ struct process_facts {
 /// @return  nothing when there is no such process
 [[nodiscard]] std::optional<process_facts> facts_of(int pid);
 
+/// When it was started, in the kernel's ticks since boot: with the pid it names a process for good.
+/// @return  nothing when there is no such process
+[[nodiscard]] std::optional<std::uint64_t> start_time_of(int pid);
+
 /// Resident memory; 0 when there is no such process.
 [[nodiscard]] std::uint64_t resident_bytes_of(int pid);
 

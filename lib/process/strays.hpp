@@ -2,6 +2,7 @@
 // Whatever a worker's tools have started, found by a mark, wherever it has gone.
 
 #include <cstdint>
+#include <set>
 
 namespace snakepit::detail {
 
@@ -12,10 +13,10 @@ using stray_mark = std::uint64_t;
 /// One that no other worker has.
 [[nodiscard]] stray_mark random_mark();
 
-/** SIGKILL for every process of this user that has the mark, the worker itself included, and for what they fork
-    meanwhile. For a worker that has no launcher any more, which does it otherwise.
+/** SIGKILL for every process of this user that has one of the marks, the workers themselves included, and for what they
+    fork meanwhile. For workers that have no launcher any more, which does it otherwise.
 
     @par Thread safety  safe */
-void end_strays(stray_mark mark);
+void end_strays(std::set<stray_mark> marks);
 
 }  // namespace snakepit::detail

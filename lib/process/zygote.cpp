@@ -36,6 +36,7 @@ asio::awaitable<result<void>> zygote::be_born() {
     if (!process) co_return tl::unexpected(process.error());
     pidfd_ = shielded_fd(std::move(process->pidfd));
     life_line_ = std::move(made->life_line);
+    if (const auto& book = parent_->book()) book->record("zygote", process->pid, pidfd_.get());
     const auto prefix = how_.forward_output ? std::string("[fork server] ") : std::string();
     out_ = std::make_shared<output_tail>(parent_->on(), std::move(made->out), prefix);
     err_ = std::make_shared<output_tail>(parent_->on(), std::move(made->err), prefix);

@@ -76,12 +76,14 @@ endpoint::endpoint(strand on, std::size_t max_message_bytes)
     : on_(std::move(on)), max_message_bytes_(max_message_bytes), pause_(on_) {}
 endpoint::~endpoint() = default;
 
-result<void> endpoint::open(const std::string& directory) {
+result<void> endpoint::open(const std::string& directory, ledger& book) {
     auto made = socket_directory::make(directory);
     if (!made) return tl::unexpected(made.error());
     const std::lock_guard lock(mutex_);
     if (closed_) return tl::unexpected(error(errc::pool_stopped, "the pool was stopped while it started"));
     directory_ = std::move(*made);
+    directory_->clean_up_others();
+    if (auto open = book.open(directory_->ledger_path(), directory_->own_directory()); !open) return open;
     const auto failed = [&](const std::string& what) {
         return tl::unexpected(error(errc::socket_directory, directory_->socket_path() + ": " + what));
     };

@@ -2,6 +2,8 @@
 // The one door of a pool: a Unix socket whose peers the kernel vouches for, and the gRPC server behind it.
 
 #include "pool/switchboard.hpp"
+#include "process/fork_shield.hpp"
+#include "process/ledger.hpp"
 #include "wire/attachment.hpp"
 #include "wire/socket_directory.hpp"
 
@@ -40,8 +42,9 @@ public:
     ~endpoint();
 
     /// @param directory  `pool_options::socket_directory`
+    /// @param book       is opened beside the socket, once what others have left was cleaned up
     /// @return  or errc::socket_directory, launch_failed
-    [[nodiscard]] result<void> open(const std::string& directory);
+    [[nodiscard]] result<void> open(const std::string& directory, ledger& book);
     /// What workers dial: "unix:/..."
     [[nodiscard]] std::string address() const;
     /// This worker may connect, once.

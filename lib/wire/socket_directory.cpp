@@ -1,5 +1,6 @@
 #include "wire/socket_directory.hpp"
 
+#include "process/ledger.hpp"
 #include "wire/token.hpp"
 
 #include <fmt/format.h>
@@ -15,6 +16,7 @@ namespace snakepit::detail {
 namespace {
 namespace fs = std::filesystem;
 
+constexpr std::string_view prefix = "snakepit-";  // of the directories that are ours
 constexpr std::size_t longest_path = sizeof(sockaddr_un::sun_path) - 1;
 
 error refusal(const std::string& directory, const std::string& why) {
@@ -67,7 +69,7 @@ result<socket_directory> socket_directory::make(const std::string& wanted) {
     std::string directory;
     bool created = true;
     if (wanted.empty()) {
-        directory = base_directory() + "/snakepit-XXXXXX";
+        directory = fmt::format("{}/{}XXXXXX", base_directory(), prefix);
         if (!::mkdtemp(directory.data())) return tl::unexpected(refusal(directory, std::strerror(errno)));
     } else {
         auto named = fs::absolute(wanted, failed).lexically_normal();
@@ -88,6 +90,15 @@ result<socket_directory> socket_directory::make(const std::string& wanted) {
     if (auto fit = check_private(directory); !fit) return tl::unexpected(fit.error());
     made.ours_ = wanted.empty();
     return made;
+}
+
+std::string socket_directory::ledger_path() const { return fs::path(socket_).replace_extension(".ledger").string(); }
+
+void socket_directory::clean_up_others() const {
+    if (!ours_) clean_up(directory_, false);
+    std::error_code failed;
+    for (fs::directory_iterator at(base_directory(), failed), end; !failed && at != end; at.increment(failed))
+        if (at->path().filename().string().starts_with(prefix)) clean_up(at->path().string(), true);
 }
 
 socket_directory::socket_directory(std::string directory, std::string socket, bool ours)

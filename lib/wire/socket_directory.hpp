@@ -7,8 +7,8 @@
 
 namespace snakepit::detail {
 
-/** A directory that only this user can enter, and the path of a socket in it. Removes both at its end; a directory
-    that the user named stays. */
+/** A directory that only this user can enter, and the path of a socket in it. Removes both at its end, the directory
+    when nothing else is in it; one that the user named stays. */
 class socket_directory {
 public:
     /** @param wanted  `pool_options::socket_directory`: made with mode 0700 if it does not exist; or empty, then a new
@@ -22,6 +22,12 @@ public:
     ~socket_directory();
 
     [[nodiscard]] const std::string& socket_path() const noexcept { return socket_; }
+    /// Where the pool's ledger belongs, beside the socket.
+    [[nodiscard]] std::string ledger_path() const;
+    /// The directory, if it is not one that the user named; else empty.
+    [[nodiscard]] std::string own_directory() const { return ours_ ? directory_ : std::string(); }
+    /// Ends and removes what pools have left here, and in directories of ours beside it, whose hosts are gone.
+    void clean_up_others() const;
 
 private:
     socket_directory(std::string directory, std::string socket, bool ours);
