@@ -57,8 +57,8 @@ struct heartbeat_options {
 struct lifecycle_options {
     std::chrono::milliseconds max_age{0};       ///< 0, or 100 ms to 10,000 days
     std::uint64_t max_calls = 0;                ///< calls that it has ended
-    std::uint64_t max_memory_bytes = 0;         ///< resident; not below what a worker has that is merely up
-    std::uint64_t max_memory_growth_bytes = 0;  ///< resident, beyond what it had when it was up
+    std::uint64_t max_memory_bytes = 0;         ///< resident; not below what a worker has that is up and warm
+    std::uint64_t max_memory_growth_bytes = 0;  ///< resident, beyond what it had when it was up and warm
     std::chrono::milliseconds max_latency{0};   ///< moving average of its heartbeat; 0 to 1 hour
     double jitter = 0.1;                        ///< part by which a limit is shortened at random. 0 to 0.5
     int max_recycling = 1;                      ///< workers that are replaced at once. 1 to 1,000
@@ -93,8 +93,14 @@ struct pool_options {
     /// what cannot be shared. A module that leaves threads running cannot be forked: its workers are spawned instead,
     /// and `pool_stats::start_method_reason` says so.
     snakepit::start_method start_method = snakepit::start_method::fork;
-    /// Longest time from starting a worker to its hello, the import of the module included; with start_method::fork the
-    /// one import has as long for itself. 100 ms to 1 hour.
+    /// A tool that every new worker runs before it gets calls, at the start of the pool, when it is started again and
+    /// when it replaces another: a first call that loads a model, say. Called without arguments, outside of any call
+    /// (`snakepit.current_call()` raises); what it returns is dropped. When there is no such tool `start` fails with
+    /// errc::invalid_options, when it raises with errc::module_failed, and when it takes too long with
+    /// errc::start_timeout. Limits of memory count from what a worker has behind it. Empty: none.
+    std::string warmup{};
+    /// Longest time from starting a worker to its hello, the import of the module and `warmup` included; with
+    /// start_method::fork the one import has as long for itself. 100 ms to 1 hour.
     std::chrono::milliseconds start_timeout{30'000};
     /// How long `pool::stop` lets running calls finish. 0: not at all. At most 24 hours.
     std::chrono::milliseconds drain_timeout{10'000};

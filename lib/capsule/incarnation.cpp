@@ -101,7 +101,8 @@ asio::awaitable<result<void>> incarnation::start(std::shared_ptr<incarnation> se
                       {"module", options.module},
                       {"python_path", self->pool_->python_path},
                       {"lane", lane_name(options.lane)},
-                      {"mark", self->mark_}};
+                      {"mark", self->mark_},
+                      {"warmup", options.warmup}};
     // A few hundred bytes into an empty socket: never blocks. If the worker is gone, its exit says so.
     write_all(self->launch_->native_handle(), go.dump(-1, ' ', false, value::error_handler_t::replace) + "\n");
     self->launch_->non_blocking(true);

@@ -34,6 +34,9 @@ error start_failure(const std::string& module, const std::optional<value>& repor
             .with_exit(std::move(how));
     const auto stage = text_of(*report, "stage");
     auto raised = python_error_of(*report);
+    if (stage == "options")
+        return error(errc::invalid_options, fmt::format("module {}: {}", module, raised.message))
+            .with_exit(std::move(how));
     const bool ours = stage == "grpc" || stage == "connect" || stage == "refused";
     auto what =
         ours ? fmt::format("the worker could not {}: {}", stage == "grpc" ? "load grpc" : "attach", raised.message)
@@ -50,7 +53,8 @@ error start_timeout(const std::string& missing, worker_exit how) {
 }
 
 std::string import_within(std::chrono::milliseconds limit, const std::string& module) {
-    return fmt::format("it was not ready within {} ms, and was importing module {}", limit.count(), module);
+    return fmt::format("it was not ready within {} ms, and was importing module {}, setting it up or warming it up",
+                       limit.count(), module);
 }
 
 }  // namespace snakepit::detail

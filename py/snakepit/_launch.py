@@ -28,6 +28,7 @@ class Launch:
     python_path: tuple[str, ...]
     lane: str
     mark: int
+    warmup: str
 
 
 def read_launch(descriptor: int) -> Launch | None:
@@ -51,6 +52,7 @@ def read_launch(descriptor: int) -> Launch | None:
             python_path=tuple(str(entry) for entry in fields.get("python_path", ())),
             lane=str(fields.get("lane", "auto")),
             mark=int(fields.get("mark", 0)),
+            warmup=str(fields.get("warmup", "")),
         )
     except (ValueError, KeyError, TypeError) as error:
         # Not the line itself: it holds the token.

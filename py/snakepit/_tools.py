@@ -302,6 +302,18 @@ class Toolbox:
             adapter.setup()
             self._started.append(adapter)
 
+    def for_warmup(self, name: str) -> Tool:
+        """The tool that a pool wants called before the worker takes calls. Raises ToolError when there is none such."""
+        wanted = self.by_name.get(name)
+        shown = cut(name, MAX_TOOL_NAME_BYTES)
+        if wanted is None:
+            near = get_close_matches(shown, self.by_name, n=3)
+            hint = f"did you mean {', '.join(near)}?" if near else f"there are: {', '.join(sorted(self.by_name)[:8])}"
+            raise ToolError(f"warmup is {shown!r}, and there is no such tool; {hint}")
+        if not wanted.accepts_positional(0):
+            raise ToolError(f"warmup is {shown!r}, which is called without arguments: {wanted.explain([])}")
+        return wanted
+
     def teardown(self) -> Iterator[BaseException]:
         """Call teardown() of every adapter that was set up, last first; yield what they raise."""
         while self._started:

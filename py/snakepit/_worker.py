@@ -153,10 +153,14 @@ def _run(launch_descriptor: int, obtain: Callable[[Launch], ModuleType]) -> int:
     module = obtain(launch)
     with stage("tools"):
         toolbox = Toolbox(module)
+        warmup = _warmup(toolbox, launch.warmup)
         hello = _hello(launch.module, toolbox, lane_name, lane_reason)
     try:
         with stage("setup"):
             toolbox.setup()
+        # Before the first connection: hello says that this is done, and the host measures its memory then.
+        with stage("warmup"):
+            warmup()
     except StartFailed as failure:
         # First the report: whatever teardown() does, the host knows why, and waits for the end only a little.
         report_failure(launch_descriptor, failure.stage, describe(failure.cause))
@@ -199,6 +203,13 @@ def _run(launch_descriptor: int, obtain: Callable[[Launch], ModuleType]) -> int:
     with _bounded(_EXIT_HANDLER_SECONDS, "exit handlers"), suppress(Exception):
         atexit._run_exitfuncs()  # os._exit() runs none, and sys.exit() would wait for the user's threads
     return 0
+
+
+def _warmup(toolbox: Toolbox, name: str) -> Callable[[], object]:
+    if not name:
+        return lambda: None
+    with stage("options"):
+        return toolbox.for_warmup(name).function
 
 
 def _tear_down(toolbox: Toolbox) -> None:
