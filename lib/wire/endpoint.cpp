@@ -12,7 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <asio/post.hpp>
+#include <cerrno>
 #include <cstring>
+#include <vector>
 
 namespace snakepit::detail {
 namespace {
@@ -28,6 +30,14 @@ public:
     }
     void OnDone() override { delete this; }
 };
+
+/// gRPC ends the whole process when there is none left for what it makes at its start.
+bool has_spare_descriptors(int count) {
+    std::vector<unique_fd> taken;
+    for (int i = 0; i < count; ++i)
+        if (!taken.emplace_back(::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3)) && errno == EMFILE) return false;
+    return true;
+}
 
 std::string_view metadata(const grpc::CallbackServerContext& context, const char* key) {
     const auto [first, last] = context.client_metadata().equal_range(key);
@@ -77,6 +87,12 @@ endpoint::endpoint(strand on, std::size_t max_message_bytes)
 endpoint::~endpoint() = default;
 
 result<void> endpoint::open(const std::string& directory, ledger& book) {
+    constexpr int wanted = 24;
+    if (!has_spare_descriptors(wanted))
+        return tl::unexpected(error(
+            errc::launch_failed, fmt::format("fewer than {} descriptors are left to this process; raise its limit of "
+                                             "open files (ulimit -n, RLIMIT_NOFILE)",
+                                             wanted)));
     auto made = socket_directory::make(directory);
     if (!made) return tl::unexpected(made.error());
     const std::lock_guard lock(mutex_);
