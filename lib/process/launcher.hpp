@@ -41,7 +41,7 @@ public:
         std::string python;                              ///< `pool_options::python`
         std::map<std::string, std::string> environment;  ///< on top of the host's
         std::chrono::milliseconds timeout{};             ///< for the process to be up
-        std::shared_ptr<ledger> book;                    ///< in which what is started is written down, or null
+        std::shared_ptr<ledger> book{};                  ///< in which what is started is written down, or null
     };
 
     launcher(strand on, config how);
