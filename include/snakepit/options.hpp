@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -155,12 +156,23 @@ public:
         return *this;
     }
 
+    /** To run the tool twice does no harm, as `@snakepit.tool(idempotent=True)` says for a tool. If the worker dies
+       while it runs the call, the call is run again by another, once, and within the pool's budget for that: ten at
+       first, and a tenth of the calls that are let in. Default: what the tool says. */
+    call_options& idempotent(bool it_is = true) {
+        idempotent_ = it_is;
+        return *this;
+    }
+
     [[nodiscard]] std::chrono::steady_clock::duration timeout() const noexcept { return timeout_; }
     [[nodiscard]] const std::string& session() const noexcept { return session_; }
+    /// Nothing: what the tool says.
+    [[nodiscard]] std::optional<bool> is_idempotent() const noexcept { return idempotent_; }
 
 private:
     std::chrono::steady_clock::duration timeout_ = std::chrono::seconds(30);
     std::string session_;
+    std::optional<bool> idempotent_;
 };
 
 }  // namespace snakepit

@@ -88,13 +88,16 @@ struct worker_stats {
 /// A pool at one moment. Counters only grow. Every call that was let in is in exactly one of the outcomes, or in
 /// `queued` or `in_flight`.
 struct pool_stats {
-    std::uint64_t submitted = 0;            ///< calls that were let in: queued or sent
-    std::uint64_t succeeded = 0;            ///< ended with a value
-    std::uint64_t failed = 0;               ///< ended with an error that is none of the next two
-    std::uint64_t cancelled = 0;            ///< ended by their callers
-    std::uint64_t expired = 0;              ///< ended by their deadlines
-    std::uint64_t refused = 0;              ///< never let in: queue full
-    std::uint64_t late_replies = 0;         ///< replies whose callers had gone
+    std::uint64_t submitted = 0;     ///< calls that were let in: queued or sent
+    std::uint64_t succeeded = 0;     ///< ended with a value
+    std::uint64_t failed = 0;        ///< ended with an error that is none of the next two
+    std::uint64_t cancelled = 0;     ///< ended by their callers
+    std::uint64_t expired = 0;       ///< ended by their deadlines
+    std::uint64_t refused = 0;       ///< never let in: queue full
+    std::uint64_t late_replies = 0;  ///< replies whose callers had gone
+    std::uint64_t moved = 0;      ///< times a call went to another worker because its own died before it had begun it
+    std::uint64_t recovered = 0;  ///< calls whose reply was found after the death of their worker
+    std::uint64_t retried = 0;    ///< idempotent calls that were run again
     std::uint64_t refused_connections = 0;  ///< peers at the socket that were not our workers
     std::size_t queued = 0;                 ///< wait for a worker
     std::size_t in_flight = 0;              ///< sent, with a caller that waits

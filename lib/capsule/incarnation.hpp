@@ -77,6 +77,8 @@ public:
     void kill(int signal) noexcept;
     /// The last lines of stdout and stderr, all that was written until now.
     [[nodiscard]] std::string output();
+    /// What it leaves when it ends.
+    [[nodiscard]] const page& left() const noexcept { return *left_; }
     /// What the worker said on its launch socket, if it has not been heard yet.
     [[nodiscard]] std::optional<value> last_report();
     /// Stops to listen, cuts the connection, lets go of the life-line.
@@ -95,6 +97,7 @@ private:
     std::optional<asio::posix::stream_descriptor> exit_watch_;
     std::optional<asio::posix::stream_descriptor> launch_;
     std::string report_;
+    std::optional<page> left_;
     std::shared_ptr<output_tail> out_;
     std::shared_ptr<output_tail> err_;
     std::shared_ptr<attachment> connection_;

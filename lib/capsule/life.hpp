@@ -4,6 +4,7 @@
 #include "capsule/heartbeat.hpp"
 #include "capsule/incarnation.hpp"
 #include "capsule/lifecycle.hpp"
+#include "process/memory_kills.hpp"
 
 #include <snakepit/error.hpp>
 
@@ -74,12 +75,11 @@ private:
     struct departure {
         bool exited = false;
         bool told = false;               // the launcher has said how, or that it never will
-        std::optional<int> wait_status;  // what it said
+        bool all_came = false;           // what it had sent
+        std::optional<int> wait_status;  // what the launcher said
         std::optional<value> report;     // why it cannot start, in its own words
-        void hear(const heard::status& s) {
-            told = true;
-            wait_status = s.wait_status;
-        }
+        clock::time_point exited_at;
+        void hear(const life_event& e);
     };
 
     static asio::awaitable<error> live(std::shared_ptr<life> self);
@@ -89,11 +89,14 @@ private:
     void watch_limits(std::uint64_t fresh_bytes);
     static asio::awaitable<void> watch_grace(std::shared_ptr<life> self);
     static asio::awaitable<error> serve(std::shared_ptr<life> self, departure& gone, std::uint64_t fresh_bytes);
-    static asio::awaitable<void> stop_ladder(std::shared_ptr<life> self, departure& gone);
+    static asio::awaitable<bool> stop_ladder(std::shared_ptr<life> self, departure& gone);
     static asio::awaitable<void> bury(std::shared_ptr<life> self, departure& gone);
     static asio::awaitable<bool> wait_gone(std::shared_ptr<life> self, clock::duration limit, departure& gone);
     [[nodiscard]] std::shared_ptr<line> carried() const;
-    [[nodiscard]] error explain(const departure& gone, const std::string& reason) const;
+    static asio::awaitable<void> wait_until_all_came(std::shared_ptr<life> self, departure& gone);
+    [[nodiscard]] worker_exit exit_so_far(const departure& gone) const;
+    [[nodiscard]] error explain(worker_exit how, const std::string& reason) const;
+    [[nodiscard]] last_words read_last_words(const line& l, const departure& gone, worker_exit& how) const;
     [[nodiscard]] error boot_failure(const departure& gone, const std::optional<heard::broken>& broken) const;
     void abandon(const error& why);
 
@@ -108,6 +111,7 @@ private:
     std::vector<tool_spec> tools_;
     std::string lane_;
     std::string exit_;
+    memory_kills memory_kills_;
     asio::steady_timer grace_;
     bool grace_is_watched_ = false;
     bool over_ = false;

@@ -20,13 +20,12 @@ struct out_chunk {
     std::shared_ptr<const std::string> whole;  ///< null: forget the transfer
 };
 
+/// A call that is on its way. What it has to say stays in the call, which may have to be sent again, elsewhere.
 struct out_call {
     std::uint64_t id = 0;
-    std::uint32_t tool = 0;  ///< the worker's number of it
-    std::string arguments;   ///< when transfer is 0
-    std::uint64_t transfer = 0;
-    call::clock::time_point deadline;
-    std::string session;
+    std::uint32_t tool = 0;          ///< the worker's number of it
+    std::uint64_t transfer = 0;      ///< 0: the arguments go along with it
+    std::shared_ptr<const call> of;  ///< for `arguments`, `session` and `deadline`, which do not change any more
 };
 
 /// What leaves as one frame.

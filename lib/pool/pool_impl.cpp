@@ -84,6 +84,7 @@ void pool_impl::begin_execute(std::string tool, value arguments, call_options op
     if (encoded->size() > max_inline_bytes) c->large = std::make_shared<const std::string>(std::move(*encoded));
     else c->arguments = std::move(*encoded);
     c->session = options.session();
+    c->idempotent = options.is_idempotent();
     c->deadline = deadline_after(options.timeout());
     c->done = std::move(done);
     if (auto slot = c->done.slot(); slot.is_connected())

@@ -4,6 +4,7 @@
 #include "pool/call.hpp"
 #include "pool/line.hpp"
 #include "pool/queue_warmer.hpp"
+#include "pool/retry_budget.hpp"
 #include "pool/timing_wheel.hpp"
 
 #include <snakepit/stats.hpp>
@@ -22,6 +23,19 @@ namespace snakepit::detail {
 struct settlement {
     std::uint64_t id = 0;
     result<value> outcome;
+};
+
+/// What is known about the calls of a worker that has ended.
+struct last_words {
+    std::uint64_t begun = ~std::uint64_t{0};  ///< id of the last call that it had begun; until it is known, all
+    std::uint64_t done = 0;                   ///< id of the last that it had done
+    std::vector<settlement> replies;          ///< to such calls, that may not have come
+};
+
+/// A call that a worker was sent and has not ended.
+struct held_call {
+    std::uint64_t id = 0;
+    std::string tool;
 };
 
 /// What a worker is at, as far as the host knows: it runs calls in the order of their ids.
@@ -83,8 +97,16 @@ public:
     void resume(line& l);
     /// As `suspend`, for good: its stream is gone.
     void sever(line& l);
-    /// The worker is gone. What it was sent ends with `why`, what it was not goes to others. Must follow `connect`.
-    void disconnect(line& l, const error& why);
+    /** The worker is gone. Must follow `connect`.
+
+        Calls whose replies were found get these. Calls that it had not begun go to others, and their callers notice
+        nothing; so does the one that it was running, once, when that does no harm and the retry budget allows it. A
+        call that was running when a second worker died is poison_call. What is left ends with `why`. */
+    void disconnect(line& l, const error& why, last_words said = last_words());
+    /// In the order of their ids.
+    [[nodiscard]] std::vector<held_call> held(const line& l) const;
+    /// The last id that it was sent.
+    [[nodiscard]] std::uint64_t last_sent(const line& l) const;
     [[nodiscard]] std::size_t load(const line& l) const;
     [[nodiscard]] occupation occupation_of(const line& l) const;
 
@@ -105,7 +127,8 @@ private:
     struct consequences;
     struct known_tool {
         tool_spec spec;  // as the newest worker has it
-        int lines = 0;   // that have it
+        bool idempotent = false;
+        int lines = 0;  // that have it
     };
 
     [[nodiscard]] bool is_offered(const known_tool& t) const { return t.lines > 0 || lines_.empty(); }
@@ -114,6 +137,7 @@ private:
     line* pick(const call& c);
     void put_on(line& l, call& c);
     void pump(consequences& todo);
+    void end(call& c, result<value> outcome, consequences& todo);
     void answer(call_ptr c, result<value> outcome, consequences& todo);
     void give_up_locked(call& c, errc why, consequences& todo);
     [[nodiscard]] std::uint64_t& counter_of(const result<value>& outcome);
@@ -123,6 +147,8 @@ private:
     void leave_bucket(line& l);
     void end_queue(const error& why, consequences& todo);
     void give_back_unsent(line& l, consequences& todo);
+    void give_back(std::vector<call*>& calls, consequences& todo);
+    [[nodiscard]] std::optional<error> end_of(call& c, const error& why, const last_words& said);
     void want_flush(const line& l, consequences& todo);
     void act(consequences& todo);
     [[nodiscard]] std::uint64_t tick_of(call::clock::time_point t) const;
@@ -141,6 +167,7 @@ private:
     std::vector<std::uint64_t> bucket_bits_;                         // which of them are not empty
     intrusive_list<line, &line::all_hook> lines_;                    // not disconnected yet
     queue_warmer warmer_;
+    retry_budget retries_;
     timing_wheel<call> deadlines_;
     std::uint64_t alarm_at_ = timing_wheel<call>::never;
     std::vector<known_tool> tools_;  // of every module that there was; a number stays

@@ -26,12 +26,12 @@ result<birth> prepare_birth(int launch_type) {
     auto err = make_pipe();
     for (const auto* made : {&launch, &life_line, &out, &err})
         if (!*made) return tl::unexpected(made->error());
-    return birth{
-        {std::move(launch->second), std::move(life_line->first), std::move(out->second), std::move(err->second)},
-        std::move(launch->first),
-        std::move(life_line->second),
-        std::move(out->first),
-        std::move(err->first)};
+    auto shared = page::make();
+    if (!shared) return tl::unexpected(shared.error());
+    worker_fds child{std::move(launch->second), std::move(life_line->first), shared->take_descriptor(),
+                     std::move(out->second), std::move(err->second)};
+    return birth{std::move(child),   std::move(launch->first), std::move(life_line->second),
+                 std::move(*shared), std::move(out->first),    std::move(err->first)};
 }
 
 error pool_is_stopping() { return {errc::pool_stopped, "the pool is stopping"}; }
@@ -108,7 +108,8 @@ asio::awaitable<result<worker_process>> request_channel::ask(std::shared_ptr<req
     if (self->refusal_) co_return tl::unexpected(*self->refusal_);
     const auto waiter = std::make_shared<pending>(pending{std::nullopt, asio::steady_timer(self->on_, self->limit_)});
     self->pending_.emplace(id, waiter);
-    self->tell({{"op", op}, {"id", id}}, {fds.launch.get(), fds.life_line.get(), fds.out.get(), fds.err.get()});
+    self->tell({{"op", op}, {"id", id}},
+               {fds.launch.get(), fds.life_line.get(), fds.page.get(), fds.out.get(), fds.err.get()});
     if (!self->refusal_) {  // else it is the channel's end, found on sending
         asio::error_code woken;
         co_await waiter->wake.async_wait(asio::redirect_error(asio::use_awaitable, woken));

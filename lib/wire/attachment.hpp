@@ -38,6 +38,7 @@ struct pong {
 struct served {};         ///< as many calls as were agreed upon
 struct asked_to_stop {};  ///< the worker was told that calls are not wanted any more
 struct work_open {};      ///< the Work stream is there: calls can go
+struct work_ended {};     ///< nothing more will come on it
 struct broken {
     std::string why;      ///< a stream ended, or the worker broke the protocol; once
     bool breach = false;  ///< the latter
@@ -45,7 +46,7 @@ struct broken {
 }  // namespace heard
 
 using attachment_event = std::variant<heard::connected, heard::hello, heard::pong, heard::served, heard::asked_to_stop,
-                                      heard::work_open, heard::broken>;
+                                      heard::work_open, heard::work_ended, heard::broken>;
 
 /** Expected from the moment the worker is started; bound to the first connection from its pid.
 
