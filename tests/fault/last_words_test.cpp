@@ -211,6 +211,8 @@ TEST_F(LastWordsOfTheDirectLane, LargeRepliesThatWereSentCompleteToo) {
     auto how = options("mortal");
     how.workers.min = 1;
     how.lane = lane_kind::direct;
+    how.restart_backoff.first = 1ms;
+    how.restart_backoff.longest = 20ms;
     with_pool(how, [](pool& p) -> awaitable<> {
         for (int round = 0; round < 10; ++round) {
             std::vector<result<value>> ends;
