@@ -204,31 +204,6 @@ TEST_P(LastWords, NothingRunsTwiceWhateverIsKilled) {
         240s * slow);
 }
 
-class LastWordsOfTheDirectLane : public PoolTest {};
-
-/// By the direct lane, which has sent what it has flushed; the iterator's thread may not have come to it.
-TEST_F(LastWordsOfTheDirectLane, LargeRepliesThatWereSentCompleteToo) {
-    auto how = options("mortal");
-    how.workers.min = 1;
-    how.lane = lane_kind::direct;
-    how.restart_backoff.first = 1ms;
-    how.restart_backoff.longest = 20ms;
-    with_pool(how, [](pool& p) -> awaitable<> {
-        for (int round = 0; round < 10; ++round) {
-            std::vector<result<value>> ends;
-            for (int i = 0; i < 8; ++i)
-                async_execute(p, "large", 30'000, call_options(),
-                              [&](result<value> r) { ends.push_back(std::move(r)); });
-            // Of a cost that nobody knows yet: what is ready leaves before it is begun.
-            async_execute(p, "die", "kill", call_options(), [&](result<value> r) { ends.push_back(std::move(r)); });
-            CO_ASSERT(co_await comes_true([&] { return ends.size() == 9; }));
-            int right = 0;
-            for (const auto& r : ends) right += r && r->get_binary().size() == 30'000;
-            EXPECT_EQ(right, 8);
-        }
-    });
-}
-
 /// A control group of version 1 with little memory, as long as it lives.
 class small_group {
 public:

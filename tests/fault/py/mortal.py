@@ -115,11 +115,6 @@ def die_once():
 
 
 @snakepit.tool
-def large(size):
-    return b"x" * size
-
-
-@snakepit.tool
 def eat(megabytes):
     """Take memory, until somebody minds."""
     eaten = []
