@@ -33,15 +33,16 @@ struct status {
 struct report {
     value what;  ///< why the worker cannot start, in its own words
 };
-struct told_to_end {};  ///< by its capsule, in order
-struct hurry {};        ///< what it drains has taken long enough
+struct told_to_retire {};  ///< by its capsule, when it has finished what it holds
+struct told_to_end {};     ///< by its capsule, in order
+struct hurry {};           ///< what it drains has taken long enough
 struct given_up {
     std::string why;  ///< its capsule does not trust it any more
 };
 }  // namespace heard
 
-using life_event = std::variant<attachment_event, heard::exited, heard::status, heard::report, heard::told_to_end,
-                                heard::hurry, heard::given_up>;
+using life_event = std::variant<attachment_event, heard::exited, heard::status, heard::report, heard::told_to_retire,
+                                heard::told_to_end, heard::hurry, heard::given_up>;
 using life_mailbox = mailbox<life_event>;
 
 /// What every capsule of a pool shares.

@@ -103,8 +103,14 @@ asio::awaitable<error> life::serve(std::shared_ptr<life> self, departure& gone, 
         const auto e = co_await life_mailbox::next(self->mail_, clock::time_point::max());
         if (as<heard::exited>(*e)) gone.exited = true;
         else if (const auto* s = as<heard::status>(*e)) gone.hear(*s);
-        else if (as<heard::served>(*e)) self->lifecycle_->served();
-        else if (const auto* p = as<heard::pong>(*e)) {
+        else if (as<heard::served>(*e)) {
+            if (self->retiring_) self->leave_if_idle();  // or it was the other limit, on its way already
+            else self->lifecycle_->served();
+        } else if (as<heard::told_to_retire>(*e)) {
+            self->retiring_ = true;
+            if (const auto l = self->carried()) self->pool_->board->retire(*l);
+            self->leave_if_idle();
+        } else if (const auto* p = as<heard::pong>(*e)) {
             self->heartbeat_->pong(*p);
             self->lifecycle_->pong(p->resident_bytes, self->heartbeat_->latency());
         } else if (as<heard::asked_to_stop>(*e)) {
@@ -277,9 +283,7 @@ asio::awaitable<void> life::bury(std::shared_ptr<life> self, departure& gone) {
         self->exit_ = exit_of(gone.wait_status, {}).describe();
     }
     self->body_->close("the worker has ended");
-    const std::lock_guard lock(self->mutex_);
-    self->line_ = nullptr;
-    self->pid_ = 0;
+    self->let_go();
 }
 
 /// Something was thrown in the middle: whatever there is of it ends.
@@ -289,9 +293,20 @@ void life::abandon(const error& why) {
     if (const auto l = carried())
         pool_->board->disconnect(*l, error(errc::worker_lost, why.message()).with_worker(worker_));
     body_->close("its capsule failed");
+    let_go();
+}
+
+void life::let_go() {
+    const auto calls = ended_calls();
     const std::lock_guard lock(mutex_);
+    ended_calls_ = calls;
     line_ = nullptr;
     pid_ = 0;
+}
+
+/// It retires, and has nothing left to do: an ordinary end, for which nobody waits long.
+void life::leave_if_idle() {
+    if (load() == 0) ending_ = error(errc::worker_lost, "the worker had retired");
 }
 
 /// Until the process has ended and the launcher has said how, at most `limit` each.
@@ -352,6 +367,8 @@ void life::end(const error& why) {
     mail_->push(heard::told_to_end{});
 }
 
+void life::retire() { mail_->push(heard::told_to_retire{}); }
+
 void life::hasten() { mail_->push(heard::hurry{}); }
 
 void life::give_up_on(std::string why) { mail_->push(heard::given_up{std::move(why)}); }
@@ -380,6 +397,14 @@ heartbeat_stats life::pulse() const {
     const auto beats = heartbeat_;
     lock.unlock();
     return beats ? beats->stats() : heartbeat_stats();
+}
+
+std::uint64_t life::ended_calls() const {
+    std::unique_lock lock(mutex_);
+    const auto l = line_;
+    const auto before = ended_calls_;
+    lock.unlock();
+    return l ? pool_->board->ended(*l) : before;
 }
 
 std::size_t life::load() const {

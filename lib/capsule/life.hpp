@@ -48,6 +48,8 @@ public:
     void publish();
     /// No new calls; what it was not sent goes elsewhere.
     void withhold();
+    /// No new calls; it ends when it has finished what it holds, however long that takes, watched over as before.
+    void retire();
     /// Drain, then the ladder.
     /// @param why  for calls that take too long
     void end(const error& why);
@@ -62,6 +64,8 @@ public:
     [[nodiscard]] int pid() const;
     /// Calls that it holds. Any thread.
     [[nodiscard]] std::size_t load() const;
+    /// Calls that it has ended. Any thread.
+    [[nodiscard]] std::uint64_t ended_calls() const;
     /// "direct" or "iterator", once it is up.
     [[nodiscard]] const std::string& lane() const noexcept { return lane_; }
     /// Any thread.
@@ -96,6 +100,8 @@ private:
     [[nodiscard]] error explain(const departure& gone, const std::string& reason) const;
     [[nodiscard]] error boot_failure(const departure& gone, const std::optional<heard::broken>& broken) const;
     void abandon(const error& why);
+    void leave_if_idle();
+    void let_go();
 
     const asio::strand<asio::any_io_executor> on_;
     const std::shared_ptr<const pool_services> pool_;
@@ -112,6 +118,7 @@ private:
     bool grace_is_watched_ = false;
     bool over_ = false;
     bool draining_ = false;
+    bool retiring_ = false;
     std::optional<error> ending_;  // it was told to end: what calls hear that take too long
 
     mutable std::mutex mutex_;
@@ -119,6 +126,7 @@ private:
     std::shared_ptr<heartbeat> heartbeat_;
     std::shared_ptr<lifecycle> lifecycle_;
     int pid_ = 0;
+    std::uint64_t ended_calls_ = 0;  // when there is no line any more
     bool ended_ = false;
 };
 

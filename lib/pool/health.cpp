@@ -4,17 +4,37 @@
 
 namespace snakepit::detail {
 
+void pool_health::hired(const std::string& worker) {
+    const std::lock_guard lock(mutex_);
+    workers_.insert(worker);
+    admit();
+}
+
+void pool_health::dismissed(const std::string& worker) {
+    const std::lock_guard lock(mutex_);
+    workers_.erase(worker);
+    broken_.erase(worker);
+    admit();
+}
+
 void pool_health::broken(const std::string& worker, const error& why) {
     const std::lock_guard lock(mutex_);
+    if (!workers_.contains(worker)) return;
     broken_.insert_or_assign(worker, why);
-    if (broken_.size() == workers_)
-        board_->close_for(
-            error(errc::pool_degraded, fmt::format("every worker is out of service; {}: {}", worker, why.message())));
+    admit();
 }
 
 void pool_health::mended(const std::string& worker) {
     const std::lock_guard lock(mutex_);
-    if (broken_.erase(worker) != 0) board_->reopen();
+    if (broken_.erase(worker) != 0) admit();
+}
+
+/// Calls, or not. Under the mutex.
+void pool_health::admit() {
+    if (workers_.empty() || broken_.size() < workers_.size()) return board_->reopen();
+    const auto& [worker, why] = *broken_.begin();
+    board_->close_for(
+        error(errc::pool_degraded, fmt::format("every worker is out of service; {}: {}", worker, why.message())));
 }
 
 std::string pool_health::reason() const {

@@ -1,7 +1,7 @@
 #pragma once
 // What a pool is made of, and how it comes up and goes down.
 
-#include "capsule/capsule.hpp"
+#include "pool/crew.hpp"
 #include "pool/switchboard.hpp"
 #include "process/worker_source.hpp"
 #include "wire/endpoint.hpp"
@@ -30,6 +30,7 @@ public:
     void begin_start(completion<result<void>> done);
     void begin_stop(completion<result<void>> done);
     void begin_recycle(std::optional<std::string> worker, completion<result<void>> done);
+    void begin_resize(worker_count to, completion<result<void>> done);
     void begin_execute(std::string tool, value arguments, call_options options, completion<result<value>> done);
     [[nodiscard]] std::vector<tool_spec> tools() const;
     [[nodiscard]] pool_stats stats() const;
@@ -46,6 +47,7 @@ private:
     static asio::awaitable<result<void>> start(std::shared_ptr<pool_impl> self);
     static asio::awaitable<result<void>> bring_up(std::shared_ptr<pool_impl> self);
     static asio::awaitable<void> bring_down(std::shared_ptr<pool_impl> self);
+    void resize(worker_count to, const crew::listener& done);
     void request_stop();
     void set_alarm(call::clock::time_point at);
     void arm();
@@ -61,10 +63,6 @@ private:
     phase phase_ = phase::fresh;
     asio::steady_timer alarm_;
     call::clock::time_point alarm_at_ = call::clock::time_point::max();
-    asio::steady_timer changed_;  // cancelled when something below has changed
-    std::size_t ready_ = 0;
-    std::size_t running_ = 0;  // capsules whose loop has not ended
-    std::optional<error> first_failure_;
     std::vector<std::shared_ptr<waiter>> stop_waiters_;
 
     // The mutex's: what end_now and stats need from any thread.
@@ -73,7 +71,7 @@ private:
     std::shared_ptr<worker_source> source_;
     std::shared_ptr<endpoint> endpoint_;
     std::shared_ptr<pool_health> health_;
-    std::vector<std::shared_ptr<capsule>> capsules_;
+    std::shared_ptr<crew> crew_;
 };
 
 }  // namespace snakepit::detail
