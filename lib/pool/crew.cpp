@@ -153,7 +153,7 @@ void crew::resize(worker_count to, listener done) {
 void crew::review() {
     if (phase_ != phase::open) return;
     const auto now = clock::now();
-    if (look_at_ <= now) look_at_queue(now);
+    const auto calls = look_at_calls(now);
     std::vector<std::size_t> numbers;
     std::vector<worker_view> views;
     for (auto& m : members_) {
@@ -161,8 +161,7 @@ void crew::review() {
         numbers.push_back(m.number);
         views.push_back(view_of(m, now));
     }
-    const auto plan = size_for(wanted_, pool_->options.scaling, views, calls_, now);
-    calls_.too_long = false;  // what is to be done about it is being done
+    const auto plan = size_for(wanted_, pool_->options.scaling, views, calls, now);
     for (const auto i : plan.dismiss) dismiss(*find(numbers[i]));
     for (std::size_t i = 0; i < plan.hire; ++i) hire(capsule::after_failed_first_start::try_again);
     listen_for_calls(views.size() + plan.hire - plan.dismiss.size() < most_of(wanted_));
@@ -170,19 +169,19 @@ void crew::review() {
     tell_who_resized();
 }
 
-void crew::look_at_queue(clock::time_point now) {
-    calls_ = pool_->board->look();
-    look_at_ = calls_.waiting > 0 ? now + pool_->options.scaling.up_after : clock::time_point::max();
+backlog crew::look_at_calls(clock::time_point now) {
+    const bool due = look_at_ <= now;
+    auto calls = pool_->board->look(due);
+    calls.too_long = calls.too_long && due;
+    if (calls.waiting == 0) look_at_ = clock::time_point::max();
+    else if (due) look_at_ = now + pool_->options.scaling.up_after;
+    return calls;
 }
 
 /// While calls wait it looks again and again; while none does the switchboard tells of the first.
 void crew::listen_for_calls(bool may_grow) {
-    if (!may_grow) {
-        look_at_ = clock::time_point::max();
-        calls_ = {};
-        return;
-    }
-    if (look_at_ != clock::time_point::max() || std::exchange(is_listening_, true)) return;
+    if (!may_grow) look_at_ = clock::time_point::max();
+    if (!may_grow || look_at_ != clock::time_point::max() || std::exchange(is_listening_, true)) return;
     pool_->board->tell_of_waiting([on = on_, weak = weak_from_this()] {
         asio::post(on, [weak] {
             const auto self = weak.lock();

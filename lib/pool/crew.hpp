@@ -78,7 +78,7 @@ private:
     void gone(std::size_t number, bool by_exception);
     [[nodiscard]] member* find(std::size_t number);
     void review();
-    void look_at_queue(clock::time_point now);
+    backlog look_at_calls(clock::time_point now);
     void listen_for_calls(bool may_grow);
     [[nodiscard]] worker_view view_of(member& m, clock::time_point now) const;
     void wake_at(clock::time_point when);
@@ -91,10 +91,9 @@ private:
     asio::steady_timer changed_;  // cancelled when a member has
     asio::steady_timer wake_;
     clock::time_point wake_at_ = clock::time_point::max();
-    clock::time_point look_at_ = clock::time_point::max();  // at the queue, while calls wait
+    clock::time_point look_at_ = clock::time_point::max();  // for calls that have waited too long
     bool is_listening_ = false;                             // the switchboard will tell when one waits
-    backlog calls_;
-    std::optional<error> start_failure_;  // the first; of no interest later
+    std::optional<error> start_failure_;                    // the first; of no interest later
     std::vector<listener> resizers_;
 
     mutable std::mutex mutex_;     // for who looks from elsewhere; only the strand changes the members

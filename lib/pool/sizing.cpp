@@ -70,7 +70,7 @@ sizing size_for(worker_count wanted, const scaling_options& how, const std::vect
         const auto& w = workers[i];
         const bool too_many = size > most;
         const bool idle = size > least && w.idle_since && *w.idle_since + how.down_after <= now;
-        if (too_many || (idle && calls.waiting == 0)) {
+        if (too_many || idle) {
             plan.dismiss.push_back(i);
             --size;
         }

@@ -561,7 +561,7 @@ void switchboard::tell_of_waiting(std::function<void()> tell) {
 
 /// Calls of a worker end in the order in which they came to it: of those that it held at the look before, as many as
 /// have ended since and one more have begun.
-backlog switchboard::look() {
+backlog switchboard::look(bool remember) {
     const std::lock_guard lock(mutex_);
     const call* head = queue_.front();
     backlog found{queue_.size(), head && head->ticket <= seen_ticket_};
@@ -573,11 +573,12 @@ backlog switchboard::look() {
             const auto begun = l->ended - l->seen_ended + 1;
             found.too_long = found.too_long || begun < static_cast<std::uint64_t>(l->seen_load);
         }
+        if (!remember) continue;
         l->seen_ended = l->ended;
         l->seen_load = l->load;
     }
     found.too_long = found.too_long && !is_free;
-    seen_ticket_ = counters_.submitted;
+    if (remember) seen_ticket_ = counters_.submitted;
     return found;
 }
 

@@ -34,7 +34,7 @@ struct occupation {
 /// What waits, and whether it moves.
 struct backlog {
     std::size_t waiting = 0;  ///< calls without a place, and calls behind another one at their worker
-    bool too_long = false;    ///< one of them waited already at the look before, and no worker is free
+    bool too_long = false;    ///< one of them waited already at that look before, and no worker is free
 };
 
 /** The busy middle of a pool. Calls come in by `submit`, leave in frames by `take`, and end by `settle`.
@@ -112,8 +112,9 @@ public:
     /// Calls `tell` once, when a call waits: for a place, or behind another one at its worker. Without the mutex; must
     /// not call back. Takes the place of what was set before.
     void tell_of_waiting(std::function<void()> tell);
-    /// Compares what waits with what waited at the look before. Takes time for each worker, and none of a call.
-    [[nodiscard]] backlog look();
+    /// Compares what waits with what waited at the look before that was to be remembered. Takes time for each worker,
+    /// and none of a call.
+    [[nodiscard]] backlog look(bool remember);
     /// The counters; workers are not filled in.
     [[nodiscard]] pool_stats stats() const;
 

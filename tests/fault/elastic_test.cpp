@@ -55,7 +55,8 @@ protected:
         for (const auto& h : all) release(*h);
         for (const auto& h : all) {
             EXPECT_TRUE(co_await comes_true([&] { return h->outcome.has_value(); })) << h->name;
-            if (h->outcome) EXPECT_EQ(*h->outcome, h->name);
+            CO_ASSERT(h->outcome);
+            EXPECT_EQ(*h->outcome, h->name);
         }
     }
 
@@ -208,12 +209,12 @@ TEST_F(Elastic, AWorkerOutOfServiceIsSentAwayAndTheNextCallTriesAnother) {
     how.restart_backoff.longest = 1h;
     with_pool(how, [](pool& p) -> awaitable<> {
         for (int i = 0; i < 2; ++i) {
-            std::optional<result<value>> held;
+            std::optional<result<value>> lost;
             const value arguments = 60;
-            async_execute(p, "sleep", arguments, call_options(), [&](result<value> r) { held = std::move(r); });
+            async_execute(p, "sleep", arguments, call_options(), [&](result<value> r) { lost = std::move(r); });
             CO_ASSERT(co_await comes_true([&] { return is(p, "w0", worker_state::executing); }));
             ::kill(worker(p, "w0").pid, SIGKILL);
-            CO_ASSERT(co_await comes_true([&] { return held.has_value(); }));
+            CO_ASSERT(co_await comes_true([&] { return lost.has_value(); }));
         }
         CO_ASSERT(co_await comes_true([&] { return is(p, "w0", worker_state::dead); }));
         EXPECT_TRUE(failed_with(co_await p.execute("echo", 1), errc::pool_degraded));
@@ -235,8 +236,8 @@ TEST_F(Elastic, ResizesUpAndDownUnderLoadWithoutLosingACall) {
             const auto caller = [&]() -> awaitable<> {
                 ++running;
                 while (!over) {
-                    EXPECT_EQ((co_await p.execute("echo", served)), served);
-                    ++served;
+                    const auto mine = served++;
+                    EXPECT_EQ((co_await p.execute("echo", mine)), mine);
                 }
                 --running;
             };
@@ -278,9 +279,12 @@ TEST_F(Elastic, WhoLeavesFinishesWhatItHoldsHoweverLongThatTakes) {
 
         // Its number is its own until it has gone.
         const worker_count two{2, 2};
-        CO_ASSERT_OK(co_await p.resize(two));
+        std::optional<result<void>> again;
+        async_resize(p, two, [&](result<void> r) { again = std::move(r); });
+        CO_ASSERT(co_await comes_true([&] { return is(p, "w2", worker_state::executing); }));
         EXPECT_EQ(ids(p), (names{"w0", "w1", "w2"}));
-        CO_ASSERT(co_await comes_true([&] { return begun(later) >= 1; })) << "by w2";
+        EXPECT_FALSE(again) << "there is one too many";
+        CO_ASSERT(co_await comes_true([&] { return begun(later) >= 1; }));  // by w2
         co_await finish(running);
         co_await finish(later);
         CO_ASSERT(co_await comes_true([&] { return count(p) == 2; }));
@@ -288,8 +292,9 @@ TEST_F(Elastic, WhoLeavesFinishesWhatItHoldsHoweverLongThatTakes) {
         const worker_count three{3, 3};
         CO_ASSERT_OK(co_await p.resize(three));
         EXPECT_EQ(ids(p), (names{"w0", "w1", "w2"}));
-        CO_ASSERT(resized);
+        CO_ASSERT(resized && again);
         EXPECT_OK(*resized);
+        EXPECT_OK(*again);
     });
 }
 
@@ -297,21 +302,23 @@ TEST_F(Elastic, CallsThatWereNotSentToWhoLeavesGoToOthers) {
     auto how = patient(2, 2, "stubborn");
     how.calls_per_worker = 64;
     with_pool(how, [](pool& p) -> awaitable<> {
-        // Its stream is full: what comes now has a place there, and is not sent.
-        const auto asleep = worker(p, "w1").pid;
-        ::kill(asleep, SIGSTOP);
+        // Their streams are full: most calls have a place at one of them, and are not sent.
+        const auto first = worker(p, "w0").pid;
+        const auto second = worker(p, "w1").pid;
+        for (const auto pid : {first, second}) ::kill(pid, SIGSTOP);
         std::vector<std::optional<result<value>>> outcomes(40);
         const value large = std::string(100'000, 'x');
         for (auto& o : outcomes)
             async_execute(p, "echo", large, call_options(), [&](result<value> r) { o = std::move(r); });
-        CO_ASSERT(co_await comes_true([&] { return p.stats().succeeded >= 20; }));
+        EXPECT_EQ(worker(p, "w1").outstanding, 20u);
         std::optional<result<void>> resized;
         const worker_count one{1, 1};
         async_resize(p, one, [&](result<void> r) { resized = std::move(r); });
-        CO_ASSERT(co_await comes_true(
-            [&] { return is(p, "w0", worker_state::stopping) || is(p, "w1", worker_state::stopping); }));
-        EXPECT_TRUE(is(p, "w0", worker_state::stopping)) << "the one with less to do";
-        ::kill(asleep, SIGCONT);
+        CO_ASSERT(co_await comes_true([&] { return is(p, "w1", worker_state::stopping) && p.stats().queued > 0; }));
+        ::kill(first, SIGCONT);
+        CO_ASSERT(co_await comes_true([&] { return p.stats().succeeded > 20; }));
+        EXPECT_GT(worker(p, "w1").outstanding, 0u);
+        ::kill(second, SIGCONT);
         CO_ASSERT(co_await comes_true([&] { return resized.has_value(); }));
         EXPECT_OK(*resized);
         for (auto& o : outcomes) {
@@ -432,7 +439,7 @@ TEST_F(Elastic, WorkersThatAreReplacedMayLeaveMeanwhile) {
             CO_ASSERT_OK(co_await p.resize(one));
             CO_ASSERT(co_await comes_true([&] { return recycled.has_value(); }));
             EXPECT_OK(*recycled);
-            CO_ASSERT_OK(co_await p.recycle(ids(p).at(0))) << "its turn has not been lost";
+            CO_ASSERT_OK(co_await p.recycle(ids(p).at(0)));  // its turn has not been lost
             const worker_count three{3, 3};
             CO_ASSERT_OK(co_await p.resize(three));
             EXPECT_EQ(up(p), 3u);
@@ -463,11 +470,15 @@ TEST_F(Elastic, ALaterResizeTakesThePlaceOfAnEarlierOne) {
         async_resize(p, one, [&](result<void> r) { down = std::move(r); });
         CO_ASSERT(co_await comes_true([&] { return is(p, "w1", worker_state::stopping); }));
         EXPECT_FALSE(down);
+        std::optional<result<void>> up_again;
         const worker_count three{3, 3};
-        CO_ASSERT_OK(co_await p.resize(three));
-        CO_ASSERT(co_await comes_true([&] { return down.has_value(); }));
-        EXPECT_OK(*down);
+        async_resize(p, three, [&](result<void> r) { up_again = std::move(r); });
+        CO_ASSERT(co_await comes_true([&] { return up(p) == 3; }));
+        EXPECT_FALSE(down || up_again) << "with the one that leaves there are four";
         co_await finish(running);
+        CO_ASSERT(co_await comes_true([&] { return down && up_again; }));
+        EXPECT_OK(*down);
+        EXPECT_OK(*up_again);
     });
 }
 

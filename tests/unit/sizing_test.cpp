@@ -10,7 +10,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using ::testing::ElementsAre;
-using ::testing::IsEmpty;
 using condition = worker_view::condition;
 
 const worker_view::time_point start{1h};
@@ -74,7 +73,6 @@ TEST(Sizing, SendsAwayWhoHasBeenIdleLongEnough) {
     EXPECT_THAT(plan.dismiss, ElementsAre(2, 0));
     EXPECT_EQ(plan.look_again, now + 1s) << "then it is the next one's turn";
     EXPECT_THAT(size_for({3, 9}, how, workers, nothing, now).dismiss, ElementsAre(2)) << "the minimum";
-    EXPECT_THAT(size_for({1, 9}, how, workers, some, now).dismiss, IsEmpty()) << "while calls wait";
     EXPECT_THAT(size_for({1, 9}, how, {failing, idle(start)}, nothing, now).dismiss, ElementsAre(0));
     EXPECT_THAT(size_for({0, 9}, how, {idle(start)}, nothing, now).dismiss, ElementsAre(0)) << "also the last one";
 }
@@ -96,8 +94,8 @@ TEST(Sizing, LooksAgainOnlyWhileSomebodyMayHaveToGo) {
     EXPECT_EQ(size_for({0, 9}, how, {}, nothing, start).look_again, never);
     EXPECT_EQ(size_for({1, 9}, how, {busy(), busy()}, nothing, start).look_again, start + 10s);
     EXPECT_EQ(size_for({1, 9}, how, {busy(), idle(start - 35s)}, nothing, start).look_again, start + 5s);
-    EXPECT_EQ(size_for({1, 9}, how, {idle(start - 60s), busy()}, some, start).look_again, start + 10s)
-        << "who stays because calls wait is no reason to look at once";
+    EXPECT_EQ(size_for({1, 9}, how, {idle(start - 60s), busy(), busy()}, nothing, start).look_again, start + 10s)
+        << "who is on his way out is no reason to look at once";
 }
 
 TEST(Sizing, NamesWhatIsAllowed) {

@@ -1007,14 +1007,16 @@ TEST_F(SwitchboardWaiting, IsToldOfWhenCallsComeBack) {
 TEST_F(SwitchboardWaiting, IsSeenInTheQueue) {
     make({.queue = 100, .calls_per_line = 1, .in_flight = max_inflight_bytes});
     const auto seen = [&] {
-        const auto b = board_->look();
+        const auto b = board_->look(true);
         return std::pair(b.waiting, b.too_long);
     };
     const auto lane = plug_in();
     EXPECT_EQ(seen(), std::pair(std::size_t{0}, false));
     submit_many(3);
     run();
+    EXPECT_FALSE(board_->look(false).too_long);
     EXPECT_EQ(seen(), std::pair(std::size_t{2}, false)) << "they have just come";
+    EXPECT_TRUE(board_->look(false).too_long);
     EXPECT_EQ(seen(), std::pair(std::size_t{2}, true));
     lane->answer_all();
     submit_many(2);
@@ -1027,7 +1029,7 @@ TEST_F(SwitchboardWaiting, IsSeenInTheQueue) {
 TEST_F(SwitchboardWaiting, IsSeenBehindAnotherCallAtTheWorker) {
     make();
     const auto seen = [&] {
-        const auto b = board_->look();
+        const auto b = board_->look(true);
         return std::pair(b.waiting, b.too_long);
     };
     const auto lane = plug_in();
