@@ -159,6 +159,11 @@ public:
     /// Counters and workers at this moment.
     [[nodiscard]] pool_stats stats() const;
 
+    /// The workers that there are at this moment, those that start or leave included: `stats().workers`. Empty before
+    /// `start()`, and while a pool whose `workers.min` is 0 has none; after `stop()` how they ended. Safe on any
+    /// thread; takes some microseconds for each worker, and does not wait.
+    [[nodiscard]] std::vector<worker_stats> workers() const;
+
     /** Replace a worker: its successor is started, takes the calls over, then the old one finishes what it holds and
         ends. No call fails, and there are never fewer workers. Joins a replacement that is under way.
 

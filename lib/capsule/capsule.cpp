@@ -63,6 +63,7 @@ void capsule::bury(const life::news& n) {
         calls_ += n.of->ended_calls();
         stats_.last_exit = n.of->exit();
     }
+    pool_->events->publish([&] { return happened::ended{id_, n.of->number(), n.of->ended_as_told(), *n.why}; });
     if (n.of == retiring_) {
         retiring_ = nullptr;
         end_turn({});
@@ -85,10 +86,21 @@ void capsule::bury(const life::news& n) {
 }
 
 void capsule::happens(happening what) {
+    const auto from = machine_.state();
     const auto then = machine_.on(what);
+    if (machine_.state() != from || then != action::none) pool_->events->publish([&] { return describe(from, what); });
     obey(then);
     show();
     if (const auto news = std::exchange(tidings_, std::nullopt)) tell_(*news);
+}
+
+happened::moved capsule::describe(worker_state from, happening what) const {
+    std::string why;
+    if (what == happening::worn) why = to_string(turn_reason_);
+    if (what == happening::not_up || what == happening::successor_failed || what == happening::spent)
+        why = last_end_.message();
+    const std::lock_guard lock(mutex_);
+    return {id_, stats_.incarnation, from, machine_.state(), what, std::move(why)};
 }
 
 void capsule::show() {
@@ -157,6 +169,7 @@ void capsule::hand_over() {
     retiring_ = std::exchange(current_, std::exchange(successor_, nullptr));
     retiring_->end(error(errc::worker_lost,
                          "the worker was to be replaced, and the call had not finished when drain_timeout was over"));
+    pool_->events->publish([&] { return happened::recycled{id_, current_->number(), turn_reason_}; });
     const std::lock_guard lock(mutex_);
     ++stats_.recycles[turn_reason_];
     stats_.recycling_failed.clear();
@@ -202,9 +215,12 @@ void capsule::back_off() {
     if (must_start_) return happens(happening::stop);  // a pool whose workers do not even start is not to try again
     const auto now = clock::now();
     if (!budget_.take(now) || !pool_->restarts->take(now)) return happens(happening::spent);
-    wake_at_ = now + backoff_.after(last_age_);
-    const std::lock_guard lock(mutex_);
-    ++stats_.restarts;
+    const auto pause = backoff_.after(last_age_);
+    wake_at_ = now + pause;
+    std::unique_lock lock(mutex_);
+    const auto restarts = ++stats_.restarts;
+    lock.unlock();
+    pool_->events->publish([&] { return happened::restarting{id_, restarts, pause}; });
 }
 
 /// Out of service, but for a probe now and then.
@@ -299,7 +315,14 @@ worker_stats capsule::stats() const {
         s.pid = shown_->pid();
         s.outstanding = shown_->load();
         s.heartbeat = shown_->pulse();
+        s.age = std::chrono::duration_cast<std::chrono::milliseconds>(shown_->age());
+        s.calls = shown_->ended_calls();
+        auto at = shown_->doing();
+        s.running = std::move(at.tool);
+        s.running_for = std::chrono::duration_cast<std::chrono::microseconds>(at.running);
     }
+    s.total_calls = calls_;
+    for (const auto& it : lives_) s.total_calls += it->ended_calls();
     if (s.state == worker_state::ready && s.outstanding > 0) s.state = worker_state::executing;
     return s;
 }

@@ -75,6 +75,7 @@ private:
     void end_turn(const result<void>& how);
     void bury(const life::news& n);
     void happens(happening what);
+    [[nodiscard]] happened::moved describe(worker_state from, happening what) const;
     void show();
     void obey(action what);
     void publish(const std::shared_ptr<life>& it);

@@ -7,6 +7,7 @@
 #include "pool/health.hpp"
 #include "process/output_tail.hpp"
 #include "process/worker_source.hpp"
+#include "telemetry/event_bus.hpp"
 #include "wire/attachment.hpp"
 #include "wire/endpoint.hpp"
 
@@ -56,6 +57,7 @@ struct pool_services {
     std::shared_ptr<pool_health> health;
     std::shared_ptr<restart_budget> restarts;  ///< of all workers together
     std::shared_ptr<recycling_gate> gate;
+    std::shared_ptr<event_bus> events;
 };
 
 /** Feeds the mailbox of its life until `close`.

@@ -4,6 +4,7 @@
 #include "process/start_failure.hpp"
 
 #include <fmt/format.h>
+#include <algorithm>
 #include <asio/co_spawn.hpp>
 #include <asio/post.hpp>
 #include <asio/redirect_error.hpp>
@@ -111,6 +112,7 @@ asio::awaitable<error> life::serve(std::shared_ptr<life> self, departure& gone, 
             if (const auto l = self->carried()) self->pool_->board->retire(*l);
             self->leave_if_idle();
         } else if (const auto* p = as<heard::pong>(*e)) {
+            self->note_progress(*p);
             self->heartbeat_->pong(*p);
             self->lifecycle_->pong(p->resident_bytes, self->heartbeat_->latency());
         } else if (as<heard::asked_to_stop>(*e)) {
@@ -127,6 +129,7 @@ asio::awaitable<error> life::serve(std::shared_ptr<life> self, departure& gone, 
         }
     }
     if (self->ending_ && reason.empty() && !gone.exited) {
+        self->as_told_ = true;
         co_await stop_ladder(self, gone);
     } else {
         // Unroutable in the turn in which its death is known; its calls wait for the explanation, not for long.
@@ -236,7 +239,10 @@ asio::awaitable<result<void>> life::boot(std::shared_ptr<life> self, departure& 
             self->lane_ = std::move(hello->lane);
             co_return result<void>();
         }
-        if (self->ending_) co_return tl::unexpected(*self->ending_);
+        if (self->ending_) {
+            self->as_told_ = true;
+            co_return tl::unexpected(*self->ending_);
+        }
         if (const auto* s = as<heard::status>(*e)) gone.hear(*s);
         if (const auto* r = as<heard::report>(*e)) gone.report = r->what;
         if (as<heard::exited>(*e)) gone.exited = true;
@@ -302,6 +308,13 @@ void life::let_go() {
     ended_calls_ = calls;
     line_ = nullptr;
     pid_ = 0;
+}
+
+void life::note_progress(const heard::pong& p) {
+    const auto now = clock::now();
+    const std::lock_guard lock(mutex_);
+    begun_id_ = p.running_for.count() > 0 ? p.begun_id : 0;
+    begun_at_ = std::max(born_, now - p.running_for);
 }
 
 /// It retires, and has nothing left to do: an ordinary end, for which nobody waits long.
@@ -405,6 +418,17 @@ std::uint64_t life::ended_calls() const {
     const auto before = ended_calls_;
     lock.unlock();
     return l ? pool_->board->ended(*l) : before;
+}
+
+life::activity life::doing() const {
+    std::unique_lock lock(mutex_);
+    const auto l = line_;
+    const auto known = begun_id_;
+    const auto since = begun_at_;
+    lock.unlock();
+    if (!l) return {};
+    auto at = pool_->board->occupation_of(*l);
+    return {std::move(at.tool), at.id != 0 && at.id == known ? clock::now() - since : clock::duration()};
 }
 
 std::size_t life::load() const {

@@ -49,6 +49,7 @@ void crew::hire(capsule::after_failed_first_start then) {
         members_.insert(members_.begin() + static_cast<std::ptrdiff_t>(number), member{number, made});
     }
     pool_->health->hired(made->id());
+    pool_->events->publish([&] { return happened::hired{made->id()}; });
     asio::co_spawn(made->on(), capsule::run(made), [on = on_, weak = weak_from_this(), number](std::exception_ptr e) {
         asio::post(on, [weak, number, failed = e != nullptr] {
             if (const auto self = weak.lock()) self->gone(number, failed);
@@ -82,8 +83,12 @@ void crew::gone(std::size_t number, bool by_exception) {
         m->failure = error(errc::launch_failed, "an exception escaped from a worker's supervision");
         if (!start_failure_) start_failure_ = m->failure;
     } else if (m->leaving) {
-        const std::lock_guard lock(mutex_);
-        std::erase_if(members_, [number](const member& it) { return it.number == number; });
+        const auto id = m->who->id();
+        {
+            const std::lock_guard lock(mutex_);
+            std::erase_if(members_, [number](const member& it) { return it.number == number; });
+        }
+        pool_->events->publish([&] { return happened::left{id}; });
     }
     changed_.cancel();
     review();
@@ -145,7 +150,8 @@ void crew::end_now(const error& why) noexcept {
 // ---- their number
 
 void crew::resize(worker_count to, listener done) {
-    wanted_ = to;
+    const auto from = std::exchange(wanted_, to);
+    pool_->events->publish([&] { return happened::resized{from, to}; });
     resizers_.push_back(std::move(done));
     review();
 }

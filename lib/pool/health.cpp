@@ -11,22 +11,31 @@ void pool_health::hired(const std::string& worker) {
 }
 
 void pool_health::dismissed(const std::string& worker) {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
     workers_.erase(worker);
-    broken_.erase(worker);
+    const bool was_broken = broken_.erase(worker) != 0;
+    const bool recovers = was_broken && broken_.empty();
     admit();
+    lock.unlock();
+    if (recovers) events_->publish([] { return happened::recovered{}; });
 }
 
 void pool_health::broken(const std::string& worker, const error& why) {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
     if (!workers_.contains(worker)) return;
     broken_.insert_or_assign(worker, why);
     admit();
+    lock.unlock();
+    events_->publish([this] { return happened::degraded{reason()}; });
 }
 
 void pool_health::mended(const std::string& worker) {
-    const std::lock_guard lock(mutex_);
-    if (broken_.erase(worker) != 0) admit();
+    std::unique_lock lock(mutex_);
+    if (broken_.erase(worker) == 0) return;
+    const bool recovers = broken_.empty();
+    admit();
+    lock.unlock();
+    if (recovers) events_->publish([] { return happened::recovered{}; });
 }
 
 /// Calls, or not. Under the mutex.

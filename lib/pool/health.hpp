@@ -2,6 +2,7 @@
 // Which workers are out of service, and what that means for calls.
 
 #include "pool/switchboard.hpp"
+#include "telemetry/event_bus.hpp"
 
 #include <snakepit/error.hpp>
 
@@ -19,7 +20,8 @@ namespace snakepit::detail {
     @par Thread safety  every member from any thread */
 class pool_health {
 public:
-    explicit pool_health(std::shared_ptr<switchboard> board) : board_(std::move(board)) {}
+    pool_health(std::shared_ptr<switchboard> board, std::shared_ptr<event_bus> events)
+        : board_(std::move(board)), events_(std::move(events)) {}
 
     /// The pool has this worker from now on.
     void hired(const std::string& worker);
@@ -34,6 +36,7 @@ private:
     void admit();
 
     const std::shared_ptr<switchboard> board_;
+    const std::shared_ptr<event_bus> events_;
     mutable std::mutex mutex_;  // taken before the switchboard's
     std::set<std::string> workers_;
     std::map<std::string, error> broken_;  // of those

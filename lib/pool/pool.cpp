@@ -96,5 +96,6 @@ asio::awaitable<result<value>> pool::execute_on(std::shared_ptr<detail::pool_imp
 
 std::vector<tool_spec> pool::tools() const { return impl_->tools(); }
 pool_stats pool::stats() const { return impl_->stats(); }
+std::vector<worker_stats> pool::workers() const { return impl_->workers(); }
 
 }  // namespace snakepit

@@ -178,9 +178,9 @@ asio::awaitable<result<void>> pool_impl::bring_up(std::shared_ptr<pool_impl> sel
     const auto services = std::make_shared<pool_services>(pool_services{
         self->on_, options, paths, std::make_shared<worker_source>(self->strand_, launch, module, options.start_method),
         std::make_shared<endpoint>(self->strand_, options.max_message_bytes), board,
-        std::make_shared<pool_health>(board),
+        std::make_shared<pool_health>(board, self->events_),
         std::make_shared<restart_budget>(options.restart_limit.per_pool, options.restart_limit.window),
-        std::make_shared<recycling_gate>(options.lifecycle.max_recycling)});
+        std::make_shared<recycling_gate>(options.lifecycle.max_recycling), self->events_});
     const auto workers = std::make_shared<crew>(self->strand_, services);
     {
         const std::lock_guard lock(self->mutex_);
@@ -329,6 +329,11 @@ void pool_impl::end_now() noexcept {
 std::vector<tool_spec> pool_impl::tools() const {
     const std::lock_guard lock(mutex_);
     return board_ ? board_->tools() : std::vector<tool_spec>();
+}
+
+std::vector<worker_stats> pool_impl::workers() const {
+    const std::lock_guard lock(mutex_);
+    return crew_ ? crew_->stats() : std::vector<worker_stats>();
 }
 
 pool_stats pool_impl::stats() const {

@@ -4,6 +4,7 @@
 #include "pool/crew.hpp"
 #include "pool/switchboard.hpp"
 #include "process/worker_source.hpp"
+#include "telemetry/event_bus.hpp"
 #include "wire/endpoint.hpp"
 
 #include <snakepit/async.hpp>
@@ -34,6 +35,9 @@ public:
     void begin_execute(std::string tool, value arguments, call_options options, completion<result<value>> done);
     [[nodiscard]] std::vector<tool_spec> tools() const;
     [[nodiscard]] pool_stats stats() const;
+    [[nodiscard]] std::vector<worker_stats> workers() const;
+    /// What happens in the pool, for whoever wants to know; also before the start.
+    [[nodiscard]] event_bus& events() const noexcept { return *events_; }
     [[nodiscard]] const asio::any_io_executor& executor() const noexcept { return on_; }
     /// The pool object is destroyed: everything ends, with or without the executor.
     void end_now() noexcept;
@@ -57,6 +61,7 @@ private:
     const asio::any_io_executor on_;
     const asio::strand<asio::any_io_executor> strand_;
     const pool_options options_;
+    const std::shared_ptr<event_bus> events_ = std::make_shared<event_bus>();
     std::shared_ptr<switchboard> board_;
 
     // The strand's.

@@ -495,6 +495,8 @@ occupation switchboard::occupation_of(const line& l) const {
         found.has_unwanted = found.has_unwanted || c->answered;
     }
     if (!first) return found;
+    found.id = first->id;
+    found.tool = first->tool;
     found.in_live_call = !first->answered;
     if (first->answered) found.asked_at = first->given_up_at;
     return found;

@@ -26,6 +26,8 @@ struct settlement {
 
 /// What a worker is at, as far as the host knows: it runs calls in the order of their ids.
 struct occupation {
+    std::uint64_t id = 0;                             ///< of the first call that it has not ended; 0: it has none
+    std::string tool;                                 ///< of the same
     bool in_live_call = false;                        ///< the first call that it has not ended has a caller that waits
     bool has_unwanted = false;                        ///< it holds calls whose callers have gone
     std::optional<call::clock::time_point> asked_at;  ///< since when the first one is not wanted any more
