@@ -72,7 +72,8 @@ struct lifecycle_options {
    gets no new calls and finishes what it holds, however long that takes. */
 struct scaling_options {
     /// A call that has waited so long, in the queue or behind another call at its worker, while no worker is free
-    /// brings more; noticed after at most twice the time. A pool without any worker adds one at once. 1 ms to 1 hour.
+    /// brings more; noticed after at most twice the time. What has been sent to a worker stays there: with slow tools
+    /// set `calls_per_worker` to 1 or 2. A pool without any worker adds one at once. 1 ms to 1 hour.
     std::chrono::milliseconds up_after{50};
     /// A worker that has had nothing to do for so long leaves, noticed after at most a quarter more. 10 ms to 24 hours.
     std::chrono::milliseconds down_after{30'000};

@@ -63,6 +63,8 @@ void crew::dismiss(member& m) {
         m.leaving = true;
     }
     pool_->health->dismissed(m.who->id());
+    if (m.ended)  // nobody is there to be told
+        return asio::post(on_, [self = shared_from_this(), number = m.number] { self->gone(number, false); });
     m.who->request_retirement();
 }
 

@@ -2,6 +2,7 @@
 
 #include "support/pool_fixture.hpp"
 
+#include <sys/resource.h>
 #include <asio/bind_cancellation_slot.hpp>
 #include <asio/cancellation_signal.hpp>
 #include <csignal>
@@ -221,6 +222,26 @@ TEST_F(Elastic, AWorkerOutOfServiceIsSentAwayAndTheNextCallTriesAnother) {
         CO_ASSERT(co_await comes_true([&] { return count(p) == 0; }));
         EXPECT_EQ(p.stats().degraded, "");
         EXPECT_OK(co_await p.execute("echo", 1));
+    });
+}
+
+TEST_F(Elastic, APoolWithNothingToDoSleeps) {
+    auto how = patient(1, 8);
+    how.heartbeat.initial_delay = 1h;
+    how.scaling.up_after = 1ms;
+    with_pool(how, [this](pool& p) -> awaitable<> {
+        const auto all = hold(p, 4);
+        CO_ASSERT(co_await comes_true([&] { return begun(all) == 4; }));
+        co_await finish(all);
+        const auto switches = [] {
+            rusage used{};
+            ::getrusage(RUSAGE_THREAD, &used);
+            return used.ru_nvcsw + used.ru_nivcsw;
+        };
+        co_await wait_for(50ms);  // what was under way has ended
+        const auto before = switches();
+        co_await wait_for(500ms);
+        EXPECT_LT(switches() - before, 50) << "every millisecond would be five hundred";
     });
 }
 
