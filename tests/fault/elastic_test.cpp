@@ -414,12 +414,9 @@ TEST_F(Elastic, SizesThatCannotBeAreRefused) {
         const worker_count one{1, 1};
         EXPECT_TRUE(failed_with(co_await p.resize(one), errc::not_started));
         CO_ASSERT_OK(co_await p.start());
-        const worker_count negative{-1, 0};
-        EXPECT_TRUE(
-            failed_saying(co_await p.resize(negative), errc::invalid_options, "workers.min is -1", "0 to 1000"));
-        const worker_count crossed{3, 2};
-        EXPECT_TRUE(failed_saying(co_await p.resize(crossed), errc::invalid_options, "workers.max is 2",
-                                  "0, or workers.min to 1000"));
+        EXPECT_TRUE(failed_saying(co_await p.resize({-1, 0}), errc::invalid_options, "workers.min is -1", "0 to 1000"));
+        EXPECT_TRUE(failed_saying(co_await p.resize(worker_count{.min = 3, .max = 2}), errc::invalid_options,
+                                  "workers.max is 2", "0, or workers.min to 1000"));
         const worker_count nobody{0, 2};
         EXPECT_TRUE(failed_saying(co_await p.resize(nobody), errc::invalid_options, "queue_limit is 0"));
         EXPECT_EQ(ids(p), names{"w0"});
