@@ -74,9 +74,15 @@ struct heartbeat_stats {
 struct worker_stats {
     std::string id;  ///< "w0"
     worker_state state = worker_state::booting;
-    int pid = 0;                                       ///< 0 when there is no process
-    std::uint64_t incarnation = 0;                     ///< how often it was started
-    std::size_t outstanding = 0;                       ///< calls sent and not ended
+    int pid = 0;                      ///< 0 when there is no process
+    std::uint64_t incarnation = 0;    ///< how often it was started
+    std::chrono::milliseconds age{};  ///< since the start of this incarnation; 0 when there is none
+    std::size_t outstanding = 0;      ///< calls sent and not ended
+    std::uint64_t calls = 0;          ///< that this incarnation has ended
+    std::uint64_t total_calls = 0;    ///< that all its incarnations have ended
+    std::string running;              ///< the tool of the call that it is at; empty: none
+    /// For how long, as the heartbeat tells: 0 for a call that has begun since the last answer.
+    std::chrono::microseconds running_for{};
     std::uint64_t restarts = 0;                        ///< starts after it had ended unexpectedly
     std::map<recycle_reason, std::uint64_t> recycles;  ///< times a successor took over
     std::string recycling_failed;                      ///< why the last successor did not; empty: it did

@@ -7,6 +7,7 @@
 #include "pool/health.hpp"
 #include "process/output_tail.hpp"
 #include "process/worker_source.hpp"
+#include "telemetry/event_bus.hpp"
 #include "wire/attachment.hpp"
 #include "wire/endpoint.hpp"
 
@@ -33,15 +34,16 @@ struct status {
 struct report {
     value what;  ///< why the worker cannot start, in its own words
 };
-struct told_to_end {};  ///< by its capsule, in order
-struct hurry {};        ///< what it drains has taken long enough
+struct told_to_retire {};  ///< by its capsule, when it has finished what it holds
+struct told_to_end {};     ///< by its capsule, in order
+struct hurry {};           ///< what it drains has taken long enough
 struct given_up {
     std::string why;  ///< its capsule does not trust it any more
 };
 }  // namespace heard
 
-using life_event = std::variant<attachment_event, heard::exited, heard::status, heard::report, heard::told_to_end,
-                                heard::hurry, heard::given_up>;
+using life_event = std::variant<attachment_event, heard::exited, heard::status, heard::report, heard::told_to_retire,
+                                heard::told_to_end, heard::hurry, heard::given_up>;
 using life_mailbox = mailbox<life_event>;
 
 /// What every capsule of a pool shares.
@@ -55,6 +57,7 @@ struct pool_services {
     std::shared_ptr<pool_health> health;
     std::shared_ptr<restart_budget> restarts;  ///< of all workers together
     std::shared_ptr<recycling_gate> gate;
+    std::shared_ptr<event_bus> events;
 };
 
 /** Feeds the mailbox of its life until `close`.

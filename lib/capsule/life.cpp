@@ -5,6 +5,7 @@
 #include "wire/frames.hpp"
 
 #include <fmt/format.h>
+#include <algorithm>
 #include <asio/co_spawn.hpp>
 #include <asio/post.hpp>
 #include <asio/redirect_error.hpp>
@@ -124,9 +125,16 @@ asio::awaitable<error> life::serve(std::shared_ptr<life> self, departure& gone, 
     while (reason.empty() && !gone.exited && !self->ending_) {
         const auto e = co_await life_mailbox::next(self->mail_, clock::time_point::max());
         gone.hear(*e);
-        if (as<heard::served>(*e)) self->lifecycle_->served();
-        else if (const auto* p = as<heard::pong>(*e)) {
+        if (as<heard::served>(*e)) {
+            if (self->retiring_) self->leave_if_idle();  // or it was the other limit, on its way already
+            else self->lifecycle_->served();
+        } else if (as<heard::told_to_retire>(*e)) {
+            self->retiring_ = true;
+            if (const auto l = self->carried()) self->pool_->board->retire(*l);
+            self->leave_if_idle();
+        } else if (const auto* p = as<heard::pong>(*e)) {
             self->memory_kills_.look(self->body_->pid());
+            self->note_progress(*p);
             self->heartbeat_->pong(*p);
             self->lifecycle_->pong(p->resident_bytes, self->heartbeat_->latency());
         } else if (as<heard::asked_to_stop>(*e)) {
@@ -143,6 +151,7 @@ asio::awaitable<error> life::serve(std::shared_ptr<life> self, departure& gone, 
         }
     }
     if (self->ending_ && reason.empty() && !gone.exited) {
+        self->as_told_ = true;
         if (!co_await stop_ladder(self, gone)) reason = self->ending_->message();
     } else {
         // Unroutable in the turn in which its death is known; its calls wait for the explanation, not for long.
@@ -260,8 +269,10 @@ asio::awaitable<result<void>> life::boot(std::shared_ptr<life> self, departure& 
             self->lane_ = std::move(hello->lane);
             co_return result<void>();
         }
-        if (self->ending_) co_return tl::unexpected(*self->ending_);
-        if (const auto* s = as<heard::status>(*e)) gone.hear(*s);
+        if (self->ending_) {
+            self->as_told_ = true;
+            co_return tl::unexpected(*self->ending_);
+        }
         gone.hear(*e);
         const auto* broken = as<heard::broken>(*e);
         if (gone.report || gone.exited || broken) {
@@ -313,9 +324,7 @@ asio::awaitable<void> life::bury(std::shared_ptr<life> self, departure& gone) {
         self->exit_ = exit_of(gone.wait_status).describe();
     }
     self->body_->close("the worker has ended");
-    const std::lock_guard lock(self->mutex_);
-    self->line_ = nullptr;
-    self->pid_ = 0;
+    self->let_go();
 }
 
 /// Something was thrown in the middle: whatever there is of it ends.
@@ -325,9 +334,27 @@ void life::abandon(const error& why) {
     if (const auto l = carried())
         pool_->board->disconnect(*l, error(errc::worker_lost, why.message()).with_worker(worker_));
     body_->close("its capsule failed");
+    let_go();
+}
+
+void life::let_go() {
+    const auto calls = ended_calls();
     const std::lock_guard lock(mutex_);
+    ended_calls_ = calls;
     line_ = nullptr;
     pid_ = 0;
+}
+
+void life::note_progress(const heard::pong& p) {
+    const auto now = clock::now();
+    const std::lock_guard lock(mutex_);
+    begun_id_ = p.running_for.count() > 0 ? p.begun_id : 0;
+    begun_at_ = std::max(born_, now - p.running_for);
+}
+
+/// It retires, and has nothing left to do: an ordinary end, for which nobody waits long.
+void life::leave_if_idle() {
+    if (load() == 0) ending_ = error(errc::worker_lost, "the worker had retired");
 }
 
 /// Until the process has ended and the launcher has said how, at most `limit` each.
@@ -425,6 +452,8 @@ void life::end(const error& why) {
     mail_->push(heard::told_to_end{});
 }
 
+void life::retire() { mail_->push(heard::told_to_retire{}); }
+
 void life::hasten() { mail_->push(heard::hurry{}); }
 
 void life::give_up_on(std::string why) { mail_->push(heard::given_up{std::move(why)}); }
@@ -453,6 +482,25 @@ heartbeat_stats life::pulse() const {
     const auto beats = heartbeat_;
     lock.unlock();
     return beats ? beats->stats() : heartbeat_stats();
+}
+
+std::uint64_t life::ended_calls() const {
+    std::unique_lock lock(mutex_);
+    const auto l = line_;
+    const auto before = ended_calls_;
+    lock.unlock();
+    return l ? pool_->board->ended(*l) : before;
+}
+
+life::activity life::doing() const {
+    std::unique_lock lock(mutex_);
+    const auto l = line_;
+    const auto known = begun_id_;
+    const auto since = begun_at_;
+    lock.unlock();
+    if (!l) return {};
+    auto at = pool_->board->occupation_of(*l);
+    return {std::move(at.tool), at.id != 0 && at.id == known ? clock::now() - since : clock::duration()};
 }
 
 std::size_t life::load() const {

@@ -46,6 +46,7 @@ struct switchboard::consequences {
     std::vector<std::shared_ptr<lane>> flushes;
     std::vector<not_wanted> cancels;
     std::shared_ptr<lane> served;
+    std::function<void()> tell_of_waiting;
     bool alarm = false;
 };
 
@@ -147,9 +148,11 @@ void switchboard::submit(call_ptr c) {
                 c->place = call_place::queued;
                 queue_.push_back(*c);
                 warmer_.joined(*c, *queue_.front());
+                if (tell_of_waiting_) todo.tell_of_waiting = std::exchange(tell_of_waiting_, nullptr);
             } else {
                 line& l = *free_line;
                 put_on(l, *c);
+                if (l.load > 1 && tell_of_waiting_) todo.tell_of_waiting = std::exchange(tell_of_waiting_, nullptr);
                 if (l.outbox_bytes >= eager_flush_bytes || l.outbox.size() >= eager_flush_items) {
                     want_flush(l, todo);
                 } else if (!l.writing && !(l.flush_posted && l.flush_posted->done.executor() == c->done.executor())) {
@@ -338,6 +341,7 @@ std::optional<std::string> switchboard::settle(line& from, std::vector<settlemen
             }
             call& c = *held->second;
             from.sent.erase(held);
+            ++from.ended;
             if (from.left != 0) {
                 --from.left;
                 if (from.left == 0) todo.served = from.out;
@@ -365,6 +369,12 @@ std::uint64_t switchboard::suspend(line& l) {
     }
     act(todo);
     return last;
+}
+
+void switchboard::retire(line& l) {
+    suspend(l);
+    const std::lock_guard lock(mutex_);
+    l.left = static_cast<std::uint64_t>(l.load);
 }
 
 void switchboard::resume(line& l) {
@@ -475,6 +485,7 @@ void switchboard::give_back(std::vector<call*>& calls, consequences& todo) {
         c->place = call_place::queued;
         while (behind && behind->ticket < c->ticket) behind = behind->hook.next;
         queue_.insert(behind, *c);
+        if (tell_of_waiting_) todo.tell_of_waiting = std::exchange(tell_of_waiting_, nullptr);
     }
 }
 
@@ -530,9 +541,16 @@ occupation switchboard::occupation_of(const line& l) const {
         found.has_unwanted = found.has_unwanted || c->answered;
     }
     if (!first) return found;
+    found.id = first->id;
+    found.tool = first->tool;
     found.in_live_call = !first->answered;
     if (first->answered) found.asked_at = first->given_up_at;
     return found;
+}
+
+std::uint64_t switchboard::ended(const line& l) const {
+    const std::lock_guard lock(mutex_);
+    return l.ended;
 }
 
 // ---- the whole
@@ -575,6 +593,41 @@ std::vector<tool_spec> switchboard::tools() const {
     for (const auto& t : tools_)
         if (is_offered(t)) all.push_back(t.spec);
     return all;
+}
+
+void switchboard::tell_of_waiting(std::function<void()> tell) {
+    {
+        const std::lock_guard lock(mutex_);
+        bool waits = !queue_.empty();
+        for (const line* l = lines_.front(); l && !waits; l = l->all_hook.next) waits = l->routable && l->load > 1;
+        tell_of_waiting_.swap(tell);  // what was set before is freed without the mutex
+        if (!waits) return;
+        tell = std::exchange(tell_of_waiting_, nullptr);
+    }
+    if (tell) tell();
+}
+
+/// Calls of a worker end in the order in which they came to it: of those that it held at the look before, as many as
+/// have ended since and one more have begun.
+backlog switchboard::look(bool remember) {
+    const std::lock_guard lock(mutex_);
+    const call* head = queue_.front();
+    backlog found{queue_.size(), head && head->ticket <= seen_ticket_};
+    bool is_free = false;
+    for (line* l = lines_.front(); l; l = l->all_hook.next) {
+        if (l->routable) {
+            is_free = is_free || l->load == 0;
+            if (l->load > 1) found.waiting += static_cast<std::size_t>(l->load) - 1;
+            const auto begun = l->ended - l->seen_ended + 1;
+            found.too_long = found.too_long || begun < static_cast<std::uint64_t>(l->seen_load);
+        }
+        if (!remember) continue;
+        l->seen_ended = l->ended;
+        l->seen_load = l->load;
+    }
+    found.too_long = found.too_long && !is_free;
+    if (remember) seen_ticket_ = counters_.submitted;
+    return found;
 }
 
 pool_stats switchboard::stats() const {
@@ -696,6 +749,7 @@ void switchboard::act(consequences& todo) {
     for (const auto& l : todo.flushes) l->flush();
     for (const auto& c : todo.cancels) c.at->cancel(c.ids);
     if (todo.served) todo.served->served();
+    if (todo.tell_of_waiting) todo.tell_of_waiting();
     if (!todo.alarm) return;
     const std::lock_guard one_at_a_time(alarm_mutex_);
     std::uint64_t tick = timing_wheel<call>::never;

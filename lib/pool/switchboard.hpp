@@ -40,9 +40,17 @@ struct held_call {
 
 /// What a worker is at, as far as the host knows: it runs calls in the order of their ids.
 struct occupation {
+    std::uint64_t id = 0;                             ///< of the first call that it has not ended; 0: it has none
+    std::string tool;                                 ///< of the same
     bool in_live_call = false;                        ///< the first call that it has not ended has a caller that waits
     bool has_unwanted = false;                        ///< it holds calls whose callers have gone
     std::optional<call::clock::time_point> asked_at;  ///< since when the first one is not wanted any more
+};
+
+/// What waits, and whether it moves.
+struct backlog {
+    std::size_t waiting = 0;  ///< calls without a place, and calls behind another one at their worker
+    bool too_long = false;    ///< one of them waited already at that look before, and no worker is free
 };
 
 /** The busy middle of a pool. Calls come in by `submit`, leave in frames by `take`, and end by `settle`.
@@ -93,6 +101,9 @@ public:
     /// No new calls for this worker; what it was not sent goes back to the head of the queue.
     /// @return  the last id it was sent
     std::uint64_t suspend(line& l);
+    /// As `suspend`, for good: the lane hears that it has served when what it was sent has ended. Not when there is
+    /// nothing, which `load` tells.
+    void retire(line& l);
     /// Takes `suspend` back, unless the worker's stream is gone.
     void resume(line& l);
     /// As `suspend`, for good: its stream is gone.
@@ -109,6 +120,8 @@ public:
     [[nodiscard]] std::uint64_t last_sent(const line& l) const;
     [[nodiscard]] std::size_t load(const line& l) const;
     [[nodiscard]] occupation occupation_of(const line& l) const;
+    /// Calls that it has ended.
+    [[nodiscard]] std::uint64_t ended(const line& l) const;
 
     // The whole.
 
@@ -120,6 +133,12 @@ public:
     void close_for(const error& why);
     void reopen();
     [[nodiscard]] std::vector<tool_spec> tools() const;
+    /// Calls `tell` once, when a call waits: for a place, or behind another one at its worker. Without the mutex; must
+    /// not call back. Takes the place of what was set before.
+    void tell_of_waiting(std::function<void()> tell);
+    /// Compares what waits with what waited at the look before that was to be remembered. Takes time for each worker,
+    /// and none of a call.
+    [[nodiscard]] backlog look(bool remember);
     /// The counters; workers are not filled in.
     [[nodiscard]] pool_stats stats() const;
 
@@ -168,6 +187,8 @@ private:
     intrusive_list<line, &line::all_hook> lines_;                    // not disconnected yet
     queue_warmer warmer_;
     retry_budget retries_;
+    std::function<void()> tell_of_waiting_;
+    std::uint64_t seen_ticket_ = 0;  // the newest call when `look` came by
     timing_wheel<call> deadlines_;
     std::uint64_t alarm_at_ = timing_wheel<call>::never;
     std::vector<known_tool> tools_;  // of every module that there was; a number stays

@@ -9,6 +9,7 @@
 
 #include <snakepit/error.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -34,6 +35,8 @@ struct hello {
 struct pong {
     std::uint64_t sequence = 0;
     std::uint64_t resident_bytes = 0;
+    std::uint64_t begun_id = 0;               ///< the last call that was begun
+    std::chrono::microseconds running_for{};  ///< that one; 0: it has ended
 };
 struct served {};         ///< as many calls as were agreed upon
 struct asked_to_stop {};  ///< the worker was told that calls are not wanted any more

@@ -173,6 +173,49 @@ TEST_F(Supervision, ASecondStopEndsTheDraining) {
     });
 }
 
+TEST_F(Supervision, WorkersTellHowOldTheyAreAndWhatTheyAreAt) {
+    auto how = watched();
+    how.calls_per_worker = 4;
+    run([&]() -> awaitable<> {
+        pool p(io->get_executor(), how);
+        EXPECT_TRUE(p.workers().empty());
+        CO_ASSERT_OK(co_await p.start());
+        const auto now = [&] { return p.workers().at(0); };
+        EXPECT_EQ(now().running, "");
+        EXPECT_EQ(now().running_for.count(), 0);
+        for (int i = 0; i < 3; ++i) CO_ASSERT_OK(co_await p.execute("echo", i));
+        EXPECT_EQ(now().calls, 3u);
+
+        const auto begun = scratch().path() / "begun";
+        std::optional<result<value>> held;
+        const value arguments = list(begun.string(), 0.5);
+        async_execute(p, "ignore", arguments, call_options(), [&](result<value> r) { held = std::move(r); });
+        async_execute(p, "echo", 1, call_options(), [](result<value>) {});
+        CO_ASSERT(co_await comes_true([&] { return now().running_for > 200ms; }));
+        EXPECT_EQ(now().running, "ignore");
+        EXPECT_LT(now().running_for, now().age);
+        EXPECT_EQ(now().outstanding, 2u);
+        EXPECT_GT(now().heartbeat.resident_bytes, 1'000'000u);
+        CO_ASSERT(co_await comes_true([&] { return held && now().calls == 5; }));
+        EXPECT_EQ(now().running, "");
+        EXPECT_EQ(now().running_for.count(), 0);
+
+        const auto old = now();
+        ::kill(old.pid, SIGKILL);
+        CO_ASSERT(co_await comes_true([&] { return is(p, worker_state::ready) && worker(p).incarnation == 2; }));
+        EXPECT_LT(now().age, old.age);
+        EXPECT_EQ(now().calls, 0u);
+        EXPECT_EQ(now().total_calls, 5u);
+        CO_ASSERT_OK(co_await p.recycle("w0"));
+        CO_ASSERT_OK(co_await p.execute("echo", 1));
+        EXPECT_EQ(now().calls, 1u);
+        EXPECT_EQ(now().total_calls, 6u);
+        CO_ASSERT_OK(co_await p.stop());
+        EXPECT_EQ(now().total_calls, 6u);
+        EXPECT_EQ(now().age.count(), 0);
+    });
+}
+
 // ---- replacement
 
 class Recycling : public Supervision {

@@ -107,6 +107,7 @@ class SwitchboardFrames : public Switchboard {};
 class SwitchboardGiveUp : public Switchboard {};
 class SwitchboardDeadlines : public Switchboard {};
 class SwitchboardWorkers : public Switchboard {};
+class SwitchboardWaiting : public Switchboard {};
 class SwitchboardEnd : public Switchboard {};
 
 // ---- admission
@@ -1113,6 +1114,113 @@ TEST_F(SwitchboardWorkers, WhatTheyAreAtIsTheFirstCallThatHasNotEnded) {
     EXPECT_TRUE(!at().in_live_call && at().has_unwanted && at().asked_at);
     lane->answer({2});
     EXPECT_FALSE(at().in_live_call || at().has_unwanted || at().asked_at);
+}
+
+TEST_F(SwitchboardWorkers, ARetiredOneSaysWhenItHasFinished) {
+    make();
+    const auto busy = plug_in();
+    submit_many(2);
+    run();
+    const auto l = busy->carried();
+    board_->retire(*l);
+    const auto later = submit();
+    run();
+    EXPECT_TRUE(later->waits());
+    EXPECT_EQ(board_->stats().queued, 1u);
+    busy->answer({1});
+    EXPECT_EQ(busy->served_calls(), 0);
+    busy->answer({2});
+    EXPECT_EQ(busy->served_calls(), 1);
+    EXPECT_EQ(board_->ended(*l), 2u);
+    const auto other = plug_in({.answers = true});
+    run();
+    EXPECT_TRUE(later->has("x"));
+    board_->retire(*other->carried());
+    EXPECT_EQ(board_->load(*other->carried()), 0u);
+    EXPECT_EQ(other->served_calls(), 0) << "it had nothing to finish";
+}
+
+TEST_F(SwitchboardWaiting, IsToldOfOnce) {
+    make({.queue = 100, .calls_per_line = 2, .in_flight = max_inflight_bytes});
+    int told = 0;
+    const auto lane = plug_in();
+    board_->tell_of_waiting([&] { ++told; });
+    submit();
+    EXPECT_EQ(told, 0) << "it runs at once";
+    submit();
+    EXPECT_EQ(told, 1) << "behind the other one";
+    submit();
+    EXPECT_EQ(told, 1);
+    board_->tell_of_waiting([&] { ++told; });
+    EXPECT_EQ(told, 2) << "what waits already";
+    run();
+    lane->answer({1, 2});
+    run();
+    board_->tell_of_waiting([&] { ++told; });
+    EXPECT_EQ(told, 2);
+    board_->suspend(*lane->carried());
+    submit();
+    EXPECT_EQ(told, 3) << "in the queue";
+    board_->tell_of_waiting(nullptr);
+    submit();
+    EXPECT_EQ(told, 3);
+}
+
+TEST_F(SwitchboardWaiting, IsToldOfWhenCallsComeBack) {
+    make();
+    int told = 0;
+    const auto lane = plug_in();
+    board_->tell_of_waiting([&] { ++told; });
+    submit();
+    board_->suspend(*lane->carried());
+    EXPECT_EQ(told, 1);
+}
+
+TEST_F(SwitchboardWaiting, IsSeenInTheQueue) {
+    make({.queue = 100, .calls_per_line = 1, .in_flight = max_inflight_bytes});
+    const auto seen = [&] {
+        const auto b = board_->look(true);
+        return std::pair(b.waiting, b.too_long);
+    };
+    const auto lane = plug_in();
+    EXPECT_EQ(seen(), std::pair(std::size_t{0}, false));
+    submit_many(3);
+    run();
+    EXPECT_FALSE(board_->look(false).too_long);
+    EXPECT_EQ(seen(), std::pair(std::size_t{2}, false)) << "they have just come";
+    EXPECT_TRUE(board_->look(false).too_long);
+    EXPECT_EQ(seen(), std::pair(std::size_t{2}, true));
+    lane->answer_all();
+    submit_many(2);
+    lane->answer_all();
+    EXPECT_EQ(seen(), std::pair(std::size_t{2}, false)) << "others";
+    board_->suspend(*lane->carried());
+    EXPECT_EQ(seen(), std::pair(std::size_t{2}, true)) << "there is no worker at all";
+}
+
+TEST_F(SwitchboardWaiting, IsSeenBehindAnotherCallAtTheWorker) {
+    make();
+    const auto seen = [&] {
+        const auto b = board_->look(true);
+        return std::pair(b.waiting, b.too_long);
+    };
+    const auto lane = plug_in();
+    submit_many(3);
+    run();
+    EXPECT_EQ(seen(), std::pair(std::size_t{2}, false));
+    EXPECT_EQ(seen(), std::pair(std::size_t{2}, true));
+    lane->answer({1});
+    EXPECT_EQ(seen(), std::pair(std::size_t{1}, true)) << "the third waits still";
+    lane->answer({2});
+    EXPECT_EQ(seen(), std::pair(std::size_t{0}, false));
+    submit();
+    run();
+    EXPECT_EQ(seen(), std::pair(std::size_t{1}, false));
+    const auto other = plug_in();
+    EXPECT_EQ(seen(), std::pair(std::size_t{1}, false)) << "a worker is free";
+    submit();
+    run();
+    EXPECT_EQ(seen(), std::pair(std::size_t{1}, true));
 }
 
 TEST_F(SwitchboardEnd, ClosedForAWhileItRefusesCallsAndEndsThoseThatWait) {
