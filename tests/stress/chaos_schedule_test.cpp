@@ -12,23 +12,22 @@ using namespace std::chrono_literals;
 
 bool same(const std::vector<planned>& a, const std::vector<planned>& b) {
     return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const planned& x, const planned& y) {
-        return x.at == y.at && x.what == y.what && x.worker == y.worker && x.amount == y.amount;
+        return x.at == y.at && x.what == y.what && x.who == y.who && x.amount == y.amount;
     });
 }
 
 TEST(ChaosSchedule, IsTheSameFromTheSameSeedAlone) {
-    EXPECT_TRUE(same(make_schedule(1, 30s, 4), make_schedule(1, 30s, 4)));
-    EXPECT_FALSE(same(make_schedule(1, 30s, 4), make_schedule(2, 30s, 4)));
+    EXPECT_TRUE(same(make_schedule(1, 30s), make_schedule(1, 30s)));
+    EXPECT_FALSE(same(make_schedule(1, 30s), make_schedule(2, 30s)));
 }
 
-TEST(ChaosSchedule, IsInOrderAndWithinItsTimeAndItsWorkers) {
-    const auto all = make_schedule(7, 30s, 4);
+TEST(ChaosSchedule, IsInOrderAndWithinItsTime) {
+    const auto all = make_schedule(7, 30s);
     ASSERT_FALSE(all.empty());
     auto last = 0ms;
     for (const auto& p : all) {
         EXPECT_GE(p.at, last);
         EXPECT_LT(p.at, 30s);
-        EXPECT_LT(p.worker, 4u);
         last = p.at;
     }
 }
@@ -36,8 +35,9 @@ TEST(ChaosSchedule, IsInOrderAndWithinItsTimeAndItsWorkers) {
 TEST(ChaosSchedule, DoesEverythingWithinHalfAMinuteWhateverTheSeed) {
     for (std::uint64_t seed = 0; seed < 20; ++seed) {
         std::set<deed> done;
-        for (const auto& p : make_schedule(seed, 30s, 4)) done.insert(p.what);
-        EXPECT_GE(done.size(), deeds - 2u) << seed;
+        for (const auto& p : make_schedule(seed, 30s)) done.insert(p.what);
+        constexpr std::size_t all = 15;  // leave_child or kill_launcher, and the others
+        EXPECT_GE(done.size(), all - 1) << seed;
     }
 }
 

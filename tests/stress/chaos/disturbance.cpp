@@ -1,5 +1,7 @@
 #include "stress/chaos/disturbance.hpp"
 
+#include "support/surroundings.hpp"
+
 #include <snakepit/async.hpp>
 
 #include <sys/syscall.h>
@@ -53,8 +55,10 @@ asio::awaitable<void> disturbance::run(std::shared_ptr<disturbance> self, std::v
 
 bool disturbance::act(const planned& p) {
     switch (p.what) {
-        case deed::kill: return send(p, SIGKILL);
-        case deed::segfault: return send(p, SIGSEGV);
+        case deed::kill: return process_handle(worker(p).pid).send(SIGKILL);
+        case deed::segfault: return process_handle(worker(p).pid).send(SIGSEGV);
+        case deed::kill_any: return kill_any(p);
+        case deed::kill_launcher: return kill_launcher();
         case deed::pause: return pause(p);
         case deed::exit: return ask("leave", p.amount, 10s);
         case deed::hang: return ask("hang", 0, hang_limit);
@@ -77,10 +81,20 @@ bool disturbance::ask(std::string_view tool, unsigned amount, clock::duration ti
     return true;
 }
 
-bool disturbance::send(const planned& p, int signal) { return process_handle(chosen(p).pid).send(signal); }
+bool disturbance::kill_any(const planned& p) {
+    for (const auto& launcher : test::children_of(::getpid()))
+        if (const auto all = test::children_of(launcher.pid); !all.empty())
+            return process_handle(all[p.who % all.size()].pid).send(SIGKILL);
+    return false;
+}
+
+bool disturbance::kill_launcher() {
+    const auto launchers = test::children_of(::getpid());
+    return !launchers.empty() && process_handle(launchers.front().pid).send(SIGKILL);
+}
 
 bool disturbance::pause(const planned& p) {
-    const auto held = std::make_shared<process_handle>(chosen(p).pid);
+    const auto held = std::make_shared<process_handle>(worker(p).pid);
     if (!held->send(SIGSTOP)) return false;
     const auto until = clock::now() + std::chrono::milliseconds(p.amount);
     last_continue_ = std::max(last_continue_, until);
@@ -93,13 +107,13 @@ bool disturbance::recycle(const planned& p) {
     // Whether it can be done depends on what else is done to that worker.
     auto ignore = asio::bind_executor(on_, [](const result<void>&) {});
     if (p.what == deed::recycle_all) async_recycle_all(pool_, ignore);
-    else async_recycle(pool_, chosen(p).id, ignore);
+    else async_recycle(pool_, worker(p).id, ignore);
     return true;
 }
 
-worker_stats disturbance::chosen(const planned& p) const {
+worker_stats disturbance::worker(const planned& p) const {
     const auto workers = pool_.stats().workers;
-    return workers.at(p.worker % workers.size());
+    return workers.at(p.who % workers.size());
 }
 
 }  // namespace snakepit::chaos

@@ -24,10 +24,11 @@ public:
 private:
     bool act(const planned& p);
     bool ask(std::string_view tool, unsigned amount, clock::duration timeout);
-    bool send(const planned& p, int signal);
+    bool kill_any(const planned& p);
+    bool kill_launcher();
     bool pause(const planned& p);
     bool recycle(const planned& p);
-    [[nodiscard]] worker_stats chosen(const planned& p) const;
+    [[nodiscard]] worker_stats worker(const planned& p) const;
 
     pool& pool_;
     std::shared_ptr<load> load_;

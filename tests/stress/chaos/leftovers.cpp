@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 #include <fmt/ostream.h>
 
-#include <sys/prctl.h>
 #include <unistd.h>
 #include <sstream>
 
@@ -28,8 +27,6 @@ std::multiset<std::string> shared_mappings() {
 }
 
 }  // namespace
-
-void possessions::adopt_orphans() { ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); }
 
 possessions::possessions(std::string marker, fs::path runtime)
     : marker_(std::move(marker)),

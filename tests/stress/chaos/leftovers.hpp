@@ -11,9 +11,6 @@ namespace snakepit::chaos {
 
 class possessions {
 public:
-    /// From now on orphaned descendants become our children, whatever became of their parents: none gets out of sight.
-    static void adopt_orphans();
-
     /// @param marker   "NAME=text", in the environment of every process that is ours
     /// @param runtime  where sockets and their directories are made
     possessions(std::string marker, std::filesystem::path runtime);

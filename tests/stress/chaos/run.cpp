@@ -63,7 +63,7 @@ public:
 
         self.load_->begin(self.how_.seed, callers);
         auto trouble = std::make_shared<disturbance>(self.pool_, self.load_, self.on_);
-        auto schedule = make_schedule(self.how_.seed, self.how_.length, self.how_.workers);
+        auto schedule = make_schedule(self.how_.seed, self.how_.length);
         co_await disturbance::run(trouble, std::move(schedule));
         self.load_->end();
         into.done = trouble->done();
@@ -165,7 +165,6 @@ private:
 
 findings run(const settings& how) {
     ::grpc_init();  // makes descriptors at its first use, and keeps them
-    possessions::adopt_orphans();
     findings found;
     const test::temporary_directory scratch;
     const test::temporary_directory runtime;

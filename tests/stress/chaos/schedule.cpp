@@ -11,22 +11,16 @@ struct likelihood {
     unsigned least;  // of the amount
     unsigned most;
 };
-constexpr std::array<likelihood, deeds> table = {{
-    {deed::kill, 20, 0, 0},
-    {deed::segfault, 6, 0, 0},
-    {deed::pause, 8, 1, 1'500},
-    {deed::exit, 8, 0, 255},
-    {deed::hang, 5, 0, 0},
-    {deed::ignore_cancel, 3, 0, 0},
-    {deed::hang_in_c, 3, 0, 0},
-    {deed::hold_gil, 8, 1, 400},
-    {deed::flood_stderr, 6, 1, 2'000},
-    {deed::raise, 10, 0, 0},
-    {deed::leak, 6, 1, 40},
-    {deed::leave_child, 4, 0, 0},
-    {deed::recycle, 10, 0, 0},
-    {deed::recycle_all, 3, 0, 0},
-}};
+constexpr std::array table = {
+    likelihood{deed::kill, 20, 0, 0},         likelihood{deed::segfault, 6, 0, 0},
+    likelihood{deed::kill_any, 6, 0, 0},      likelihood{deed::pause, 8, 1, 1'500},
+    likelihood{deed::exit, 8, 0, 255},        likelihood{deed::hang, 5, 0, 0},
+    likelihood{deed::ignore_cancel, 3, 0, 0}, likelihood{deed::hang_in_c, 3, 0, 0},
+    likelihood{deed::hold_gil, 8, 1, 400},    likelihood{deed::flood_stderr, 6, 1, 2'000},
+    likelihood{deed::raise, 10, 0, 0},        likelihood{deed::leak, 6, 1, 40},
+    likelihood{deed::leave_child, 3, 0, 0},   likelihood{deed::recycle, 10, 0, 0},
+    likelihood{deed::recycle_all, 3, 0, 0},
+};
 
 /// Steady trouble, blow upon blow, and now and then a moment of peace.
 std::chrono::milliseconds pause_before_next(dice& random) {
@@ -40,12 +34,14 @@ std::chrono::milliseconds pause_before_next(dice& random) {
 
 }  // namespace
 
-std::vector<planned> make_schedule(std::uint64_t seed, std::chrono::milliseconds length, unsigned workers) {
+std::vector<planned> make_schedule(std::uint64_t seed, std::chrono::milliseconds length) {
     dice random(seed);
+    // Who leaves its worker's session is for the launcher to find: a run has either these or dead launchers.
     std::vector<planned> all;
     for (auto at = pause_before_next(random); at < length; at += pause_before_next(random)) {
         const auto& row = table[random.weighted(table)];
-        all.push_back({at, row.what, random(workers), random.between(row.least, row.most)});
+        const auto what = row.what == deed::leave_child && seed % 2 != 0 ? deed::kill_launcher : row.what;
+        all.push_back({at, what, random(1'000), random.between(row.least, row.most)});
     }
     return all;
 }
@@ -54,6 +50,8 @@ std::string_view to_string(deed d) {
     switch (d) {
         case deed::kill: return "kill";
         case deed::segfault: return "segfault";
+        case deed::kill_any: return "kill_any";
+        case deed::kill_launcher: return "kill_launcher";
         case deed::pause: return "pause";
         case deed::exit: return "exit";
         case deed::hang: return "hang";

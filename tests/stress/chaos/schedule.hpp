@@ -12,6 +12,8 @@ namespace snakepit::chaos {
 enum class deed {
     kill,           ///< SIGKILL
     segfault,       ///< SIGSEGV
+    kill_any,       ///< SIGKILL for one of the launcher's children: a worker in whatever state, the zygote
+    kill_launcher,  ///< SIGKILL
     pause,          ///< SIGSTOP, and SIGCONT after `amount` milliseconds
     exit,           ///< a tool ends its process with exit code `amount`
     hang,           ///< a tool waits for ever; cancelling ends it
@@ -25,14 +27,13 @@ enum class deed {
     recycle,        ///< one worker is replaced
     recycle_all     ///< all are, with a module imported anew
 };
-inline constexpr int deeds = 14;
 
 [[nodiscard]] std::string_view to_string(deed d);
 
 struct planned {
     std::chrono::milliseconds at{};  ///< from the beginning
     deed what{};
-    unsigned worker = 0;  ///< which one of those that there are then
+    unsigned who = 0;  ///< which one of those that there are then: modulo their number
     unsigned amount = 0;
 };
 
@@ -58,7 +59,6 @@ private:
     std::mt19937_64 engine_;
 };
 
-[[nodiscard]] std::vector<planned> make_schedule(std::uint64_t seed, std::chrono::milliseconds length,
-                                                 unsigned workers);
+[[nodiscard]] std::vector<planned> make_schedule(std::uint64_t seed, std::chrono::milliseconds length);
 
 }  // namespace snakepit::chaos
