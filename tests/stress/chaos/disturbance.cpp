@@ -68,7 +68,7 @@ bool disturbance::act(const planned& p) {
         case deed::flood_stderr: return ask("flood_stderr", p.amount, 10s);
         case deed::raise: return ask("fail", 0, 10s);
         case deed::leak: return ask("leak", p.amount, 10s);
-        case deed::leave_child: return ask("leave_child", 0, 10s);
+        case deed::leave_child: return ask("leave_child", p.amount, 10s);
         case deed::recycle:
         case deed::recycle_all: return recycle(p);
     }

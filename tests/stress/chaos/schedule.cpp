@@ -18,7 +18,7 @@ constexpr std::array table = {
     likelihood{deed::ignore_cancel, 3, 0, 0}, likelihood{deed::hang_in_c, 3, 0, 0},
     likelihood{deed::hold_gil, 8, 1, 400},    likelihood{deed::flood_stderr, 6, 1, 2'000},
     likelihood{deed::raise, 10, 0, 0},        likelihood{deed::leak, 6, 1, 40},
-    likelihood{deed::leave_child, 3, 0, 0},   likelihood{deed::recycle, 10, 0, 0},
+    likelihood{deed::leave_child, 3, 1, 60},  likelihood{deed::recycle, 10, 0, 0},
     likelihood{deed::recycle_all, 3, 0, 0},
 };
 
@@ -36,7 +36,7 @@ std::chrono::milliseconds pause_before_next(dice& random) {
 
 std::vector<planned> make_schedule(std::uint64_t seed, std::chrono::milliseconds length) {
     dice random(seed);
-    // Who leaves its worker's session is for the launcher to find: a run has either these or dead launchers.
+    // What has left its worker's session only the launcher finds: a run has either these or dead launchers.
     std::vector<planned> all;
     for (auto at = pause_before_next(random); at < length; at += pause_before_next(random)) {
         const auto& row = table[random.weighted(table)];

@@ -23,7 +23,7 @@ enum class deed {
     flood_stderr,   ///< a tool writes `amount` KiB
     raise,          ///< a tool raises
     leak,           ///< a tool keeps `amount` MiB
-    leave_child,    ///< a tool leaves a process behind, in a session of its own
+    leave_child,    ///< a tool leaves a process behind, in a session of its own, for `amount` seconds
     recycle,        ///< one worker is replaced
     recycle_all     ///< all are, with a module imported anew
 };

@@ -124,8 +124,8 @@ _children: list[subprocess.Popen[bytes]] = []
 
 
 @snakepit.tool
-def leave_child(call: int, _: int) -> int:
-    """A process that nobody ends, out of reach of signals to the worker's group."""
+def leave_child(call: int, seconds: int) -> int:
+    """A process that nobody waits for, out of reach of signals to the worker's group."""
     with _noted(call):
-        _children.append(subprocess.Popen(["sleep", "1000"], start_new_session=True))
+        _children.append(subprocess.Popen(["sleep", str(seconds)], start_new_session=True))
         return call
