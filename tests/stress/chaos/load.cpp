@@ -72,13 +72,6 @@ value payload_of(std::uint64_t id, unsigned size) {
     return bytes({text.begin(), text.end()});
 }
 
-/// Whether nothing in the load explains it.
-bool is_unexpected(const call_record& c, const error& e) {
-    for (const auto known : {errc::worker_lost, errc::cancelled, errc::deadline_exceeded})
-        if (e == known) return false;
-    return !(e == errc::tool_raised && c.tool == "fail");
-}
-
 /// A call's own cancellation, after a time.
 struct cancellation {
     explicit cancellation(const strand& on) : timer(on) {}
@@ -89,6 +82,7 @@ struct cancellation {
 }  // namespace
 
 void load::begin(std::uint64_t seed, unsigned callers) {
+    over_ = false;
     for (unsigned i = 0; i < callers; ++i)
         asio::co_spawn(on_, caller(shared_from_this(), dice(seed * 1'000 + i)), [](const std::exception_ptr& failed) {
             if (failed) std::rethrow_exception(failed);
@@ -151,7 +145,13 @@ void load::note(call_record& c, const value& expected, const result<value>& outc
     const auto& e = outcome.error();
     c.code = e.code();
     if (e == errc::worker_lost) c.lost_with = process_of(e);
-    if (is_unexpected(c, e)) c.said = e.summary();
+    if (!is_explained(c, e)) c.said = e.summary();
+}
+
+bool load::is_explained(const call_record& c, const error& e) const {
+    for (const auto known : {errc::worker_lost, errc::cancelled, errc::deadline_exceeded})
+        if (e == known) return true;
+    return (e == errc::tool_raised && c.tool == "fail") || (e == errc::pool_stopped && pool_stops_);
 }
 
 }  // namespace snakepit::chaos

@@ -28,9 +28,11 @@ class load : public std::enable_shared_from_this<load> {
 public:
     load(pool& on, strand where) : pool_(on), on_(std::move(where)) {}
 
-    /// Starts callers that come back for more until `end`.
+    /// Starts callers that come back for more until `end`. Not before those of the last time have ended.
     void begin(std::uint64_t seed, unsigned callers);
     void end() { over_ = true; }
+    /// From now on errc::pool_stopped is no surprise.
+    void expect_stop() { pool_stops_ = true; }
     /// Makes one call. `then` hears its outcome after it has been written down.
     void make(const request& r, std::function<void(const result<value>&)> then = {});
 
@@ -41,10 +43,12 @@ public:
 private:
     static asio::awaitable<void> caller(std::shared_ptr<load> self, dice random);
     void note(call_record& c, const value& expected, const result<value>& outcome);
+    [[nodiscard]] bool is_explained(const call_record& c, const error& e) const;
 
     pool& pool_;
     strand on_;
     bool over_ = false;
+    bool pool_stops_ = false;
     std::size_t open_ = 0;
     std::deque<call_record> calls_;  // records stay where they are
 };

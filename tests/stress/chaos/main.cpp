@@ -63,7 +63,7 @@ int main(int argc, char** argv) {
 
     constexpr rlimit no_core{0, 0};
     ::setrlimit(RLIMIT_CORE, &no_core);
-    fmt::print("again: {}\n", command_of(how));
+    fmt::print("{}; again: {}\n", setup_of(how), command_of(how));
     std::fflush(stdout);
     last_words = fmt::format("the run does not end; again: {}\n", command_of(how));
     std::signal(SIGALRM, give_up);

@@ -32,6 +32,9 @@ constexpr auto tidying = 12s * slow;       // the launcher looks for orphans eve
 
 const std::string marker_name = "SNAKEPIT_TEST_MARKER";
 
+lane_kind lane_of(const settings& how) { return how.seed % 4 == 0 ? lane_kind::iterator : lane_kind::automatic; }
+start_method method_of(const settings& how) { return how.seed % 8 == 5 ? start_method::spawn : start_method::fork; }
+
 bool serves(const worker_stats& w) { return w.state == worker_state::ready || w.state == worker_state::executing; }
 
 asio::awaitable<bool> comes_true(std::function<bool()> holds, clock::duration limit) {
@@ -73,8 +76,7 @@ public:
         co_await recover(self, into);
         co_await come_to_rest(self, into, descriptors_at_first);
         for (const auto& w : self.pool_.stats().workers) into.lives += w.incarnation;
-        const auto down = co_await self.pool_.stop();
-        if (!down) into.not_restored.push_back("stop: " + down.error().full());
+        co_await stop_under_load(self, into);
         const auto s = self.pool_.stats();
         into.seen.pool = {s.submitted, s.succeeded, s.failed, s.cancelled, s.expired};
     }
@@ -93,7 +95,8 @@ private:
         o.environment = {{marker_name, marker}, {"SNAKEPIT_CHAOS_JOURNAL", journal_.string()}};
         o.workers.min = static_cast<int>(how_.workers);
         o.calls_per_worker = 16;
-        o.lane = how_.seed % 4 == 0 ? lane_kind::iterator : lane_kind::automatic;
+        o.lane = lane_of(how_);
+        o.start_method = method_of(how_);
         o.start_timeout = 20s * slow;
         o.cancel_grace = 300ms * slow;
         o.heartbeat = {.interval = 100ms, .timeout = 200ms * slow, .max_missed = 3, .initial_delay = 0ms};
@@ -154,6 +157,20 @@ private:
             for (auto& what : unrest()) into.not_restored.push_back(std::move(what));
     }
 
+    /// In the middle of calls: they too end once.
+    static asio::awaitable<void> stop_under_load(session& self, findings& into) {
+        self.load_->begin(self.how_.seed + 1, callers);
+        const auto enough = self.load_->calls().size() + 20 * callers;
+        const std::function<bool()> is_busy = [&] { return self.load_->calls().size() >= enough; };
+        co_await comes_true(is_busy, last_answers);
+        self.load_->expect_stop();
+        self.load_->end();
+        const auto down = co_await self.pool_.stop();
+        if (!down) into.not_restored.push_back("stop: " + down.error().full());
+        const std::function<bool()> all_have_ended = [&] { return self.load_->open() == 0; };
+        co_await comes_true(all_have_ended, grace);
+    }
+
     const settings& how_;
     std::filesystem::path journal_;
     strand on_;
@@ -162,6 +179,12 @@ private:
 };
 
 }  // namespace
+
+std::string setup_of(const settings& how) {
+    return fmt::format("{} workers, {}, {} lane", how.workers,
+                       method_of(how) == start_method::spawn ? "spawned" : "forked",
+                       lane_of(how) == lane_kind::iterator ? "iterator" : "automatic");
+}
 
 findings run(const settings& how) {
     ::grpc_init();  // makes descriptors at its first use, and keeps them

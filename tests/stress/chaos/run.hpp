@@ -29,6 +29,9 @@ struct findings {
     [[nodiscard]] bool all_is_well() const { return violations.empty() && not_restored.empty() && left_behind.empty(); }
 };
 
+/// Which of the ways to start and to serve workers this seed is about.
+[[nodiscard]] std::string setup_of(const settings& how);
+
 /// @throws std::runtime_error  when the pool does not start
 [[nodiscard]] findings run(const settings& how);
 
