@@ -119,7 +119,7 @@ struct pool_options {
     /// Wait before a worker that died is started again: doubles from `first` to `longest`, with jitter of a quarter,
     /// and begins anew once a worker has been up for `longest`. 1 ms to 1 hour, first not above longest.
     struct {
-        std::chrono::milliseconds first{20};
+        std::chrono::milliseconds first{5};
         std::chrono::milliseconds longest{5'000};
     } restart_backoff{};
     /// How long a call that was cancelled or whose time is over may go on in Python: then its worker is ended. 1 ms to
