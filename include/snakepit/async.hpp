@@ -19,6 +19,7 @@ SNAKEPIT_API void begin_stop(std::shared_ptr<pool_impl> impl, completion<result<
 /// @param worker  nothing: all
 SNAKEPIT_API void begin_recycle(std::shared_ptr<pool_impl> impl, std::optional<std::string> worker,
                                 completion<result<void>> done);
+SNAKEPIT_API void begin_resize(std::shared_ptr<pool_impl> impl, worker_count to, completion<result<void>> done);
 SNAKEPIT_API void begin_execute(std::shared_ptr<pool_impl> impl, std::string tool, value arguments,
                                 call_options options, completion<result<value>> done);
 SNAKEPIT_API asio::any_io_executor executor_of(const pool_impl& impl);
@@ -66,6 +67,17 @@ auto async_recycle(pool& on, std::string worker, Token&& token) {
 template <class Token>
 auto async_recycle_all(pool& on, Token&& token) {
     return detail::async_recycle_which(on, std::nullopt, std::forward<Token>(token));
+}
+
+/// `pool::resize`.
+template <class Token>
+auto async_resize(pool& on, worker_count workers, Token&& token) {
+    return asio::async_initiate<Token, void(result<void>)>(
+        [](auto handler, std::shared_ptr<detail::pool_impl> impl, worker_count to) {
+            const auto home = detail::executor_of(*impl);
+            detail::begin_resize(std::move(impl), to, {std::move(handler), home});
+        },
+        token, on.impl(), workers);
 }
 
 /// `pool::execute`.

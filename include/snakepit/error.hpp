@@ -5,6 +5,8 @@
 #include <snakepit/export.hpp>
 
 #include <fmt/format.h>
+#include <chrono>
+#include <cstdint>
 #include <iosfwd>
 #include <memory>
 #include <string>
@@ -26,7 +28,7 @@ enum class errc {
     not_started = 6,        ///< `start()` has not completed with success
     already_started = 7,    ///< `start()` was called before
     pool_degraded = 8,      ///< every worker has failed too often and is out of service; the pool goes on trying
-    forked = 9,             ///< this process is a forked child, and the pool its parent's; see `pool`
+    poison_call = 9,        ///< two workers in a row ended while they ran this call; it is not tried again
 
     // The call was wrong, or the tool did not like it.
     unknown_tool = 10,       ///< no such tool; the message names the nearest ones
@@ -37,14 +39,17 @@ enum class errc {
     type_mismatch = 15,      ///< the reply cannot become the C++ type that was asked for
 
     // The pool could not start.
-    invalid_options = 20,    ///< every mistake is in the message
-    python_unfit = 21,       ///< no Python that can run a worker; the message says why not, for each one
-    module_failed = 22,      ///< the user's module could not be imported, has no tools, or its setup failed
-    start_timeout = 23,      ///< a worker was not ready within `pool_options::start_timeout`
-    launch_failed = 24,      ///< the system refused a process, a descriptor, a socket
-    socket_directory = 25,   ///< not private, a symbolic link, or its path is too long
-    protocol_mismatch = 26,  ///< the worker's Python package speaks another major version; both are named
-    protocol_violation = 27  ///< a worker broke the protocol while it was started; later that is worker_lost
+    invalid_options = 20,     ///< every mistake is in the message
+    python_unfit = 21,        ///< no Python that can run a worker; the message says why not, for each one
+    module_failed = 22,       ///< the user's module could not be imported, has no tools, or its setup failed
+    start_timeout = 23,       ///< a worker was not ready within `pool_options::start_timeout`
+    launch_failed = 24,       ///< the system refused a process, a descriptor, a socket
+    socket_directory = 25,    ///< not private, a symbolic link, or its path is too long
+    protocol_mismatch = 26,   ///< the worker's Python package speaks another major version; both are named
+    protocol_violation = 27,  ///< a worker broke the protocol while it was started; later that is worker_lost
+
+    // The pool is another process's.
+    forked = 30  ///< this process was forked from the one that the pool belongs to; see `pool`
 };
 
 /// What to do about an error: compare `error::code()` with these.
@@ -79,6 +84,14 @@ struct worker_exit {
     int code = -1;            ///< exit code, or -1 when a signal ended it or it is not known
     int signal = 0;           ///< signal number, or 0
     std::string output_tail;  ///< the last lines it wrote to stdout and stderr
+    /// Where its Python code was, most recent call first: in a crash (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT), or
+    /// before it was ended for its silence. Empty when it was ended otherwise.
+    std::string python_stack{};
+    std::string out_of_memory{};          ///< what says that the kernel killed it for want of memory; empty: nothing
+    std::string running_tool{};           ///< that it ran when it ended; empty: none, or not known
+    std::chrono::microseconds running{};  ///< how long that tool had run
+    std::chrono::milliseconds uptime{};   ///< of the process
+    std::uint64_t resident_bytes = 0;     ///< its memory as of its last heartbeat; 0: there was none yet
     /// "exit code 3", "signal 9 (SIGKILL)", or "unknown".
     [[nodiscard]] SNAKEPIT_API std::string describe() const;
 };

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,10 +17,12 @@ namespace snakepit {
 
 /// How many workers a pool has.
 struct worker_count {
-    /// Workers that `pool::start` brings up and that are kept up. 1 to 1,000.
+    /// Workers that are kept up. 0 to 1,000; 0 not with a `queue_limit` of 0. `pool::start` brings up these, or one if
+    /// it is 0, which proves the module; then a pool that nobody uses has none, and the next call waits for one to
+    /// start, within its own time.
     int min = 2;
-    /// Upper bound for growth under load; 0: the same as min. At least min, at most 1,000.
-    /// Growth is not automatic in this version: the pool keeps `min` workers.
+    /// Upper bound for growth under load (`scaling_options`); 0: the same as min, and 1 if that is 0. At least min, at
+    /// most 1,000.
     int max = 0;
 };
 
@@ -62,6 +65,19 @@ struct lifecycle_options {
     std::chrono::milliseconds max_latency{0};   ///< moving average of its heartbeat; 0 to 1 hour
     double jitter = 0.1;                        ///< part by which a limit is shortened at random. 0 to 0.5
     int max_recycling = 1;                      ///< workers that are replaced at once. 1 to 1,000
+};
+
+/** When a pool grows from `workers.min` up to `workers.max`, and when it shrinks again.
+
+    It doubles at most: no more workers are on their way than serve, and never more than eight. A worker that leaves
+   gets no new calls and finishes what it holds, however long that takes. */
+struct scaling_options {
+    /// A call that has waited so long, in the queue or behind another call at its worker, while no worker is free
+    /// brings more; noticed after at most twice the time. What has been sent to a worker stays there: with slow tools
+    /// set `calls_per_worker` to 1 or 2. A pool without any worker adds one at once. 1 ms to 1 hour.
+    std::chrono::milliseconds up_after{50};
+    /// A worker that has had nothing to do for so long leaves, noticed after at most a quarter more. 10 ms to 24 hours.
+    std::chrono::milliseconds down_after{30'000};
 };
 
 /// One mistake in a `pool_options`.
@@ -109,7 +125,7 @@ struct pool_options {
     /// Wait before a worker that died is started again: doubles from `first` to `longest`, with jitter of a quarter,
     /// and begins anew once a worker has been up for `longest`. 1 ms to 1 hour, first not above longest.
     struct {
-        std::chrono::milliseconds first{20};
+        std::chrono::milliseconds first{5};
         std::chrono::milliseconds longest{5'000};
     } restart_backoff{};
     /// How long a call that was cancelled or whose time is over may go on in Python: then its worker is ended. 1 ms to
@@ -117,6 +133,7 @@ struct pool_options {
     std::chrono::milliseconds cancel_grace{5'000};
     heartbeat_options heartbeat{};
     lifecycle_options lifecycle{};
+    scaling_options scaling{};
     /// How many restarts within `window` are too many: such a worker is out of service (`worker_state::dead`) and tried
     /// again every `restart_backoff.longest`; the pool is degraded meanwhile. What was planned (recycling, `stop`)
     /// never counts. 1 to 1,000,000 each; window 1 s to 24 hours.
@@ -126,7 +143,7 @@ struct pool_options {
         std::chrono::seconds window{300};
     } restart_limit{};
     /// Variables set in the workers' environment, on top of the host's. OMP_NUM_THREADS and its kind are set to the
-    /// processors' share of one worker unless the host or this map sets them.
+    /// processors' share of one of `workers.max` workers unless the host or this map sets them.
     std::map<std::string, std::string> environment{};
     /// Largest value, encoded, either way. 1 KiB to 1 GiB.
     std::size_t max_message_bytes = std::size_t{64} << 20;
@@ -161,12 +178,23 @@ public:
         return *this;
     }
 
+    /** To run the tool twice does no harm, as `@snakepit.tool(idempotent=True)` says for a tool. If the worker dies
+       while it runs the call, the call is run again by another, once, and within the pool's budget for that: ten at
+       first, and a tenth of the calls that are let in. Default: what the tool says. */
+    call_options& idempotent(bool it_is = true) {
+        idempotent_ = it_is;
+        return *this;
+    }
+
     [[nodiscard]] std::chrono::steady_clock::duration timeout() const noexcept { return timeout_; }
     [[nodiscard]] const std::string& session() const noexcept { return session_; }
+    /// Nothing: what the tool says.
+    [[nodiscard]] std::optional<bool> is_idempotent() const noexcept { return idempotent_; }
 
 private:
     std::chrono::steady_clock::duration timeout_ = std::chrono::seconds(30);
     std::string session_;
+    std::optional<bool> idempotent_;
 };
 
 }  // namespace snakepit

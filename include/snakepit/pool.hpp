@@ -100,7 +100,7 @@ public:
     pool(const pool&) = delete;
     pool& operator=(const pool&) = delete;
 
-    /** Find a Python, start `workers.min` workers and wait until all are ready.
+    /** Find a Python, start `workers.min` workers, at least one, and wait until all are ready.
 
         When one of them cannot start, all are ended and the first reason is returned. A pool starts once.
 
@@ -162,6 +162,11 @@ public:
     /// Counters and workers at this moment.
     [[nodiscard]] pool_stats stats() const;
 
+    /// The workers that there are at this moment, those that start or leave included: `stats().workers`. Empty before
+    /// `start()`, and while a pool whose `workers.min` is 0 has none; after `stop()` how they ended. Safe on any
+    /// thread; takes some microseconds for each worker, and does not wait.
+    [[nodiscard]] std::vector<worker_stats> workers() const;
+
     /** Replace a worker: its successor is started, takes the calls over, then the old one finishes what it holds and
         ends. No call fails, and there are never fewer workers. Joins a replacement that is under way.
 
@@ -179,6 +184,25 @@ public:
     /// `recycle` alone forks from what was imported before.
     /// @return  the first error when all are through
     [[nodiscard]] asio::awaitable<result<void>> recycle_all();
+
+    /** Give the pool another size, `pool_options::workers` from now on: workers that are missing for the new minimum
+       are started at once, those above the new maximum leave, idle ones first. Between the two the load decides, as
+       before.
+
+        A worker that leaves gets no new calls, and finishes what it holds, however long that takes; what it was not
+       sent goes to others. A later call takes the place of this one: both end with it.
+
+        @param workers  `min` 0 to 1,000 (0 not with a `queue_limit` of 0), `max` 0 or `min` to 1,000, as for
+                        `pool_options::workers`
+        @return  when the workers of the new minimum are up and those above the new maximum have gone; or why a worker
+                 that the minimum asks for is not up: it is tried again, as after a crash
+        @par Errors         those of a start; invalid_options when the numbers are out of range; worker_lost when a
+                            worker that the minimum asks for is out of service; not_started, pool_stopped, cancelled
+        @par Cancellation   terminal and partial: stops waiting; the pool goes on to its new size
+        @par Executor       may be awaited on any executor and resumes there
+        @par Thread safety  safe
+        @par Lifetime       holds the pool's state; the pool object may die first */
+    [[nodiscard]] asio::awaitable<result<void>> resize(worker_count workers);
 
     /** End the pool: waiting calls end with errc::pool_stopped, calls that workers hold may finish within
         `drain_timeout`, then the ladder: asked to stop, SIGTERM, SIGKILL. A further call waits for the same end and

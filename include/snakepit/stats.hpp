@@ -74,9 +74,15 @@ struct heartbeat_stats {
 struct worker_stats {
     std::string id;  ///< "w0"
     worker_state state = worker_state::booting;
-    int pid = 0;                                       ///< 0 when there is no process
-    std::uint64_t incarnation = 0;                     ///< how often it was started
-    std::size_t outstanding = 0;                       ///< calls sent and not ended
+    int pid = 0;                      ///< 0 when there is no process
+    std::uint64_t incarnation = 0;    ///< how often it was started
+    std::chrono::milliseconds age{};  ///< since the start of this incarnation; 0 when there is none
+    std::size_t outstanding = 0;      ///< calls sent and not ended
+    std::uint64_t calls = 0;          ///< that this incarnation has ended
+    std::uint64_t total_calls = 0;    ///< that all its incarnations have ended
+    std::string running;              ///< the tool of the call that it is at; empty: none
+    /// For how long, as the heartbeat tells: 0 for a call that has begun since the last answer.
+    std::chrono::microseconds running_for{};
     std::uint64_t restarts = 0;                        ///< starts after it had ended unexpectedly
     std::map<recycle_reason, std::uint64_t> recycles;  ///< times a successor took over
     std::string recycling_failed;                      ///< why the last successor did not; empty: it did
@@ -88,13 +94,16 @@ struct worker_stats {
 /// A pool at one moment. Counters only grow. Every call that was let in is in exactly one of the outcomes, or in
 /// `queued` or `in_flight`.
 struct pool_stats {
-    std::uint64_t submitted = 0;            ///< calls that were let in: queued or sent
-    std::uint64_t succeeded = 0;            ///< ended with a value
-    std::uint64_t failed = 0;               ///< ended with an error that is none of the next two
-    std::uint64_t cancelled = 0;            ///< ended by their callers
-    std::uint64_t expired = 0;              ///< ended by their deadlines
-    std::uint64_t refused = 0;              ///< never let in: queue full
-    std::uint64_t late_replies = 0;         ///< replies whose callers had gone
+    std::uint64_t submitted = 0;     ///< calls that were let in: queued or sent
+    std::uint64_t succeeded = 0;     ///< ended with a value
+    std::uint64_t failed = 0;        ///< ended with an error that is none of the next two
+    std::uint64_t cancelled = 0;     ///< ended by their callers
+    std::uint64_t expired = 0;       ///< ended by their deadlines
+    std::uint64_t refused = 0;       ///< never let in: queue full
+    std::uint64_t late_replies = 0;  ///< replies whose callers had gone
+    std::uint64_t moved = 0;      ///< times a call went to another worker because its own died before it had begun it
+    std::uint64_t recovered = 0;  ///< calls whose reply was found after the death of their worker
+    std::uint64_t retried = 0;    ///< idempotent calls that were run again
     std::uint64_t refused_connections = 0;  ///< peers at the socket that were not our workers
     std::size_t queued = 0;                 ///< wait for a worker
     std::size_t in_flight = 0;              ///< sent, with a caller that waits

@@ -23,7 +23,7 @@ struct tool_spec {
     std::string doc;  ///< the docstring
     std::vector<tool_parameter> parameters;
     std::string returns;             ///< the annotation as text; empty: none
-    std::vector<std::string> flags;  ///< none are defined yet
+    std::vector<std::string> flags;  ///< "idempotent": see `call_options::idempotent`
 };
 
 }  // namespace snakepit

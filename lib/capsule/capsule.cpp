@@ -6,13 +6,14 @@
 
 namespace snakepit::detail {
 
-capsule::capsule(std::string id, std::shared_ptr<const pool_services> pool,
-                 std::function<void(result<void>)> first_start)
+capsule::capsule(std::string id, std::shared_ptr<const pool_services> pool, after_failed_first_start then,
+                 std::function<void(result<void>)> tell)
     : id_(std::move(id)),
       on_(pool->on),
       pool_(std::move(pool)),
       mail_(std::make_shared<mailbox<mail>>(on_)),
-      first_start_(std::move(first_start)),
+      tell_(std::move(tell)),
+      must_start_(then == after_failed_first_start::end),
       backoff_(pool_->options.restart_backoff.first, pool_->options.restart_backoff.longest),
       budget_(pool_->options.restart_limit.per_worker, pool_->options.restart_limit.window) {
     stats_.id = id_;
@@ -35,7 +36,10 @@ asio::awaitable<void> capsule::run(std::shared_ptr<capsule> self) {
             self->take_turn();
         } else if (std::holds_alternative<something_changed>(*e)) {
             continue;
-        } else if (self->machine_.state() == worker_state::stopping) {
+        } else if (std::holds_alternative<asked_to_retire>(*e)) {
+            self->retired_ = true;
+            self->happens(happening::retire);
+        } else if (std::exchange(self->stop_asked_, true)) {
             for (const auto& it : self->lives_) it->hasten();
         } else {
             self->happens(happening::stop);
@@ -47,7 +51,7 @@ void capsule::take(const life::news& n) {
     if (n.what == happening::gone) return bury(n);
     if (n.of == successor_ && n.what == happening::up) return happens(happening::successor_up);
     if (n.of != current_) return;
-    if (n.what == happening::worn) return ask_for_turn(n.limit);
+    if (n.what == happening::worn && machine_.state() != worker_state::stopping) return ask_for_turn(n.limit);
     if (n.what == happening::lost) dying_ = std::exchange(current_, nullptr);
     happens(n.what);
 }
@@ -56,8 +60,10 @@ void capsule::bury(const life::news& n) {
     {
         const std::lock_guard lock(mutex_);
         std::erase(lives_, n.of);
+        calls_ += n.of->ended_calls();
         stats_.last_exit = n.of->exit();
     }
+    pool_->events->publish([&] { return happened::ended{id_, n.of->number(), n.of->ended_as_told(), *n.why}; });
     if (n.of == retiring_) {
         retiring_ = nullptr;
         end_turn({});
@@ -80,9 +86,21 @@ void capsule::bury(const life::news& n) {
 }
 
 void capsule::happens(happening what) {
+    const auto from = machine_.state();
     const auto then = machine_.on(what);
+    if (machine_.state() != from || then != action::none) pool_->events->publish([&] { return describe(from, what); });
     obey(then);
     show();
+    if (const auto news = std::exchange(tidings_, std::nullopt)) tell_(*news);
+}
+
+happened::moved capsule::describe(worker_state from, happening what) const {
+    std::string why;
+    if (what == happening::worn) why = to_string(turn_reason_);
+    if (what == happening::not_up || what == happening::successor_failed || what == happening::spent)
+        why = last_end_.message();
+    const std::lock_guard lock(mutex_);
+    return {id_, stats_.incarnation, from, machine_.state(), what, std::move(why)};
 }
 
 void capsule::show() {
@@ -94,7 +112,10 @@ void capsule::show() {
 void capsule::obey(action what) {
     switch (what) {
         case action::none: return;
-        case action::start: current_ = begin_life(); return;
+        case action::start:
+            up_ = false;
+            current_ = begin_life();
+            return;
         case action::publish: return publish(current_);
         case action::withhold: return current_->withhold();
         case action::give_up_on: return current_->give_up_on("it did not answer");
@@ -103,6 +124,7 @@ void capsule::obey(action what) {
         case action::hand_over: return hand_over();
         case action::carry_on: return carry_on();
         case action::promote: return promote();
+        case action::retire: return retire();
         case action::end: return end_all();
         case action::break_down: return break_down();
         case action::finish: return finish();
@@ -116,7 +138,9 @@ void capsule::publish(const std::shared_ptr<life>& it) {
     }
     it->publish();
     pool_->health->mended(id_);
-    if (auto tell = std::exchange(first_start_, nullptr)) tell({});
+    must_start_ = false;
+    up_ = true;
+    tidings_ = result<void>();
 }
 
 // ---- replacement
@@ -145,6 +169,7 @@ void capsule::hand_over() {
     retiring_ = std::exchange(current_, std::exchange(successor_, nullptr));
     retiring_->end(error(errc::worker_lost,
                          "the worker was to be replaced, and the call had not finished when drain_timeout was over"));
+    pool_->events->publish([&] { return happened::recycled{id_, current_->number(), turn_reason_}; });
     const std::lock_guard lock(mutex_);
     ++stats_.recycles[turn_reason_];
     stats_.recycling_failed.clear();
@@ -161,6 +186,7 @@ void capsule::carry_on() {
 /// The old one has gone before its time.
 void capsule::promote() {
     current_ = std::exchange(successor_, nullptr);
+    up_ = false;
     end_turn({});
 }
 
@@ -171,6 +197,7 @@ void capsule::end_turn(const result<void>& how) {
 }
 
 result<void> capsule::unless_impossible() const {
+    if (retired_ && !stop_asked_) return {};  // what there is of its pool is new
     if (finished_ || machine_.state() == worker_state::stopping)
         return tl::unexpected(error(errc::pool_stopped, "the pool is stopping or has stopped"));
     if (machine_.state() == worker_state::dead) return tl::unexpected(last_end_);
@@ -184,15 +211,16 @@ result<void> capsule::unless_impossible() const {
 
 void capsule::back_off() {
     if (dying_) return;  // first it is to be known why
-    if (auto tell = std::exchange(first_start_, nullptr)) {
-        tell(tl::unexpected(last_end_));  // a pool whose workers do not even start is not to try again
-        return happens(happening::stop);
-    }
+    if (!up_) tidings_ = tl::unexpected(last_end_);
+    if (must_start_) return happens(happening::stop);  // a pool whose workers do not even start is not to try again
     const auto now = clock::now();
     if (!budget_.take(now) || !pool_->restarts->take(now)) return happens(happening::spent);
-    wake_at_ = now + backoff_.after(last_age_);
-    const std::lock_guard lock(mutex_);
-    ++stats_.restarts;
+    const auto pause = backoff_.after(last_age_);
+    wake_at_ = now + pause;
+    std::unique_lock lock(mutex_);
+    const auto restarts = ++stats_.restarts;
+    lock.unlock();
+    pool_->events->publish([&] { return happened::restarting{id_, restarts, pause}; });
 }
 
 /// Out of service, but for a probe now and then.
@@ -203,14 +231,23 @@ void capsule::break_down() {
                    fmt::format("restarted too often (restart_limit: {} times in {} s, {} "
                                "for the pool); the last time: {}",
                                limit.per_worker, limit.window.count(), limit.per_pool, last_end_.message())));
+    tidings_ = tl::unexpected(last_end_);
     wake_at_ = clock::now() + pool_->options.restart_backoff.longest;
+}
+
+/// A predecessor that drains goes on doing so.
+void capsule::retire() {
+    for (const auto& it : lives_) {
+        if (it == current_) it->retire();
+        else it->end(error(errc::pool_stopped, "the pool has shrunk while the worker started"));
+    }
+    end_turn(unless_impossible());
 }
 
 void capsule::end_all() {
     wake_at_ = clock::time_point::max();
-    const error why(errc::pool_stopped, first_start_
-                                            ? "the pool was stopped while the worker started"
-                                            : "the call had not finished when the pool's drain_timeout was over");
+    const error why(errc::pool_stopped, !up_ ? "the pool was stopped while the worker started"
+                                             : "the call had not finished when the pool's drain_timeout was over");
     for (const auto& it : lives_) it->end(why);
     end_turn(unless_impossible());
     if (lives_.empty()) happens(happening::gone);
@@ -241,6 +278,10 @@ void capsule::request_stop() {
     asio::post(on_, [self = shared_from_this()] { self->mail_->push(asked_to_stop{}); });
 }
 
+void capsule::request_retirement() {
+    asio::post(on_, [self = shared_from_this()] { self->mail_->push(asked_to_retire{}); });
+}
+
 void capsule::request_recycling(recycle_reason why, std::function<void(result<void>)> done) {
     asio::post(on_, [self = shared_from_this(), why, done = std::move(done)]() mutable {
         if (self->finished_) done(self->unless_impossible());
@@ -257,6 +298,16 @@ void capsule::end_now(const error& why) noexcept {
     request_stop();
 }
 
+capsule::glance capsule::look() const {
+    const std::lock_guard lock(mutex_);
+    glance g{stats_.state, 0, calls_};
+    for (const auto& it : lives_) {
+        g.load += it->load();
+        g.calls += it->ended_calls();
+    }
+    return g;
+}
+
 worker_stats capsule::stats() const {
     const std::lock_guard lock(mutex_);
     auto s = stats_;
@@ -264,7 +315,14 @@ worker_stats capsule::stats() const {
         s.pid = shown_->pid();
         s.outstanding = shown_->load();
         s.heartbeat = shown_->pulse();
+        s.age = std::chrono::duration_cast<std::chrono::milliseconds>(shown_->age());
+        s.calls = shown_->ended_calls();
+        auto at = shown_->doing();
+        s.running = std::move(at.tool);
+        s.running_for = std::chrono::duration_cast<std::chrono::microseconds>(at.running);
     }
+    s.total_calls = calls_;
+    for (const auto& it : lives_) s.total_calls += it->ended_calls();
     if (s.state == worker_state::ready && s.outstanding > 0) s.state = worker_state::executing;
     return s;
 }

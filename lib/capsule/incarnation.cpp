@@ -51,6 +51,7 @@ asio::awaitable<result<void>> incarnation::start(std::shared_ptr<incarnation> se
     const auto& options = self->pool_->options;
     auto made = prepare_birth(SOCK_STREAM);
     if (!made) co_return tl::unexpected(made.error());
+    self->left_ = std::move(made->left);
     const std::weak_ptr<incarnation> weak = self;
     // Named: as a temporary in the co_await expression g++ 12 would destroy it twice.
     launcher::on_exit ended = [weak](std::optional<int> wait_status) {

@@ -8,6 +8,7 @@
 #include "process/output_tail.hpp"
 #include "process/strays.hpp"
 #include "process/worker_source.hpp"
+#include "telemetry/event_bus.hpp"
 #include "wire/attachment.hpp"
 #include "wire/endpoint.hpp"
 
@@ -35,15 +36,16 @@ struct status {
 struct report {
     value what;  ///< why the worker cannot start, in its own words
 };
-struct told_to_end {};  ///< by its capsule, in order
-struct hurry {};        ///< what it drains has taken long enough
+struct told_to_retire {};  ///< by its capsule, when it has finished what it holds
+struct told_to_end {};     ///< by its capsule, in order
+struct hurry {};           ///< what it drains has taken long enough
 struct given_up {
     std::string why;  ///< its capsule does not trust it any more
 };
 }  // namespace heard
 
-using life_event = std::variant<attachment_event, heard::exited, heard::status, heard::report, heard::told_to_end,
-                                heard::hurry, heard::given_up>;
+using life_event = std::variant<attachment_event, heard::exited, heard::status, heard::report, heard::told_to_retire,
+                                heard::told_to_end, heard::hurry, heard::given_up>;
 using life_mailbox = mailbox<life_event>;
 
 /// What every capsule of a pool shares.
@@ -58,6 +60,7 @@ struct pool_services {
     std::shared_ptr<pool_health> health;
     std::shared_ptr<restart_budget> restarts;  ///< of all workers together
     std::shared_ptr<recycling_gate> gate;
+    std::shared_ptr<event_bus> events;
 };
 
 /** Feeds the mailbox of its life until `close`.
@@ -80,6 +83,8 @@ public:
     void kill(int signal) noexcept;
     /// The last lines of stdout and stderr, all that was written until now.
     [[nodiscard]] std::string output();
+    /// What it leaves when it ends.
+    [[nodiscard]] const page& left() const noexcept { return *left_; }
     /// What the worker said on its launch socket, if it has not been heard yet.
     [[nodiscard]] std::optional<value> last_report();
     /// Stops to listen, cuts the connection, lets go of the life-line.
@@ -102,6 +107,7 @@ private:
     fork_shield exit_shield_;
     fork_shield launch_shield_;
     std::string report_;
+    std::optional<page> left_;
     std::shared_ptr<output_tail> out_;
     std::shared_ptr<output_tail> err_;
     std::shared_ptr<attachment> connection_;

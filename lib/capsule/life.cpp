@@ -2,8 +2,10 @@
 
 #include "process/process_facts.hpp"
 #include "process/start_failure.hpp"
+#include "wire/frames.hpp"
 
 #include <fmt/format.h>
+#include <algorithm>
 #include <asio/co_spawn.hpp>
 #include <asio/post.hpp>
 #include <asio/redirect_error.hpp>
@@ -16,10 +18,17 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto hello_limit = 5s;   // from accept to hello
-constexpr auto suspicion = 100ms;  // a stream ended: is the process about to? mostly 1 ms
-constexpr auto kill_limit = 2s;    // from SIGKILL to the end of the process
-constexpr int exit_lost = 75;      // py/snakepit/_protocol.py: the worker's connection or a stream ended
+constexpr auto hello_limit = 5s;    // from accept to hello
+constexpr auto suspicion = 100ms;   // a stream ended: is the process about to? mostly 1 ms
+constexpr auto kill_limit = 2s;     // from SIGKILL to the end of the process
+constexpr auto tail_limit = 100ms;  // from the end of the process to that of its stream; mostly 1 ms
+constexpr int exit_lost = 75;       // py/snakepit/_protocol.py: the worker's connection or a stream ended
+
+std::string in_words(std::chrono::microseconds d) {
+    if (d < 1ms) return fmt::format("{} us", d.count());
+    if (d < 1s) return fmt::format("{} ms", d / 1ms);
+    return fmt::format("{:.1f} s", std::chrono::duration<double>(d).count());
+}
 
 template <class T>
 const T* as(const life_event& e) {
@@ -32,6 +41,19 @@ const T* as(const life_event& e) {
 }
 
 }  // namespace
+
+void life::departure::hear(const life_event& e) {
+    if (as<heard::exited>(e)) {
+        exited = true;
+        exited_at = clock::now();
+    }
+    if (as<heard::work_ended>(e)) all_came = true;
+    if (const auto* r = as<heard::report>(e)) report = r->what;
+    if (const auto* s = as<heard::status>(e)) {
+        told = true;
+        wait_status = s->wait_status;
+    }
+}
 
 life::life(asio::strand<asio::any_io_executor> on, std::shared_ptr<const pool_services> pool, std::string worker,
            std::uint64_t number, std::function<void(const news&)> tell)
@@ -98,13 +120,21 @@ asio::awaitable<error> life::serve(std::shared_ptr<life> self, departure& gone, 
     self->watch_limits(fresh_bytes);
     self->tell_({self, happening::up});
     std::string reason;
+    bool breach = false;     // of the protocol: nothing that it has left is believed
     bool cut_short = false;  // by us: how it ends is our doing
     while (reason.empty() && !gone.exited && !self->ending_) {
         const auto e = co_await life_mailbox::next(self->mail_, clock::time_point::max());
-        if (as<heard::exited>(*e)) gone.exited = true;
-        else if (const auto* s = as<heard::status>(*e)) gone.hear(*s);
-        else if (as<heard::served>(*e)) self->lifecycle_->served();
-        else if (const auto* p = as<heard::pong>(*e)) {
+        gone.hear(*e);
+        if (as<heard::served>(*e)) {
+            if (self->retiring_) self->leave_if_idle();  // or it was the other limit, on its way already
+            else self->lifecycle_->served();
+        } else if (as<heard::told_to_retire>(*e)) {
+            self->retiring_ = true;
+            if (const auto l = self->carried()) self->pool_->board->retire(*l);
+            self->leave_if_idle();
+        } else if (const auto* p = as<heard::pong>(*e)) {
+            self->memory_kills_.look(self->body_->pid());
+            self->note_progress(*p);
             self->heartbeat_->pong(*p);
             self->lifecycle_->pong(p->resident_bytes, self->heartbeat_->latency());
         } else if (as<heard::asked_to_stop>(*e)) {
@@ -112,7 +142,7 @@ asio::awaitable<error> life::serve(std::shared_ptr<life> self, departure& gone, 
                 asio::co_spawn(self->on_, watch_grace(self), [](std::exception_ptr) {});
         } else if (const auto* b = as<heard::broken>(*e)) {
             reason = b->why;
-            cut_short = b->breach;
+            cut_short = breach = b->breach;
         } else if (const auto* g = as<heard::given_up>(*e)) {
             reason = g->why;
             cut_short = true;
@@ -121,7 +151,8 @@ asio::awaitable<error> life::serve(std::shared_ptr<life> self, departure& gone, 
         }
     }
     if (self->ending_ && reason.empty() && !gone.exited) {
-        co_await stop_ladder(self, gone);
+        self->as_told_ = true;
+        if (!co_await stop_ladder(self, gone)) reason = self->ending_->message();
     } else {
         // Unroutable in the turn in which its death is known; its calls wait for the explanation, not for long.
         self->withhold();
@@ -132,11 +163,19 @@ asio::awaitable<error> life::serve(std::shared_ptr<life> self, departure& gone, 
         const bool by_itself = !cut_short && co_await wait_gone(self, suspicion, gone);
         if (!gone.exited) self->body_->kill(SIGKILL);
         co_await wait_gone(self, status_limit, gone);
-        const bool lost_us = exit_of(gone.wait_status, {}).code == exit_lost;
+        const bool lost_us = exit_of(gone.wait_status).code == exit_lost;
         if (!by_itself || lost_us) reason = effect.empty() && lost_us ? "a stream to it ended" : effect;
     }
-    auto why = self->explain(gone, reason);
-    if (const auto l = self->carried()) self->pool_->board->disconnect(*l, why);
+    auto how = self->exit_so_far(gone);
+    const auto l = self->carried();
+    if (!l) co_return self->explain(std::move(how), reason);
+    last_words said;
+    if (gone.exited && !breach) {
+        co_await wait_until_all_came(self, gone);
+        said = self->read_last_words(*l, gone, how);
+    }
+    auto why = self->explain(std::move(how), reason);
+    self->pool_->board->disconnect(*l, why, std::move(said));
     co_return why;
 }
 
@@ -209,7 +248,7 @@ asio::awaitable<result<void>> life::boot(std::shared_ptr<life> self, departure& 
         if (!e) {
             self->body_->kill(dump_signal());
             co_await wait_gone(self, dump_time, gone);
-            co_return tl::unexpected(start_timeout(missing, exit_of(gone.wait_status, self->body_->output())));
+            co_return tl::unexpected(start_timeout(missing, self->exit_so_far(gone)));
         }
         if (as<heard::connected>(*e) && clock::now() + hello_limit < deadline) {
             deadline = clock::now() + hello_limit;
@@ -230,10 +269,11 @@ asio::awaitable<result<void>> life::boot(std::shared_ptr<life> self, departure& 
             self->lane_ = std::move(hello->lane);
             co_return result<void>();
         }
-        if (self->ending_) co_return tl::unexpected(*self->ending_);
-        if (const auto* s = as<heard::status>(*e)) gone.hear(*s);
-        if (const auto* r = as<heard::report>(*e)) gone.report = r->what;
-        if (as<heard::exited>(*e)) gone.exited = true;
+        if (self->ending_) {
+            self->as_told_ = true;
+            co_return tl::unexpected(*self->ending_);
+        }
+        gone.hear(*e);
         const auto* broken = as<heard::broken>(*e);
         if (gone.report || gone.exited || broken) {
             co_await wait_gone(self, broken ? options.stop_grace : status_limit, gone);
@@ -244,8 +284,10 @@ asio::awaitable<result<void>> life::boot(std::shared_ptr<life> self, departure& 
     }
 }
 
-/// Drain, then ask, then SIGTERM; bury() is the last rung.
-asio::awaitable<void> life::stop_ladder(std::shared_ptr<life> self, departure& gone) {
+/// Drain, then ask, then SIGTERM, then SIGKILL. A worker that is only replaced is not asked: it would answer for the
+/// calls that it has not begun, and others are there to run them.
+/// @return  whether it needed no more than to be asked
+asio::awaitable<bool> life::stop_ladder(std::shared_ptr<life> self, departure& gone) {
     const auto& options = self->pool_->options;
     auto& board = *self->pool_->board;
     auto& connection = self->body_->connection();
@@ -255,16 +297,21 @@ asio::awaitable<void> life::stop_ladder(std::shared_ptr<life> self, departure& g
     if (options.drain_timeout > 0ms || idle) {
         self->draining_ = !idle;
         connection.drain(last);
-        if (co_await wait_gone(self, idle ? options.stop_grace : options.drain_timeout, gone)) co_return;
+        if (co_await wait_gone(self, idle ? options.stop_grace : options.drain_timeout, gone)) co_return true;
         // It has finished at the last moment: its end is near.
-        if (!idle && self->load() == 0 && co_await wait_gone(self, options.stop_grace, gone)) co_return;
+        if (!idle && self->load() == 0 && co_await wait_gone(self, options.stop_grace, gone)) co_return true;
     }
     self->draining_ = false;
-    if (l) board.disconnect(*l, *self->ending_);
-    connection.stop(last);
-    if (co_await wait_gone(self, options.stop_grace, gone)) co_return;
+    if (*self->ending_ == errc::pool_stopped) {
+        if (l) board.disconnect(*l, *self->ending_);
+        connection.stop(last);
+        if (co_await wait_gone(self, options.stop_grace, gone)) co_return true;
+    }
     self->body_->kill(SIGTERM);
-    co_await wait_gone(self, options.stop_grace, gone);
+    if (co_await wait_gone(self, options.stop_grace, gone)) co_return false;
+    self->body_->kill(SIGKILL);
+    co_await wait_gone(self, kill_limit, gone);
+    co_return false;
 }
 
 /// Whatever is left of it goes.
@@ -274,12 +321,10 @@ asio::awaitable<void> life::bury(std::shared_ptr<life> self, departure& gone) {
             self->body_->kill(SIGKILL);
             co_await wait_gone(self, kill_limit, gone);
         }
-        self->exit_ = exit_of(gone.wait_status, {}).describe();
+        self->exit_ = exit_of(gone.wait_status).describe();
     }
     self->body_->close("the worker has ended");
-    const std::lock_guard lock(self->mutex_);
-    self->line_ = nullptr;
-    self->pid_ = 0;
+    self->let_go();
 }
 
 /// Something was thrown in the middle: whatever there is of it ends.
@@ -289,9 +334,27 @@ void life::abandon(const error& why) {
     if (const auto l = carried())
         pool_->board->disconnect(*l, error(errc::worker_lost, why.message()).with_worker(worker_));
     body_->close("its capsule failed");
+    let_go();
+}
+
+void life::let_go() {
+    const auto calls = ended_calls();
     const std::lock_guard lock(mutex_);
+    ended_calls_ = calls;
     line_ = nullptr;
     pid_ = 0;
+}
+
+void life::note_progress(const heard::pong& p) {
+    const auto now = clock::now();
+    const std::lock_guard lock(mutex_);
+    begun_id_ = p.running_for.count() > 0 ? p.begun_id : 0;
+    begun_at_ = std::max(born_, now - p.running_for);
+}
+
+/// It retires, and has nothing left to do: an ordinary end, for which nobody waits long.
+void life::leave_if_idle() {
+    if (load() == 0) ending_ = error(errc::worker_lost, "the worker had retired");
 }
 
 /// Until the process has ended and the launcher has said how, at most `limit` each.
@@ -301,26 +364,63 @@ asio::awaitable<bool> life::wait_gone(std::shared_ptr<life> self, clock::duratio
     while (!gone.exited || !gone.told) {
         const auto e = co_await life_mailbox::next(self->mail_, until);
         if (!e) break;
-        if (as<heard::exited>(*e)) {
-            gone.exited = true;
-            until = clock::now() + status_limit;
-        }
-        if (const auto* s = as<heard::status>(*e)) gone.hear(*s);
-        if (const auto* r = as<heard::report>(*e)) gone.report = r->what;
+        gone.hear(*e);
+        if (as<heard::exited>(*e)) until = clock::now() + status_limit;
         if (as<heard::hurry>(*e) && std::exchange(self->draining_, false)) until = clock::now();
     }
     co_return gone.exited;
 }
 
-error life::explain(const departure& gone, const std::string& reason) const {
-    auto how = exit_of(gone.wait_status, body_->output());
+/// What it had sent is still on its way when its end is known.
+asio::awaitable<void> life::wait_until_all_came(std::shared_ptr<life> self, departure& gone) {
+    const auto until = clock::now() + tail_limit;
+    while (!gone.all_came) {
+        const auto e = co_await life_mailbox::next(self->mail_, until);
+        if (!e) break;
+        gone.hear(*e);
+    }
+}
+
+worker_exit life::exit_so_far(const departure& gone) const {
+    auto how = exit_of(gone.wait_status, body_->output(), body_->pid() != 0 ? body_->left().python_stack() : "");
+    how.uptime = std::chrono::duration_cast<std::chrono::milliseconds>(age());
+    how.resident_bytes = pulse().resident_bytes;
+    if (how.signal == SIGKILL) how.out_of_memory = memory_kills_.since_look();
+    return how;
+}
+
+/// Of a process that has ended. What it has left is read once, here.
+last_words life::read_last_words(const line& l, const departure& gone, worker_exit& how) const {
+    last_words said;
+    const auto at = body_->left().read_progress(pool_->board->last_sent(l));
+    if (!at) return said;
+    said.begun = at->begun;
+    said.done = at->done;
+    for (auto& call : pool_->board->held(l)) {
+        if (call.id <= at->done) {
+            const auto reply = body_->left().reply_to(call.id, *at);
+            if (auto outcome = reply ? outcome_of(*reply) : std::nullopt)
+                said.replies.push_back({call.id, std::move(*outcome)});
+        } else if (call.id == at->begun) {
+            how.running_tool = std::move(call.tool);
+            how.running = std::chrono::duration_cast<std::chrono::microseconds>(gone.exited_at - at->started);
+        }
+    }
+    return said;
+}
+
+error life::explain(worker_exit how, const std::string& reason) const {
     auto what = reason.empty() ? fmt::format("the worker (pid {}) ended: {}", body_->pid(), how.describe())
                                : fmt::format("the worker (pid {}) was ended: {}", body_->pid(), reason);
+    if (!how.out_of_memory.empty()) what += "; " + how.out_of_memory;
+    what += fmt::format("; it had been up for {}", in_words(how.uptime));
+    if (how.resident_bytes != 0) what += fmt::format(", with {} MiB", how.resident_bytes >> 20);
+    if (!how.running_tool.empty()) what += fmt::format(", and ran {} for {}", how.running_tool, in_words(how.running));
     return error(errc::worker_lost, std::move(what)).with_worker(worker_).with_exit(std::move(how));
 }
 
 error life::boot_failure(const departure& gone, const std::optional<heard::broken>& broken) const {
-    auto how = exit_of(gone.wait_status, body_->output());
+    auto how = exit_so_far(gone);
     if (broken && (broken->breach || (!gone.report && !gone.exited)))
         return error(broken->breach ? errc::protocol_violation : errc::launch_failed,
                      "the worker could not attach: " + broken->why)
@@ -352,6 +452,8 @@ void life::end(const error& why) {
     mail_->push(heard::told_to_end{});
 }
 
+void life::retire() { mail_->push(heard::told_to_retire{}); }
+
 void life::hasten() { mail_->push(heard::hurry{}); }
 
 void life::give_up_on(std::string why) { mail_->push(heard::given_up{std::move(why)}); }
@@ -380,6 +482,25 @@ heartbeat_stats life::pulse() const {
     const auto beats = heartbeat_;
     lock.unlock();
     return beats ? beats->stats() : heartbeat_stats();
+}
+
+std::uint64_t life::ended_calls() const {
+    std::unique_lock lock(mutex_);
+    const auto l = line_;
+    const auto before = ended_calls_;
+    lock.unlock();
+    return l ? pool_->board->ended(*l) : before;
+}
+
+life::activity life::doing() const {
+    std::unique_lock lock(mutex_);
+    const auto l = line_;
+    const auto known = begun_id_;
+    const auto since = begun_at_;
+    lock.unlock();
+    if (!l) return {};
+    auto at = pool_->board->occupation_of(*l);
+    return {std::move(at.tool), at.id != 0 && at.id == known ? clock::now() - since : clock::duration()};
 }
 
 std::size_t life::load() const {

@@ -4,6 +4,7 @@
 #include "capsule/heartbeat.hpp"
 #include "capsule/incarnation.hpp"
 #include "capsule/lifecycle.hpp"
+#include "process/memory_kills.hpp"
 
 #include <snakepit/error.hpp>
 
@@ -48,6 +49,8 @@ public:
     void publish();
     /// No new calls; what it was not sent goes elsewhere.
     void withhold();
+    /// No new calls; it ends when it has finished what it holds, however long that takes, watched over as before.
+    void retire();
     /// Drain, then the ladder.
     /// @param why  for calls that take too long
     void end(const error& why);
@@ -62,10 +65,21 @@ public:
     [[nodiscard]] int pid() const;
     /// Calls that it holds. Any thread.
     [[nodiscard]] std::size_t load() const;
+    /// Calls that it has ended. Any thread.
+    [[nodiscard]] std::uint64_t ended_calls() const;
+    /// The call that it is at. Any thread.
+    struct activity {
+        std::string tool;           ///< empty: none
+        clock::duration running{};  ///< 0: not for longer than since the last pong
+    };
+    [[nodiscard]] activity doing() const;
     /// "direct" or "iterator", once it is up.
     [[nodiscard]] const std::string& lane() const noexcept { return lane_; }
     /// Any thread.
     [[nodiscard]] heartbeat_stats pulse() const;
+    [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
+    /// It was told to end before it did so by itself.
+    [[nodiscard]] bool ended_as_told() const noexcept { return as_told_; }
     [[nodiscard]] clock::duration age() const { return clock::now() - born_; }
     /// How the process ended, once it has.
     [[nodiscard]] const std::string& exit() const noexcept { return exit_; }
@@ -74,12 +88,11 @@ private:
     struct departure {
         bool exited = false;
         bool told = false;               // the launcher has said how, or that it never will
-        std::optional<int> wait_status;  // what it said
+        bool all_came = false;           // what it had sent
+        std::optional<int> wait_status;  // what the launcher said
         std::optional<value> report;     // why it cannot start, in its own words
-        void hear(const heard::status& s) {
-            told = true;
-            wait_status = s.wait_status;
-        }
+        clock::time_point exited_at;
+        void hear(const life_event& e);
     };
 
     static asio::awaitable<error> live(std::shared_ptr<life> self);
@@ -89,13 +102,19 @@ private:
     void watch_limits(std::uint64_t fresh_bytes);
     static asio::awaitable<void> watch_grace(std::shared_ptr<life> self);
     static asio::awaitable<error> serve(std::shared_ptr<life> self, departure& gone, std::uint64_t fresh_bytes);
-    static asio::awaitable<void> stop_ladder(std::shared_ptr<life> self, departure& gone);
+    static asio::awaitable<bool> stop_ladder(std::shared_ptr<life> self, departure& gone);
     static asio::awaitable<void> bury(std::shared_ptr<life> self, departure& gone);
     static asio::awaitable<bool> wait_gone(std::shared_ptr<life> self, clock::duration limit, departure& gone);
     [[nodiscard]] std::shared_ptr<line> carried() const;
-    [[nodiscard]] error explain(const departure& gone, const std::string& reason) const;
+    static asio::awaitable<void> wait_until_all_came(std::shared_ptr<life> self, departure& gone);
+    [[nodiscard]] worker_exit exit_so_far(const departure& gone) const;
+    [[nodiscard]] error explain(worker_exit how, const std::string& reason) const;
+    [[nodiscard]] last_words read_last_words(const line& l, const departure& gone, worker_exit& how) const;
     [[nodiscard]] error boot_failure(const departure& gone, const std::optional<heard::broken>& broken) const;
     void abandon(const error& why);
+    void leave_if_idle();
+    void note_progress(const heard::pong& p);
+    void let_go();
 
     const asio::strand<asio::any_io_executor> on_;
     const std::shared_ptr<const pool_services> pool_;
@@ -108,17 +127,23 @@ private:
     std::vector<tool_spec> tools_;
     std::string lane_;
     std::string exit_;
+    memory_kills memory_kills_;
     asio::steady_timer grace_;
     bool grace_is_watched_ = false;
     bool over_ = false;
     bool draining_ = false;
+    bool retiring_ = false;
+    bool as_told_ = false;
     std::optional<error> ending_;  // it was told to end: what calls hear that take too long
 
     mutable std::mutex mutex_;
     std::shared_ptr<line> line_;
     std::shared_ptr<heartbeat> heartbeat_;
     std::shared_ptr<lifecycle> lifecycle_;
+    std::uint64_t begun_id_ = 0;  // the call that ran at the last pong
+    clock::time_point begun_at_;  // since then
     int pid_ = 0;
+    std::uint64_t ended_calls_ = 0;  // when there is no line any more
     bool ended_ = false;
 };
 

@@ -23,6 +23,7 @@ enum class happening : std::uint8_t {
     successor_failed,  ///< its replacement did not come up
     due,               ///< the back-off is over, or it is time for a probe
     spent,             ///< its restart budget, or its pool's, is used up
+    retire,            ///< its pool has no use for it any more
     stop,              ///< its pool wants it to end
     gone,              ///< nothing is left of it
 };
@@ -39,6 +40,7 @@ enum class action : std::uint8_t {
     hand_over,   ///< calls go to the successor from now on; the predecessor drains and ends
     carry_on,    ///< without the successor
     promote,     ///< the successor, which is on its way, is all there is
+    retire,      ///< no new calls; when it has finished what it holds it ends, then `gone`
     end,         ///< the stop ladder, for whatever there is; then `gone`
     break_down,  ///< out of service; probe now and then
     finish,      ///< the capsule is done

@@ -67,7 +67,11 @@ value json_of(const tool_spec& tool) {
         one["default"] = p.has_default ? value(p.default_text) : value(nullptr);
         parameters.push_back(std::move(one));
     }
-    return {{"name", tool.name}, {"doc", tool.doc}, {"parameters", std::move(parameters)}, {"returns", tool.returns}};
+    return {{"name", tool.name},
+            {"doc", tool.doc},
+            {"parameters", std::move(parameters)},
+            {"returns", tool.returns},
+            {"flags", tool.flags}};
 }
 
 int print(const std::vector<tool_spec>& tools, bool json) {

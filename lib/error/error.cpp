@@ -17,7 +17,7 @@ const char* describe(errc e) {
         case errc::not_started: return "pool not started";
         case errc::already_started: return "pool already started";
         case errc::pool_degraded: return "pool degraded";
-        case errc::forked: return "forked";
+        case errc::poison_call: return "poison call";
         case errc::unknown_tool: return "unknown tool";
         case errc::bad_arguments: return "bad arguments";
         case errc::tool_raised: return "tool raised";
@@ -32,6 +32,7 @@ const char* describe(errc e) {
         case errc::socket_directory: return "socket directory";
         case errc::protocol_mismatch: return "protocol mismatch";
         case errc::protocol_violation: return "protocol violation";
+        case errc::forked: return "forked";
     }
     return "unknown error";
 }
@@ -148,8 +149,16 @@ std::string error::summary() const {
 std::string error::full() const {
     std::string text = summary();
     if (const auto* p = python(); p && !p->traceback.empty()) text += "\n" + p->traceback;
-    if (const auto* x = exit(); x && !x->output_tail.empty()) text += "\nlast output of the worker:\n" + x->output_tail;
-    while (!text.empty() && text.back() == '\n') text.pop_back();
+    const auto trim = [&] {
+        while (!text.empty() && text.back() == '\n') text.pop_back();
+    };
+    if (const auto* x = exit()) {
+        trim();
+        if (!x->python_stack.empty()) text += "\nPython stack of the worker:\n" + x->python_stack;
+        trim();
+        if (!x->output_tail.empty()) text += "\nlast output of the worker:\n" + x->output_tail;
+    }
+    trim();
     return text;
 }
 

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace snakepit::detail {
@@ -47,14 +48,16 @@ struct call {
     std::uint16_t due_slot = 0;
     call_place place = call_place::outside;
     bool answered = false;
+    bool was_fatal = false;  ///< the worker that ran it last has died in it
 
-    // The caller's.
+    // The caller's. They do not change once the call was let in.
+    std::optional<bool> idempotent;  ///< nothing: what the tool says
     clock::time_point deadline = clock::time_point::max();
     std::string arguments;  ///< MessagePack, unless it is large
     std::string session;
     completion<result<value>> done;
     std::string tool;
-    std::shared_ptr<const std::string> large;  ///< MessagePack over max_inline_bytes, kept until it was sent whole
+    std::shared_ptr<const std::string> large;  ///< MessagePack over max_inline_bytes
 
     // The switchboard's again.
     std::size_t offset = 0;         ///< how much of `large` was sent

@@ -4,17 +4,46 @@
 
 namespace snakepit::detail {
 
-void pool_health::broken(const std::string& worker, const error& why) {
+void pool_health::hired(const std::string& worker) {
     const std::lock_guard lock(mutex_);
+    workers_.insert(worker);
+    admit();
+}
+
+void pool_health::dismissed(const std::string& worker) {
+    std::unique_lock lock(mutex_);
+    workers_.erase(worker);
+    const bool was_broken = broken_.erase(worker) != 0;
+    const bool recovers = was_broken && broken_.empty();
+    admit();
+    lock.unlock();
+    if (recovers) events_->publish([] { return happened::recovered{}; });
+}
+
+void pool_health::broken(const std::string& worker, const error& why) {
+    std::unique_lock lock(mutex_);
+    if (!workers_.contains(worker)) return;
     broken_.insert_or_assign(worker, why);
-    if (broken_.size() == workers_)
-        board_->close_for(
-            error(errc::pool_degraded, fmt::format("every worker is out of service; {}: {}", worker, why.message())));
+    admit();
+    lock.unlock();
+    events_->publish([this] { return happened::degraded{reason()}; });
 }
 
 void pool_health::mended(const std::string& worker) {
-    const std::lock_guard lock(mutex_);
-    if (broken_.erase(worker) != 0) board_->reopen();
+    std::unique_lock lock(mutex_);
+    if (broken_.erase(worker) == 0) return;
+    const bool recovers = broken_.empty();
+    admit();
+    lock.unlock();
+    if (recovers) events_->publish([] { return happened::recovered{}; });
+}
+
+/// Calls, or not. Under the mutex.
+void pool_health::admit() {
+    if (workers_.empty() || broken_.size() < workers_.size()) return board_->reopen();
+    const auto& [worker, why] = *broken_.begin();
+    board_->close_for(
+        error(errc::pool_degraded, fmt::format("every worker is out of service; {}: {}", worker, why.message())));
 }
 
 std::string pool_health::reason() const {

@@ -2,36 +2,44 @@
 // Which workers are out of service, and what that means for calls.
 
 #include "pool/switchboard.hpp"
+#include "telemetry/event_bus.hpp"
 
 #include <snakepit/error.hpp>
 
-#include <cstddef>
 #include <map>
 #include <memory>
 #include <mutex>
-#include <optional>
+#include <set>
 #include <string>
 
 namespace snakepit::detail {
 
-/** A pool is degraded while a worker is out of service; it refuses calls while all are.
+/** A pool is degraded while a worker is out of service; it refuses calls while all are. One without workers does not:
+    calls bring them.
 
     @par Thread safety  every member from any thread */
 class pool_health {
 public:
-    pool_health(std::shared_ptr<switchboard> board, std::size_t workers)
-        : board_(std::move(board)), workers_(workers) {}
+    pool_health(std::shared_ptr<switchboard> board, std::shared_ptr<event_bus> events)
+        : board_(std::move(board)), events_(std::move(events)) {}
 
+    /// The pool has this worker from now on.
+    void hired(const std::string& worker);
+    /// And now no more, whatever becomes of it.
+    void dismissed(const std::string& worker);
     void broken(const std::string& worker, const error& why);
     void mended(const std::string& worker);
     /// Why the pool is degraded, or empty.
     [[nodiscard]] std::string reason() const;
 
 private:
+    void admit();
+
     const std::shared_ptr<switchboard> board_;
-    const std::size_t workers_;
+    const std::shared_ptr<event_bus> events_;
     mutable std::mutex mutex_;  // taken before the switchboard's
-    std::map<std::string, error> broken_;
+    std::set<std::string> workers_;
+    std::map<std::string, error> broken_;  // of those
 };
 
 }  // namespace snakepit::detail

@@ -20,13 +20,12 @@ struct out_chunk {
     std::shared_ptr<const std::string> whole;  ///< null: forget the transfer
 };
 
+/// A call that is on its way. What it has to say stays in the call, which may have to be sent again, elsewhere.
 struct out_call {
     std::uint64_t id = 0;
-    std::uint32_t tool = 0;  ///< the worker's number of it
-    std::string arguments;   ///< when transfer is 0
-    std::uint64_t transfer = 0;
-    call::clock::time_point deadline;
-    std::string session;
+    std::uint32_t tool = 0;          ///< the worker's number of it
+    std::uint64_t transfer = 0;      ///< 0: the arguments go along with it
+    std::shared_ptr<const call> of;  ///< for `arguments`, `session` and `deadline`, which do not change any more
 };
 
 /// What leaves as one frame.
@@ -53,7 +52,7 @@ public:
     virtual void flush() = 0;
     /// Tell the worker that these calls are not wanted any more.
     virtual void cancel(const std::vector<std::uint64_t>& ids) = 0;
-    /// It has served as many calls as were agreed upon by `switchboard::connect`. Once.
+    /// It has served as many calls as were agreed upon by `switchboard::connect`, or `retire`. Once for each.
     virtual void served() = 0;
 };
 
@@ -84,7 +83,10 @@ private:
     intrusive_list<call, &call::hook> outbox;
     std::size_t outbox_bytes = 0;
     std::uint64_t last_id = 0;
-    std::uint64_t left = 0;  // calls until it has served what was agreed upon; 0: no limit, or it has
+    std::uint64_t left = 0;        // calls until it has served what was agreed upon; 0: no limit, or it has
+    std::uint64_t ended = 0;       // calls that it has ended
+    std::uint64_t seen_ended = 0;  // and those when `switchboard::look` came by, with the load that there was
+    int seen_load = 0;
     absl::flat_hash_map<std::uint64_t, call*> sent;
     intrusive_list<call, &call::hook> transfers;  // large calls that are being sent, turn by turn
     std::vector<std::uint64_t> aborts;            // transfers to be forgotten

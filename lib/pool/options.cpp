@@ -1,6 +1,10 @@
+#include "pool/sizing.hpp"
+
 #include <snakepit/options.hpp>
 
 #include <fmt/format.h>
+#include <algorithm>
+#include <iterator>
 #include <string_view>
 
 namespace snakepit {
@@ -50,9 +54,7 @@ std::vector<option_mistake> pool_options::mistakes() const {
     checker c;
     c.require(is_module_name(module), "module", '"' + module + '"',
               "the import name of a Python module, such as \"text_tools\" or \"app.tools\"");
-    c.range("workers.min", workers.min, 1, 1'000);
-    c.require(workers.max == 0 || (workers.max >= workers.min && workers.max <= 1'000), "workers.max",
-              std::to_string(workers.max), "0, or workers.min to 1000");
+    std::ranges::move(detail::mistakes_of(workers, queue_limit), std::back_inserter(c.found));
     c.range<std::size_t>("queue_limit", queue_limit, 0, 10'000'000);
     c.range("calls_per_worker", calls_per_worker, 1, 4'096);
     c.require(start_method == start_method::fork || start_method == start_method::spawn, "start_method",
@@ -74,6 +76,8 @@ std::vector<option_mistake> pool_options::mistakes() const {
     c.time("lifecycle.max_latency", lifecycle.max_latency, 0ms, 1h);
     c.range("lifecycle.jitter", lifecycle.jitter, 0.0, 0.5);
     c.range("lifecycle.max_recycling", lifecycle.max_recycling, 1, 1'000);
+    c.time("scaling.up_after", scaling.up_after, 1ms, 1h);
+    c.time("scaling.down_after", scaling.down_after, 10ms, 24h);
     c.range("restart_limit.per_worker", restart_limit.per_worker, 1, 1'000'000);
     c.range("restart_limit.per_pool", restart_limit.per_pool, 1, 1'000'000);
     c.time("restart_limit.window", restart_limit.window, 1s, 24h);

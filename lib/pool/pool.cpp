@@ -14,6 +14,9 @@ void begin_stop(std::shared_ptr<pool_impl> impl, completion<result<void>> done) 
 void begin_recycle(std::shared_ptr<pool_impl> impl, std::optional<std::string> worker, completion<result<void>> done) {
     impl->begin_recycle(std::move(worker), std::move(done));
 }
+void begin_resize(std::shared_ptr<pool_impl> impl, worker_count to, completion<result<void>> done) {
+    impl->begin_resize(to, std::move(done));
+}
 void begin_execute(std::shared_ptr<pool_impl> impl, std::string tool, value arguments, call_options options,
                    completion<result<value>> done) {
     impl->begin_execute(std::move(tool), std::move(arguments), std::move(options), std::move(done));
@@ -70,6 +73,10 @@ asio::awaitable<result<void>> pool::recycle_all() {
     return detail::await(impl_, detail::begin_recycle, std::optional<std::string>());
 }
 
+asio::awaitable<result<void>> pool::resize(worker_count workers) {
+    return detail::await(impl_, detail::begin_resize, workers);
+}
+
 asio::awaitable<result<value>> pool::execute(std::string tool, value arguments, call_options options) {
     return execute_on(impl_, std::move(tool), std::move(arguments), std::move(options));
 }
@@ -89,5 +96,6 @@ asio::awaitable<result<value>> pool::execute_on(std::shared_ptr<detail::pool_imp
 
 std::vector<tool_spec> pool::tools() const { return impl_->tools(); }
 pool_stats pool::stats() const { return impl_->stats(); }
+std::vector<worker_stats> pool::workers() const { return impl_->workers(); }
 
 }  // namespace snakepit

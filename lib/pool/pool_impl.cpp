@@ -24,8 +24,8 @@ constexpr std::size_t longest_session = 256;
 /// Threads of numerical libraries times workers: without a share for each they trample on each other.
 std::map<std::string, std::string> worker_environment(const pool_options& options) {
     auto env = options.environment;
-    const auto workers = static_cast<unsigned>(options.workers.min);
-    const auto share = std::to_string(std::max(1u, std::thread::hardware_concurrency() / workers));
+    const auto share =
+        std::to_string(std::max<std::size_t>(1, std::thread::hardware_concurrency() / most_of(options.workers)));
     for (const char* name : {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"})
         if (!std::getenv(name)) env.emplace(name, share);
     return env;
@@ -73,9 +73,7 @@ bool refuse_in_child(completion<result<void>>& done) {
 }  // namespace
 
 pool_impl::pool_impl(asio::any_io_executor on, pool_options options)
-    : on_(std::move(on)), strand_(on_), options_(std::move(options)), alarm_(strand_), changed_(strand_) {
-    changed_.expires_at(call::clock::time_point::max());
-}
+    : on_(std::move(on)), strand_(on_), options_(std::move(options)), alarm_(strand_) {}
 
 // ---- calls
 
@@ -100,6 +98,7 @@ void pool_impl::begin_execute(std::string tool, value arguments, call_options op
     if (encoded->size() > max_inline_bytes) c->large = std::make_shared<const std::string>(std::move(*encoded));
     else c->arguments = std::move(*encoded);
     c->session = options.session();
+    c->idempotent = options.is_idempotent();
     c->deadline = deadline_after(options.timeout());
     c->done = std::move(done);
     if (auto slot = c->done.slot(); slot.is_connected())
@@ -163,10 +162,7 @@ asio::awaitable<result<void>> pool_impl::start(std::shared_ptr<pool_impl> self) 
     if (self->phase_ == phase::stopping || self->phase_ == phase::stopped) co_return tl::unexpected(stopped_error());
     if (self->phase_ != phase::fresh) co_return tl::unexpected(error(errc::already_started, "a pool starts once"));
     if (const auto mistakes = self->options_.mistakes(); !mistakes.empty()) {
-        std::string all;
-        for (const auto& m : mistakes)
-            all += fmt::format("{}{} is {}, allowed: {}", all.empty() ? "" : "; ", m.field, m.value, m.allowed);
-        co_return tl::unexpected(error(errc::invalid_options, std::move(all)));
+        co_return tl::unexpected(error(errc::invalid_options, describe(mistakes)));
     }
     self->phase_ = phase::starting;
     result<void> up;
@@ -178,6 +174,7 @@ asio::awaitable<result<void>> pool_impl::start(std::shared_ptr<pool_impl> self) 
     if (up && self->phase_ == phase::starting) {
         self->phase_ = phase::running;
         self->board_->open();
+        self->crew_->open();
         co_return up;
     }
     // What fails because the pool is being stopped is not the reason.
@@ -201,9 +198,10 @@ asio::awaitable<result<void>> pool_impl::bring_up(std::shared_ptr<pool_impl> sel
         pool_services{self->on_, options, paths, book,
                       std::make_shared<worker_source>(self->strand_, launch, module, options.start_method),
                       std::make_shared<endpoint>(self->strand_, options.max_message_bytes), board,
-                      std::make_shared<pool_health>(board, static_cast<std::size_t>(options.workers.min)),
+                      std::make_shared<pool_health>(board, self->events_),
                       std::make_shared<restart_budget>(options.restart_limit.per_pool, options.restart_limit.window),
-                      std::make_shared<recycling_gate>(options.lifecycle.max_recycling)});
+                      std::make_shared<recycling_gate>(options.lifecycle.max_recycling), self->events_});
+    const auto workers = std::make_shared<crew>(self->strand_, services);
     {
         const std::lock_guard lock(self->mutex_);
         if (self->ended_) co_return tl::unexpected(stopped_error());
@@ -212,47 +210,14 @@ asio::awaitable<result<void>> pool_impl::bring_up(std::shared_ptr<pool_impl> sel
         self->source_ = services->source;
         self->endpoint_ = services->door;
         self->health_ = services->health;
+        self->crew_ = workers;
     }
     if (auto open = services->door->open(options.socket_directory, *book); !open)
         co_return tl::unexpected(open.error());
     if (auto up = co_await worker_source::start(services->source); !up) co_return tl::unexpected(up.error());
     if (self->phase_ != phase::starting) co_return tl::unexpected(stopped_error());
 
-    for (int i = 0; i < options.workers.min; ++i) {
-        auto made = std::make_shared<capsule>(fmt::format("w{}", i), services,
-                                              [strand = self->strand_, weak = self->weak_from_this()](result<void> up) {
-                                                  asio::post(strand, [weak, up = std::move(up)] {
-                                                      const auto me = weak.lock();
-                                                      if (!me) return;
-                                                      if (up) ++me->ready_;
-                                                      else if (!me->first_failure_) me->first_failure_ = up.error();
-                                                      me->changed_.cancel();
-                                                  });
-                                              });
-        const std::lock_guard lock(self->mutex_);
-        if (self->ended_) co_return tl::unexpected(stopped_error());
-        self->capsules_.push_back(made);
-        ++self->running_;
-        asio::co_spawn(made->on(), capsule::run(made),
-                       [strand = self->strand_, weak = self->weak_from_this()](std::exception_ptr failed) {
-                           asio::post(strand, [weak, failed] {
-                               const auto me = weak.lock();
-                               if (!me) return;
-                               --me->running_;
-                               if (failed && !me->first_failure_)
-                                   me->first_failure_ =
-                                       error(errc::launch_failed, "an exception escaped from a worker's supervision");
-                               me->changed_.cancel();
-                           });
-                       });
-    }
-    const auto wanted = static_cast<std::size_t>(options.workers.min);
-    while (self->ready_ < wanted && !self->first_failure_ && self->phase_ == phase::starting) {
-        asio::error_code woken;
-        co_await self->changed_.async_wait(asio::redirect_error(asio::use_awaitable, woken));
-    }
-    if (self->first_failure_) co_return tl::unexpected(*self->first_failure_);
-    co_return result<void>();
+    co_return co_await crew::bring_up(workers);
 }
 
 /// Cancellation ends the waiting alone.
@@ -272,50 +237,49 @@ void pool_impl::let_go_when_cancelled(const std::shared_ptr<waiter>& w, const ch
 
 void pool_impl::begin_recycle(std::optional<std::string> worker, completion<result<void>> done) {
     if (refuse_in_child(done)) return;
-    std::vector<std::shared_ptr<capsule>> chosen;
-    std::string known;
-    std::shared_ptr<worker_source> source;
-    {
-        const std::lock_guard lock(mutex_);
-        source = source_;
-        for (const auto& c : capsules_) {
-            if (!worker || c->id() == *worker) chosen.push_back(c);
-            known += (known.empty() ? "" : ", ") + c->id();
-        }
-    }
-    if (known.empty())
+    std::unique_lock lock(mutex_);
+    const auto workers = crew_;
+    const auto source = source_;
+    lock.unlock();
+    if (!workers)
         return completion<result<void>>::post(std::move(done),
                                               tl::unexpected(error(errc::not_started, "await pool.start() first")));
-    if (chosen.empty())
-        return completion<result<void>>::post(
-            std::move(done),
-            tl::unexpected(error(errc::bad_arguments, fmt::format("no worker \"{}\"; there are: {}", *worker, known))));
-    struct job {
-        waiter who;
-        std::size_t left;
-        result<void> outcome;
-    };
-    auto shared = std::make_shared<job>(job{{std::move(done)}, chosen.size(), {}});
-    let_go_when_cancelled(std::shared_ptr<waiter>(shared, &shared->who), "no longer waiting; the replacement goes on");
-    const auto replace = [strand = strand_, shared, chosen] {
-        for (const auto& c : chosen)
-            c->request_recycling(recycle_reason::asked, [strand, shared](result<void> r) {
-                asio::post(strand, [shared, r = std::move(r)]() mutable {
-                    if (!r && shared->outcome) shared->outcome = std::move(r);
-                    if (--shared->left == 0 && shared->who.done)
-                        completion<result<void>>::post(std::move(shared->who.done), std::move(shared->outcome));
-                });
-            });
-    };
-    if (worker) return replace();
-    // First the code: when it cannot be imported the workers stay as they are.
-    asio::co_spawn(
-        strand_, worker_source::renew(source), [shared, replace](std::exception_ptr failed, result<void> up) {
-            if (failed)
-                up = tl::unexpected(error(errc::launch_failed, "an exception escaped while the module was imported"));
-            if (up) replace();
-            else if (shared->who.done) completion<result<void>>::post(std::move(shared->who.done), std::move(up));
+    auto shared = std::make_shared<waiter>(waiter{std::move(done)});
+    let_go_when_cancelled(shared, "no longer waiting; the replacement goes on");
+    const auto tell = [strand = strand_, shared](result<void> r) {
+        asio::post(strand, [shared, r = std::move(r)]() mutable {
+            if (shared->done) completion<result<void>>::post(std::move(shared->done), std::move(r));
         });
+    };
+    if (worker) return workers->recycle(*worker, tell);
+    // First the code: when it cannot be imported the workers stay as they are.
+    asio::co_spawn(strand_, worker_source::renew(source), [workers, tell](std::exception_ptr failed, result<void> up) {
+        if (failed)
+            up = tl::unexpected(error(errc::launch_failed, "an exception escaped while the module was imported"));
+        if (up) workers->recycle_all(tell);
+        else tell(std::move(up));
+    });
+}
+
+// ---- size
+
+void pool_impl::begin_resize(worker_count to, completion<result<void>> done) {
+    if (refuse_in_child(done)) return;
+    auto shared = std::make_shared<waiter>(waiter{std::move(done)});
+    let_go_when_cancelled(shared, "no longer waiting; the pool goes on to its new size");
+    asio::post(strand_, [self = shared_from_this(), shared, to] {
+        self->resize(to, [shared](result<void> r) {
+            if (shared->done) completion<result<void>>::post(std::move(shared->done), std::move(r));
+        });
+    });
+}
+
+void pool_impl::resize(worker_count to, const crew::listener& done) {
+    if (phase_ == phase::stopping || phase_ == phase::stopped) return done(tl::unexpected(stopped_error()));
+    if (phase_ != phase::running) return done(tl::unexpected(error(errc::not_started, "await pool.start() first")));
+    if (const auto mistakes = mistakes_of(to, options_.queue_limit); !mistakes.empty())
+        return done(tl::unexpected(error(errc::invalid_options, describe(mistakes))));
+    crew_->resize(to, done);
 }
 
 // ---- the end
@@ -336,12 +300,11 @@ void pool_impl::add_waiter(std::shared_ptr<waiter> w) {
 void pool_impl::request_stop() {
     asio::post(strand_, [self = shared_from_this()] {
         const auto before = self->phase_;
-        if (before == phase::stopping)
-            for (const auto& c : self->capsules_) c->request_stop();
+        if (before == phase::stopping && self->crew_) self->crew_->hasten();
         if (before == phase::stopping || before == phase::stopped) return;
         self->phase_ = phase::stopping;
-        self->changed_.cancel();
         if (before == phase::starting) {  // start() brings it down, soon
+            if (self->crew_) self->crew_->stop();
             if (self->source_) self->source_->refuse();
             return;
         }
@@ -358,10 +321,9 @@ asio::awaitable<void> pool_impl::bring_down(std::shared_ptr<pool_impl> self) {
     }
     self->board_->shut(stopped_error());
     if (self->source_) self->source_->refuse();
-    for (const auto& c : self->capsules_) c->request_stop();
-    while (self->running_ > 0) {
-        asio::error_code woken;
-        co_await self->changed_.async_wait(asio::redirect_error(asio::use_awaitable, woken));
+    if (self->crew_) {
+        self->crew_->stop();
+        co_await crew::wait_until_gone(self->crew_);
     }
     if (self->endpoint_) self->endpoint_->close();
     if (self->source_) co_await worker_source::end(self->source_);
@@ -381,14 +343,14 @@ void pool_impl::end_now() noexcept {
     std::unique_lock lock(mutex_);
     ended_ = true;
     const auto board = board_;
-    const auto capsules = capsules_;
+    const auto workers = crew_;
     const auto door = endpoint_;
     const auto source = source_;
     const auto book = book_;
     lock.unlock();
     const error why(errc::pool_stopped, "the pool was destroyed");
     if (board) board->shut(why);
-    for (const auto& c : capsules) c->end_now(why);
+    if (workers) workers->end_now(why);
     if (door) door->close();
     if (source) source->close();
     if (book) book->close();
@@ -403,6 +365,12 @@ std::vector<tool_spec> pool_impl::tools() const {
     return board_ ? board_->tools() : std::vector<tool_spec>();
 }
 
+std::vector<worker_stats> pool_impl::workers() const {
+    if (fork_shield::in_child()) return {};
+    const std::lock_guard lock(mutex_);
+    return crew_ ? crew_->stats() : std::vector<worker_stats>();
+}
+
 pool_stats pool_impl::stats() const {
     if (fork_shield::in_child()) return {};
     const std::lock_guard lock(mutex_);
@@ -411,7 +379,7 @@ pool_stats pool_impl::stats() const {
     if (source_) std::tie(s.start_method, s.start_method_reason) = source_->method();
     if (endpoint_) s.refused_connections = endpoint_->refused();
     if (health_) s.degraded = health_->reason();
-    for (const auto& c : capsules_) s.workers.push_back(c->stats());
+    if (crew_) s.workers = crew_->stats();
     return s;
 }
 

@@ -1,9 +1,10 @@
 #pragma once
 // What a pool is made of, and how it comes up and goes down.
 
-#include "capsule/capsule.hpp"
+#include "pool/crew.hpp"
 #include "pool/switchboard.hpp"
 #include "process/worker_source.hpp"
+#include "telemetry/event_bus.hpp"
 #include "wire/endpoint.hpp"
 
 #include <snakepit/async.hpp>
@@ -30,9 +31,13 @@ public:
     void begin_start(completion<result<void>> done);
     void begin_stop(completion<result<void>> done);
     void begin_recycle(std::optional<std::string> worker, completion<result<void>> done);
+    void begin_resize(worker_count to, completion<result<void>> done);
     void begin_execute(std::string tool, value arguments, call_options options, completion<result<value>> done);
     [[nodiscard]] std::vector<tool_spec> tools() const;
     [[nodiscard]] pool_stats stats() const;
+    [[nodiscard]] std::vector<worker_stats> workers() const;
+    /// What happens in the pool, for whoever wants to know; also before the start.
+    [[nodiscard]] event_bus& events() const noexcept { return *events_; }
     [[nodiscard]] const asio::any_io_executor& executor() const noexcept { return on_; }
     /// The pool object is destroyed: everything ends, with or without the executor.
     void end_now() noexcept;
@@ -46,6 +51,7 @@ private:
     static asio::awaitable<result<void>> start(std::shared_ptr<pool_impl> self);
     static asio::awaitable<result<void>> bring_up(std::shared_ptr<pool_impl> self);
     static asio::awaitable<void> bring_down(std::shared_ptr<pool_impl> self);
+    void resize(worker_count to, const crew::listener& done);
     void request_stop();
     void set_alarm(call::clock::time_point at);
     void arm();
@@ -55,16 +61,13 @@ private:
     const asio::any_io_executor on_;
     const asio::strand<asio::any_io_executor> strand_;
     const pool_options options_;
+    const std::shared_ptr<event_bus> events_ = std::make_shared<event_bus>();
     std::shared_ptr<switchboard> board_;
 
     // The strand's.
     phase phase_ = phase::fresh;
     asio::steady_timer alarm_;
     call::clock::time_point alarm_at_ = call::clock::time_point::max();
-    asio::steady_timer changed_;  // cancelled when something below has changed
-    std::size_t ready_ = 0;
-    std::size_t running_ = 0;  // capsules whose loop has not ended
-    std::optional<error> first_failure_;
     std::vector<std::shared_ptr<waiter>> stop_waiters_;
 
     // The mutex's: what end_now and stats need from any thread.
@@ -74,7 +77,7 @@ private:
     std::shared_ptr<worker_source> source_;
     std::shared_ptr<endpoint> endpoint_;
     std::shared_ptr<pool_health> health_;
-    std::vector<std::shared_ptr<capsule>> capsules_;
+    std::shared_ptr<crew> crew_;
 };
 
 }  // namespace snakepit::detail

@@ -46,6 +46,7 @@ struct switchboard::consequences {
     std::vector<std::shared_ptr<lane>> flushes;
     std::vector<not_wanted> cancels;
     std::shared_ptr<lane> served;
+    std::function<void()> tell_of_waiting;
     bool alarm = false;
 };
 
@@ -134,6 +135,7 @@ void switchboard::submit(call_ptr c) {
             c->place = call_place::ended;
         } else {
             c->ticket = ++counters_.submitted;
+            retries_.earn();
             c->self = c;
             if (has_deadline) {
                 deadlines_.insert(*c, tick_of(c->deadline));
@@ -146,9 +148,11 @@ void switchboard::submit(call_ptr c) {
                 c->place = call_place::queued;
                 queue_.push_back(*c);
                 warmer_.joined(*c, *queue_.front());
+                if (tell_of_waiting_) todo.tell_of_waiting = std::exchange(tell_of_waiting_, nullptr);
             } else {
                 line& l = *free_line;
                 put_on(l, *c);
+                if (l.load > 1 && tell_of_waiting_) todo.tell_of_waiting = std::exchange(tell_of_waiting_, nullptr);
                 if (l.outbox_bytes >= eager_flush_bytes || l.outbox.size() >= eager_flush_items) {
                     want_flush(l, todo);
                 } else if (!l.writing && !(l.flush_posted && l.flush_posted->done.executor() == c->done.executor())) {
@@ -239,6 +243,8 @@ std::shared_ptr<line> switchboard::connect(std::string worker, const std::vector
             const auto [known, is_new] = tool_index_.emplace(tools[i].name, static_cast<std::uint32_t>(tools_.size()));
             if (is_new) tools_.emplace_back();
             tools_[known->second].spec = tools[i];
+            const auto& flags = tools[i].flags;
+            tools_[known->second].idempotent = std::find(flags.begin(), flags.end(), "idempotent") != flags.end();
             ++tools_[known->second].lines;
             if (l->tools.size() <= known->second) l->tools.resize(known->second + 1, line::no_such_tool);
             l->tools[known->second] = i;
@@ -270,8 +276,7 @@ bool switchboard::take(line& from, out_frame& into) {
         c.place = call_place::sent;
         from.sent.emplace(c.id, &c);
         into.bytes += c.arguments.size() + c.session.size() + item_overhead;
-        into.calls.push_back(
-            {c.id, from.tools[c.tool_index], std::move(c.arguments), transfer, c.deadline, std::move(c.session)});
+        into.calls.push_back({c.id, from.tools[c.tool_index], transfer, c.self});
     };
     // A piece of the large value whose turn it is; the call itself follows its last piece.
     const auto add_chunk = [&] {
@@ -285,7 +290,6 @@ bool switchboard::take(line& from, out_frame& into) {
         c.offset += size;
         if (size == left) {
             add_call(c, c.transfer);
-            c.large.reset();
         } else {
             from.transfers.push_back(c);
         }
@@ -337,21 +341,14 @@ std::optional<std::string> switchboard::settle(line& from, std::vector<settlemen
             }
             call& c = *held->second;
             from.sent.erase(held);
-            release(c);
+            ++from.ended;
             if (from.left != 0) {
                 --from.left;
                 if (from.left == 0) todo.served = from.out;
             }
-            c.place = call_place::ended;
-            if (c.answered) {
-                ++counters_.late_replies;
-                todo.buried.push_back(std::move(c.self));
-            } else {
-                ++counter_of(reply.outcome);
-                if (!reply.outcome)
-                    reply.outcome = tl::unexpected(reply.outcome.error().with_tool(c.tool).with_worker(from.worker));
-                answer(std::move(c.self), std::move(reply.outcome), todo);
-            }
+            if (c.answered) ++counters_.late_replies;
+            else if (!reply.outcome) reply.outcome = tl::unexpected(reply.outcome.error().with_worker(from.worker));
+            end(c, std::move(reply.outcome), todo);
         }
         pump(todo);
     }
@@ -374,6 +371,12 @@ std::uint64_t switchboard::suspend(line& l) {
     return last;
 }
 
+void switchboard::retire(line& l) {
+    suspend(l);
+    const std::lock_guard lock(mutex_);
+    l.left = static_cast<std::uint64_t>(l.load);
+}
+
 void switchboard::resume(line& l) {
     consequences todo;
     {
@@ -394,8 +397,9 @@ void switchboard::sever(line& l) {
     suspend(l);
 }
 
-void switchboard::disconnect(line& l, const error& why) {
+void switchboard::disconnect(line& l, const error& why, last_words said) {
     consequences todo;
+    todo.ended.reserve(said.replies.size());
     std::shared_ptr<line> self;
     std::shared_ptr<lane> out;  // line and lane hold each other until here
     {
@@ -409,20 +413,32 @@ void switchboard::disconnect(line& l, const error& why) {
         l.routable = false;
         l.closed = true;
         give_back_unsent(l, todo);
+        for (auto& reply : said.replies) {
+            if (const auto held = l.sent.find(reply.id); held != l.sent.end()) {
+                call& c = *held->second;
+                l.sent.erase(held);
+                if (!c.answered) ++counters_.recovered;
+                if (!reply.outcome) reply.outcome = tl::unexpected(reply.outcome.error().with_worker(l.worker));
+                end(c, std::move(reply.outcome), todo);
+            }
+        }
         std::vector<call*> lost;
         for (const auto& [id, c] : l.sent) lost.push_back(c);
         l.sent.clear();
         std::sort(lost.begin(), lost.end(), [](const call* a, const call* b) { return a->id < b->id; });
+        // Without anything said: it runs them in the order of their ids.
+        if (!lost.empty() && said.begun == ~std::uint64_t{0}) said.done = lost.front()->id - 1;
+        std::vector<call*> again;
         for (call* c : lost) {
-            release(*c);
-            c->place = call_place::ended;
             if (c->answered) {
-                todo.buried.push_back(std::move(c->self));
+                end(*c, {}, todo);
+            } else if (auto failed = end_of(*c, why, said)) {
+                end(*c, tl::unexpected(std::move(*failed)), todo);
             } else {
-                ++counters_.failed;
-                answer(std::move(c->self), tl::unexpected(why.with_tool(c->tool)), todo);
+                again.push_back(c);
             }
         }
+        give_back(again, todo);
         pump(todo);
     }
     act(todo);
@@ -436,38 +452,79 @@ void switchboard::end_queue(const error& why, consequences& todo) {
     }
 }
 
-/// Calls that no frame has taken whole go back into the queue, where they were let in before all who wait; nobody will
-/// ever know.
+/// Calls that no frame has taken whole go to others; nobody will ever know.
 void switchboard::give_back_unsent(line& l, consequences& todo) {
     std::vector<call*> unsent;
     while (call* c = l.transfers.pop_front()) {
         if (c->transfer != 0) l.aborts.push_back(c->transfer);
-        c->transfer = 0;
-        c->offset = 0;
         unsent.push_back(c);
     }
     if (!l.aborts.empty() && !l.closed) want_flush(l, todo);
     while (call* c = l.outbox.pop_front()) unsent.push_back(c);
     l.outbox_bytes = 0;
     l.flush_posted = nullptr;
+    give_back(unsent, todo);
+}
 
-    std::sort(unsent.begin(), unsent.end(), [](const call* a, const call* b) { return a->ticket < b->ticket; });
+/// Into the queue, where they were let in before all who wait.
+void switchboard::give_back(std::vector<call*>& calls, consequences& todo) {
+    std::sort(calls.begin(), calls.end(), [](const call* a, const call* b) { return a->ticket < b->ticket; });
+    const auto& refused = shut_ ? shut_ : closed_for_;
     call* behind = queue_.front();
-    for (call* c : unsent) {
-        if (shut_) {
-            ++counters_.failed;
-            release(*c);
-            c->place = call_place::ended;
-            answer(std::move(c->self), tl::unexpected(shut_->with_tool(c->tool)), todo);
+    for (call* c : calls) {
+        if (refused) {
+            end(*c, tl::unexpected(*refused), todo);
             continue;
         }
         --counters_.in_flight;
         release(*c);
         c->on = nullptr;
+        c->id = 0;
+        c->transfer = 0;
+        c->offset = 0;
         c->place = call_place::queued;
         while (behind && behind->ticket < c->ticket) behind = behind->hook.next;
         queue_.insert(behind, *c);
+        if (tell_of_waiting_) todo.tell_of_waiting = std::exchange(tell_of_waiting_, nullptr);
     }
+}
+
+/// Whether a call that a dead worker held is over, and how; else it is to be run again.
+std::optional<error> switchboard::end_of(call& c, const error& why, const last_words& said) {
+    const auto failed = [&](errc code, std::string words) {
+        const error e(code, std::move(words));
+        return why.exit() ? e.with_worker(why.worker()).with_exit(*why.exit()) : e;
+    };
+    const bool was_begun = c.id <= said.begun;
+    if (const auto& refused = shut_ ? shut_ : closed_for_) return was_begun ? why : *refused;
+    if (!was_begun) {
+        ++counters_.moved;
+        return std::nullopt;
+    }
+    if (c.id == said.done + 1 && std::exchange(c.was_fatal, true))
+        return failed(errc::poison_call,
+                      "two workers in a row ended while they ran this call; the second: " + why.message());
+    if (!c.idempotent.value_or(tools_[c.tool_index].idempotent)) return why;
+    if (!retries_.take())
+        return failed(errc::worker_lost, why.message() + "; not run again: the retry budget is spent");
+    ++counters_.retried;
+    return std::nullopt;
+}
+
+std::vector<held_call> switchboard::held(const line& l) const {
+    std::vector<held_call> found;
+    {
+        const std::lock_guard lock(mutex_);
+        found.reserve(l.sent.size());
+        for (const auto& [id, c] : l.sent) found.push_back({id, c->tool});
+    }
+    std::sort(found.begin(), found.end(), [](const held_call& a, const held_call& b) { return a.id < b.id; });
+    return found;
+}
+
+std::uint64_t switchboard::last_sent(const line& l) const {
+    const std::lock_guard lock(mutex_);
+    return l.last_id;
 }
 
 std::size_t switchboard::load(const line& l) const {
@@ -484,9 +541,16 @@ occupation switchboard::occupation_of(const line& l) const {
         found.has_unwanted = found.has_unwanted || c->answered;
     }
     if (!first) return found;
+    found.id = first->id;
+    found.tool = first->tool;
     found.in_live_call = !first->answered;
     if (first->answered) found.asked_at = first->given_up_at;
     return found;
+}
+
+std::uint64_t switchboard::ended(const line& l) const {
+    const std::lock_guard lock(mutex_);
+    return l.ended;
 }
 
 // ---- the whole
@@ -529,6 +593,41 @@ std::vector<tool_spec> switchboard::tools() const {
     for (const auto& t : tools_)
         if (is_offered(t)) all.push_back(t.spec);
     return all;
+}
+
+void switchboard::tell_of_waiting(std::function<void()> tell) {
+    {
+        const std::lock_guard lock(mutex_);
+        bool waits = !queue_.empty();
+        for (const line* l = lines_.front(); l && !waits; l = l->all_hook.next) waits = l->routable && l->load > 1;
+        tell_of_waiting_.swap(tell);  // what was set before is freed without the mutex
+        if (!waits) return;
+        tell = std::exchange(tell_of_waiting_, nullptr);
+    }
+    if (tell) tell();
+}
+
+/// Calls of a worker end in the order in which they came to it: of those that it held at the look before, as many as
+/// have ended since and one more have begun.
+backlog switchboard::look(bool remember) {
+    const std::lock_guard lock(mutex_);
+    const call* head = queue_.front();
+    backlog found{queue_.size(), head && head->ticket <= seen_ticket_};
+    bool is_free = false;
+    for (line* l = lines_.front(); l; l = l->all_hook.next) {
+        if (l->routable) {
+            is_free = is_free || l->load == 0;
+            if (l->load > 1) found.waiting += static_cast<std::size_t>(l->load) - 1;
+            const auto begun = l->ended - l->seen_ended + 1;
+            found.too_long = found.too_long || begun < static_cast<std::uint64_t>(l->seen_load);
+        }
+        if (!remember) continue;
+        l->seen_ended = l->ended;
+        l->seen_load = l->load;
+    }
+    found.too_long = found.too_long && !is_free;
+    if (remember) seen_ticket_ = counters_.submitted;
+    return found;
 }
 
 pool_stats switchboard::stats() const {
@@ -581,6 +680,19 @@ void switchboard::pump(consequences& todo) {
                                   .with_tool(c->tool)),
                todo);
     }
+}
+
+/// The end of a call that has a place on a line, for its worker, and for its caller if that has not come before.
+void switchboard::end(call& c, result<value> outcome, consequences& todo) {
+    release(c);
+    c.place = call_place::ended;
+    if (c.answered) {
+        todo.buried.push_back(std::move(c.self));
+        return;
+    }
+    ++counter_of(outcome);
+    if (!outcome) outcome = tl::unexpected(outcome.error().with_tool(c.tool));
+    answer(std::move(c.self), std::move(outcome), todo);
 }
 
 /// The caller's end of the call.
@@ -637,6 +749,7 @@ void switchboard::act(consequences& todo) {
     for (const auto& l : todo.flushes) l->flush();
     for (const auto& c : todo.cancels) c.at->cancel(c.ids);
     if (todo.served) todo.served->served();
+    if (todo.tell_of_waiting) todo.tell_of_waiting();
     if (!todo.alarm) return;
     const std::lock_guard one_at_a_time(alarm_mutex_);
     std::uint64_t tick = timing_wheel<call>::never;

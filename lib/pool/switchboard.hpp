@@ -4,6 +4,7 @@
 #include "pool/call.hpp"
 #include "pool/line.hpp"
 #include "pool/queue_warmer.hpp"
+#include "pool/retry_budget.hpp"
 #include "pool/timing_wheel.hpp"
 
 #include <snakepit/stats.hpp>
@@ -24,11 +25,32 @@ struct settlement {
     result<value> outcome;
 };
 
+/// What is known about the calls of a worker that has ended.
+struct last_words {
+    std::uint64_t begun = ~std::uint64_t{0};  ///< id of the last call that it had begun; until it is known, all
+    std::uint64_t done = 0;                   ///< id of the last that it had done
+    std::vector<settlement> replies;          ///< to such calls, that may not have come
+};
+
+/// A call that a worker was sent and has not ended.
+struct held_call {
+    std::uint64_t id = 0;
+    std::string tool;
+};
+
 /// What a worker is at, as far as the host knows: it runs calls in the order of their ids.
 struct occupation {
+    std::uint64_t id = 0;                             ///< of the first call that it has not ended; 0: it has none
+    std::string tool;                                 ///< of the same
     bool in_live_call = false;                        ///< the first call that it has not ended has a caller that waits
     bool has_unwanted = false;                        ///< it holds calls whose callers have gone
     std::optional<call::clock::time_point> asked_at;  ///< since when the first one is not wanted any more
+};
+
+/// What waits, and whether it moves.
+struct backlog {
+    std::size_t waiting = 0;  ///< calls without a place, and calls behind another one at their worker
+    bool too_long = false;    ///< one of them waited already at that look before, and no worker is free
 };
 
 /** The busy middle of a pool. Calls come in by `submit`, leave in frames by `take`, and end by `settle`.
@@ -79,14 +101,27 @@ public:
     /// No new calls for this worker; what it was not sent goes back to the head of the queue.
     /// @return  the last id it was sent
     std::uint64_t suspend(line& l);
+    /// As `suspend`, for good: the lane hears that it has served when what it was sent has ended. Not when there is
+    /// nothing, which `load` tells.
+    void retire(line& l);
     /// Takes `suspend` back, unless the worker's stream is gone.
     void resume(line& l);
     /// As `suspend`, for good: its stream is gone.
     void sever(line& l);
-    /// The worker is gone. What it was sent ends with `why`, what it was not goes to others. Must follow `connect`.
-    void disconnect(line& l, const error& why);
+    /** The worker is gone. Must follow `connect`.
+
+        Calls whose replies were found get these. Calls that it had not begun go to others, and their callers notice
+        nothing; so does the one that it was running, once, when that does no harm and the retry budget allows it. A
+        call that was running when a second worker died is poison_call. What is left ends with `why`. */
+    void disconnect(line& l, const error& why, last_words said = last_words());
+    /// In the order of their ids.
+    [[nodiscard]] std::vector<held_call> held(const line& l) const;
+    /// The last id that it was sent.
+    [[nodiscard]] std::uint64_t last_sent(const line& l) const;
     [[nodiscard]] std::size_t load(const line& l) const;
     [[nodiscard]] occupation occupation_of(const line& l) const;
+    /// Calls that it has ended.
+    [[nodiscard]] std::uint64_t ended(const line& l) const;
 
     // The whole.
 
@@ -98,6 +133,12 @@ public:
     void close_for(const error& why);
     void reopen();
     [[nodiscard]] std::vector<tool_spec> tools() const;
+    /// Calls `tell` once, when a call waits: for a place, or behind another one at its worker. Without the mutex; must
+    /// not call back. Takes the place of what was set before.
+    void tell_of_waiting(std::function<void()> tell);
+    /// Compares what waits with what waited at the look before that was to be remembered. Takes time for each worker,
+    /// and none of a call.
+    [[nodiscard]] backlog look(bool remember);
     /// The counters; workers are not filled in.
     [[nodiscard]] pool_stats stats() const;
 
@@ -105,7 +146,8 @@ private:
     struct consequences;
     struct known_tool {
         tool_spec spec;  // as the newest worker has it
-        int lines = 0;   // that have it
+        bool idempotent = false;
+        int lines = 0;  // that have it
     };
 
     [[nodiscard]] bool is_offered(const known_tool& t) const { return t.lines > 0 || lines_.empty(); }
@@ -114,6 +156,7 @@ private:
     line* pick(const call& c);
     void put_on(line& l, call& c);
     void pump(consequences& todo);
+    void end(call& c, result<value> outcome, consequences& todo);
     void answer(call_ptr c, result<value> outcome, consequences& todo);
     void give_up_locked(call& c, errc why, consequences& todo);
     [[nodiscard]] std::uint64_t& counter_of(const result<value>& outcome);
@@ -123,6 +166,8 @@ private:
     void leave_bucket(line& l);
     void end_queue(const error& why, consequences& todo);
     void give_back_unsent(line& l, consequences& todo);
+    void give_back(std::vector<call*>& calls, consequences& todo);
+    [[nodiscard]] std::optional<error> end_of(call& c, const error& why, const last_words& said);
     void want_flush(const line& l, consequences& todo);
     void act(consequences& todo);
     [[nodiscard]] std::uint64_t tick_of(call::clock::time_point t) const;
@@ -141,6 +186,9 @@ private:
     std::vector<std::uint64_t> bucket_bits_;                         // which of them are not empty
     intrusive_list<line, &line::all_hook> lines_;                    // not disconnected yet
     queue_warmer warmer_;
+    retry_budget retries_;
+    std::function<void()> tell_of_waiting_;
+    std::uint64_t seen_ticket_ = 0;  // the newest call when `look` came by
     timing_wheel<call> deadlines_;
     std::uint64_t alarm_at_ = timing_wheel<call>::never;
     std::vector<known_tool> tools_;  // of every module that there was; a number stays

@@ -26,12 +26,12 @@ result<birth> prepare_birth(int launch_type) {
     auto err = make_own_pipe(pipe_end::read);
     for (const auto* made : {&launch, &life_line, &out, &err})
         if (!*made) return tl::unexpected(made->error());
-    return birth{
-        {std::move(launch->theirs), std::move(life_line->theirs), std::move(out->theirs), std::move(err->theirs)},
-        std::move(launch->ours),
-        std::move(life_line->ours),
-        std::move(out->ours),
-        std::move(err->ours)};
+    auto shared = page::make();
+    if (!shared) return tl::unexpected(shared.error());
+    worker_fds child{std::move(launch->theirs), std::move(life_line->theirs), shared->take_descriptor(),
+                     std::move(out->theirs), std::move(err->theirs)};
+    return birth{std::move(child),   std::move(launch->ours), std::move(life_line->ours),
+                 std::move(*shared), std::move(out->ours),    std::move(err->ours)};
 }
 
 error pool_is_stopping() { return {errc::pool_stopped, "the pool is stopping"}; }
@@ -111,7 +111,8 @@ asio::awaitable<result<worker_process>> request_channel::ask(std::shared_ptr<req
     if (self->refusal_) co_return tl::unexpected(*self->refusal_);
     const auto waiter = std::make_shared<pending>(pending{std::nullopt, asio::steady_timer(self->on_, self->limit_)});
     self->pending_.emplace(id, waiter);
-    self->tell({{"op", op}, {"id", id}}, {fds.launch.get(), fds.life_line.get(), fds.out.get(), fds.err.get()});
+    self->tell({{"op", op}, {"id", id}},
+               {fds.launch.get(), fds.life_line.get(), fds.page.get(), fds.out.get(), fds.err.get()});
     if (!self->refusal_) {  // else it is the channel's end, found on sending
         asio::error_code woken;
         co_await waiter->wake.async_wait(asio::redirect_error(asio::use_awaitable, woken));

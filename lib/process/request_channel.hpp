@@ -2,6 +2,7 @@
 // Requests to a process that starts others, and its answers.
 
 #include "process/channels.hpp"
+#include "process/page.hpp"
 #include "process/unique_fd.hpp"
 
 #include <snakepit/error.hpp>
@@ -28,6 +29,7 @@ namespace snakepit::detail {
 struct worker_fds {
     unique_fd launch;     ///< socket on which it is told what to do and reports why it cannot
     unique_fd life_line;  ///< read end of the pipe whose end is its own end
+    unique_fd page;       ///< what is read when it has died
     unique_fd out;
     unique_fd err;
 };
@@ -37,6 +39,7 @@ struct birth {
     worker_fds child;
     shielded_fd launch;
     shielded_fd life_line;
+    page left;
     shielded_fd out;
     shielded_fd err;
 };

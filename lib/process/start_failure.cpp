@@ -19,11 +19,12 @@ python_error python_error_of(const value& report) {
 
 }  // namespace
 
-worker_exit exit_of(const std::optional<int>& wait_status, std::string output) {
+worker_exit exit_of(const std::optional<int>& wait_status, std::string output, std::string python_stack) {
     worker_exit x;
     if (wait_status && WIFEXITED(*wait_status)) x.code = WEXITSTATUS(*wait_status);
     if (wait_status && WIFSIGNALED(*wait_status)) x.signal = WTERMSIG(*wait_status);
     x.output_tail = std::move(output);
+    x.python_stack = std::move(python_stack);
     return x;
 }
 
@@ -48,7 +49,7 @@ error start_failure(const std::string& module, const std::optional<value>& repor
 }
 
 error start_timeout(const std::string& missing, worker_exit how) {
-    return error(errc::start_timeout, "the worker was given up: " + missing + "; its last output shows where it was")
+    return error(errc::start_timeout, "the worker was given up: " + missing + "; its Python stack shows where it was")
         .with_exit(std::move(how));
 }
 

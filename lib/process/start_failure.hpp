@@ -16,7 +16,8 @@ inline constexpr std::chrono::milliseconds dump_time(200);  ///< for a Python st
 inline int dump_signal() noexcept { return SIGRTMIN + 2; }  ///< py/snakepit arms faulthandler for it
 
 /// @param wait_status  as the launcher told it, if it has
-[[nodiscard]] worker_exit exit_of(const std::optional<int>& wait_status, std::string output);
+[[nodiscard]] worker_exit exit_of(const std::optional<int>& wait_status, std::string output = {},
+                                  std::string python_stack = {});
 
 /// It has ended.
 /// @param report  why, in its own words, if it had any

@@ -36,6 +36,7 @@ asio::awaitable<result<void>> zygote::be_born() {
     if (!process) co_return tl::unexpected(process.error());
     pidfd_ = shielded_fd(std::move(process->pidfd));
     life_line_ = std::move(made->life_line);
+    left_ = std::move(made->left);
     if (const auto& book = parent_->book()) book->record("zygote", process->pid, pidfd_.get());
     const auto prefix = how_.forward_output ? std::string("[fork server] ") : std::string();
     out_ = std::make_shared<output_tail>(parent_->on(), std::move(made->out), prefix);
@@ -58,7 +59,7 @@ asio::awaitable<result<std::string>> zygote::start(std::shared_ptr<zygote> self)
     if (said->contains("stage")) co_return tl::unexpected(co_await self->explain(std::move(*said)));
     auto unsafe = text_of(*said, "unsafe");
     if (!unsafe.empty()) {
-        (void)self->output();  // it has written a warning, which may have to be forwarded
+        (void)self->exit();  // it has written a warning, which may have to be forwarded
         co_return unsafe;
     }
     if (!said->contains("ready"))
@@ -77,16 +78,17 @@ asio::awaitable<void> zygote::wait_over(std::chrono::milliseconds limit) {
 /// It has ended during the import, or is about to.
 asio::awaitable<error> zygote::explain(std::optional<value> report) {
     co_await wait_over(status_limit);
-    co_return start_failure(how_.module, report, exit_of(wait_status_, output()));
+    co_return start_failure(how_.module, report, exit());
 }
 
 asio::awaitable<error> zygote::give_up() {
     ::syscall(SYS_pidfd_send_signal, pidfd_.get(), dump_signal(), nullptr, 0u);
     co_await wait_over(dump_time);
-    co_return start_timeout(import_within(how_.timeout, how_.module), exit_of(wait_status_, output()));
+    co_return start_timeout(import_within(how_.timeout, how_.module), exit());
 }
 
-std::string zygote::output() const { return joined_output(*out_, *err_); }
+/// How it has ended, and all that it has written until now.
+worker_exit zygote::exit() const { return exit_of(wait_status_, joined_output(*out_, *err_), left_->python_stack()); }
 
 asio::awaitable<result<worker_process>> zygote::fork(std::shared_ptr<zygote> self, worker_fds fds,
                                                      launcher::on_exit ended) {

@@ -53,7 +53,7 @@ private:
     asio::awaitable<void> wait_over(std::chrono::milliseconds limit);
     asio::awaitable<error> explain(std::optional<value> report);
     asio::awaitable<error> give_up();
-    [[nodiscard]] std::string output() const;
+    [[nodiscard]] worker_exit exit() const;
 
     const std::shared_ptr<launcher> parent_;
     const config how_;
@@ -61,6 +61,7 @@ private:
     std::shared_ptr<output_tail> out_;
     std::shared_ptr<output_tail> err_;
     shielded_fd life_line_;
+    std::optional<page> left_;
     shielded_fd pidfd_;
     bool refused_ = false;
     bool over_ = false;  // it has ended, or the launcher has

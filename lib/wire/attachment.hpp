@@ -10,6 +10,7 @@
 
 #include <snakepit/error.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -35,10 +36,13 @@ struct hello {
 struct pong {
     std::uint64_t sequence = 0;
     std::uint64_t resident_bytes = 0;
+    std::uint64_t begun_id = 0;               ///< the last call that was begun
+    std::chrono::microseconds running_for{};  ///< that one; 0: it has ended
 };
 struct served {};         ///< as many calls as were agreed upon
 struct asked_to_stop {};  ///< the worker was told that calls are not wanted any more
 struct work_open {};      ///< the Work stream is there: calls can go
+struct work_ended {};     ///< nothing more will come on it
 struct broken {
     std::string why;      ///< a stream ended, or the worker broke the protocol; once
     bool breach = false;  ///< the latter
@@ -46,7 +50,7 @@ struct broken {
 }  // namespace heard
 
 using attachment_event = std::variant<heard::connected, heard::hello, heard::pong, heard::served, heard::asked_to_stop,
-                                      heard::work_open, heard::broken>;
+                                      heard::work_open, heard::work_ended, heard::broken>;
 
 /** Expected from the moment the worker is started; bound to the first connection from its pid.
 

@@ -1,5 +1,8 @@
 #include "wire/control_stream.hpp"
 
+#include <algorithm>
+#include <chrono>
+
 namespace snakepit::detail {
 
 void control_stream::send(v1::ControlDown message) {
@@ -33,7 +36,11 @@ bool control_stream::message(v1::ControlUp& in) {
         return true;
     }
     if (in.has_pong() && hello_seen_) {
-        to_->tell_(heard::pong{in.pong().sequence(), in.pong().resident_bytes()});
+        constexpr std::uint64_t longest_us =
+            1'000'000ull * 3600 * 24 * 365 * 100;  // what a worker says may be anything
+        const auto& p = in.pong();
+        to_->tell_(heard::pong{p.sequence(), p.resident_bytes(), p.begun_id(),
+                               std::chrono::microseconds(std::min<std::uint64_t>(p.running_us(), longest_us))});
         return true;
     }
     to_->report_broken("it broke the protocol: a message on Control that is not expected there", true);

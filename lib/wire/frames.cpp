@@ -36,7 +36,7 @@ error error_of(v1::Failure& f) {
 
 }  // namespace
 
-void encode_frame(out_frame& from, v1::WorkDown& to) {
+void encode_frame(const out_frame& from, v1::WorkDown& to) {
     to.Clear();
     for (const auto& chunk : from.chunks) {
         auto& c = *to.add_chunks();
@@ -52,18 +52,25 @@ void encode_frame(out_frame& from, v1::WorkDown& to) {
     const auto now = call::clock::now();
     const auto since_boot = std::chrono::duration_cast<std::chrono::microseconds>(now.time_since_epoch());
     to.set_sent_us(static_cast<std::uint64_t>(since_boot.count()));  // steady_clock is CLOCK_MONOTONIC on Linux
-    for (auto& call : from.calls) {
+    for (const auto& call : from.calls) {
         auto& c = *to.add_calls();
         c.set_id(call.id);
         c.set_tool(call.tool);
         if (call.transfer) c.set_transfer(call.transfer);
-        else c.set_inline_(std::move(call.arguments));
-        if (call.deadline != call::clock::time_point::max()) {
-            const auto left = std::chrono::ceil<std::chrono::microseconds>(call.deadline - now).count();
+        else c.set_inline_(call.of->arguments);
+        if (call.of->deadline != call::clock::time_point::max()) {
+            const auto left = std::chrono::ceil<std::chrono::microseconds>(call.of->deadline - now).count();
             c.set_timeout_us(static_cast<std::uint64_t>(std::max<std::int64_t>(left, 1)));
         }
-        if (!call.session.empty()) c.set_session(std::move(call.session));
+        if (!call.of->session.empty()) c.set_session(call.of->session);
     }
+}
+
+std::optional<result<value>> outcome_of(const page::reply& left) {
+    if (!left.failed) return decode(left.bytes, "result");
+    v1::Failure failure;
+    if (!failure.ParseFromString(left.bytes)) return std::nullopt;
+    return tl::unexpected(error_of(failure));
 }
 
 std::optional<std::string> frame_reader::read(v1::WorkUp& frame, std::vector<settlement>& replies) {

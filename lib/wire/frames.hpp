@@ -3,6 +3,7 @@
 
 #include "pool/line.hpp"
 #include "pool/switchboard.hpp"
+#include "process/page.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -19,8 +20,10 @@ class WorkUp;
 
 namespace snakepit::detail {
 
-/// Moves what it can out of the frame.
-void encode_frame(out_frame& from, v1::WorkDown& to);
+void encode_frame(const out_frame& from, v1::WorkDown& to);
+
+/// A reply that a worker has left behind, decoded. Nothing when it cannot be read.
+[[nodiscard]] std::optional<result<value>> outcome_of(const page::reply& left);
 
 /** Reads one worker's frames; believes nothing in them.
 

@@ -11,6 +11,7 @@ namespace {
 
 constexpr int most_tools = 10'000;
 constexpr int most_parameters = 255;
+constexpr int most_flags = 16;
 constexpr std::size_t longest_name = 200;
 constexpr std::size_t longest_doc = 4 << 10;
 constexpr std::size_t longest_text = 1 << 10;
@@ -57,6 +58,8 @@ result<worker_hello> checked(const v1::Hello& hello) {
             return tl::unexpected(breach(fmt::format("two tools are named {}", t.name())));
         if (t.doc().size() > longest_doc || t.returns().size() > longest_text || t.parameters_size() > most_parameters)
             return tl::unexpected(breach(fmt::format("the description of tool {} is too long", t.name())));
+        if (t.flags_size() > most_flags)
+            return tl::unexpected(breach(fmt::format("tool {} has too many flags", t.name())));
         tool_spec spec{t.name(), t.doc(), {}, t.returns(), {t.flags().begin(), t.flags().end()}};
         for (const auto& p : t.parameters()) {
             auto parameter = checked(p);

@@ -43,6 +43,9 @@ bool work_stream::message(v1::WorkUp& in) {
     return !breach;
 }
 
-void work_stream::ended() { to_->report_broken("its work stream ended"); }
+void work_stream::ended() {
+    to_->report_broken("its work stream ended");
+    to_->tell_(heard::work_ended{});
+}
 
 }  // namespace snakepit::detail

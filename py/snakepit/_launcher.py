@@ -124,11 +124,11 @@ class Launcher:
             self._selector.close()
             self._host.detach()
             null = os.open(os.devnull, os.O_RDONLY)
-            launch, life_line, out, err = descriptors
+            launch, life_line, page, out, err = descriptors
             # Out of the way first: what came may already have the numbers that are wanted.
-            for number, source in enumerate([_high(fd) for fd in (null, out, err, launch, life_line)]):
+            for number, source in enumerate([_high(fd) for fd in (null, out, err, launch, life_line, page)]):
                 os.dup2(source, number)
-            _close_all_but(0, 1, 2, 3, 4)
+            _close_all_but(0, 1, 2, 3, 4, 5)
             signal.signal(signal.SIGINT, signal.default_int_handler)  # as when Python starts
             become()
         except BaseException as error:
@@ -138,7 +138,8 @@ class Launcher:
             os._exit(_EXIT_NO_START)
 
     def _exec_worker(self) -> NoReturn:
-        arguments = [sys.executable, self._boot, "worker", "--launch-fd", "3", "--life-line-fd", "4"]
+        passed = ("--launch-fd", "3", "--life-line-fd", "4", "--page-fd", "5")
+        arguments = [sys.executable, self._boot, "worker", *passed]
         for number in range(1, signal.NSIG):
             with suppress(OSError, ValueError):  # SIGKILL, SIGSTOP, and those that libc keeps for itself
                 signal.signal(number, signal.SIG_DFL)

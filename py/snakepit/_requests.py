@@ -9,7 +9,7 @@ from array import array
 from collections.abc import Callable
 from typing import Any
 
-PASSED = ("launch", "life line", "stdout", "stderr")  # what a process is born with beside stdin, in this order
+PASSED = ("launch", "life line", "page", "stdout", "stderr")  # what a process is born with beside stdin, in this order
 _PACKET_BYTES = 64 * 1024
 _MOST_DESCRIPTORS = len(PASSED) + 1  # one more than is right, to notice it
 

@@ -15,6 +15,7 @@ from snakepit._context import CurrentCall
 from snakepit._failure import describe
 from snakepit._lane import Lane
 from snakepit._leave import leave
+from snakepit._page import BEGUN, STARTED, Page
 from snakepit._protocol import EXIT_PROTOCOL, MAX_MESSAGE_BYTES
 from snakepit._replies import Replies
 from snakepit._text import cut_middle
@@ -48,8 +49,9 @@ class Progress(NamedTuple):
 class Runner:
     """The Port of a lane. The methods that other threads may call say so."""
 
-    def __init__(self, tools: Sequence[Tool], limits: Limits) -> None:
+    def __init__(self, tools: Sequence[Tool], limits: Limits, page: Page) -> None:
         self._tools = tools
+        self._page = page
         self._max_message = limits.max_message_bytes
         self._incoming = Incoming(limits.max_message_bytes, limits.max_inflight_bytes)
         self._replies = Replies(limits.max_frame_bytes, limits.max_inflight_bytes)
@@ -181,18 +183,19 @@ class Runner:
         return self.finished()
 
     def _run(self, call: Any) -> None:
-        call_id = self._begun_id = call.id
+        page = self._page
+        call_id = self._begun_id = page.words[BEGUN] = call.id
         if self._attention and self._is_unwanted(call_id):
             return self._pass_over(call, _Failure.CANCELLED, "cancelled before it was begun")
         position = call.tool
         if position >= len(self._tools):
             return self._pass_over(call, _Failure.UNKNOWN_TOOL, f"no tool at position {position}")
         tool = self._tools[position]
-        started = monotonic()
+        page.times[STARTED] = started = monotonic()
         replies = self._replies
         if replies and (started > self._leave_by or not 0.0 <= tool.cost <= _SLOW):
             self._let_replies_leave()
-            started = monotonic()
+            page.times[STARTED] = started = monotonic()
         timeout = call.timeout_us
         if timeout and started >= self._sent_at + timeout * 1e-6:
             return self._pass_over(call, _Failure.EXPIRED, "the deadline was over before the tool was begun")
@@ -239,6 +242,7 @@ class Runner:
             self._running_since = 0.0
         took = ended - started
         tool.cost = took if tool.cost < 0.0 else tool.cost + (took - tool.cost) * _COST_WEIGHT
+        page.end(call_id, outcome)
         replies.add((call_id, outcome, int(took * 1e6) or 1))
         self._ended_calls += 1
 
@@ -302,7 +306,9 @@ class Runner:
 
     def _fail(self, call_id: int, kind: work_pb2.Failure.Kind, message: str) -> None:
         """End a call whose tool did not run."""
-        self._replies.add((call_id, _failure(kind, message), 0))
+        failure = _failure(kind, message)
+        self._page.end(call_id, failure)
+        self._replies.add((call_id, failure, 0))
         self._ended_calls += 1
 
     def _after_fork(self) -> None:

@@ -29,34 +29,41 @@ _MARK = "__snakepit_tool__"
 @dataclass(frozen=True)
 class _Mark:
     name: str | None
+    idempotent: bool
 
 
 @overload
 def tool(function: F, /) -> F: ...
 @overload
-def tool(*, name: str | None = None) -> Callable[[F], F]: ...
-def tool(function: F | None = None, /, *, name: str | None = None) -> F | Callable[[F], F]:
+def tool(*, name: str | None = None, idempotent: bool = False) -> Callable[[F], F]: ...
+def tool(
+    function: F | None = None, /, *, name: str | None = None, idempotent: bool = False
+) -> F | Callable[[F], F]:
     """Offer a function, or a method of an Adapter, to the callers of the pool.
 
     The function itself stays as it is and can be called directly. Its docstring becomes the tool's description.
 
     name: what callers say; the function's own name when not given.
+    idempotent: to run it twice does no harm. A call that was running when its worker died is then run again elsewhere,
+    once, and within the pool's budget for that, before its caller hears of it.
     """
     if function is None:
-        return lambda decorated: _mark(decorated, name)
+        return lambda decorated: _mark(decorated, name, idempotent)
     if isinstance(function, str):
         raise TypeError(f"use @snakepit.tool(name={function!r}): the name is a keyword argument")
-    return _mark(function, name)
+    return _mark(function, name, idempotent)
 
 
-def _mark(function: F, name: str | None) -> F:
+def _mark(function: F, name: str | None, idempotent: bool) -> F:
     target: Any = getattr(function, "__func__", function)  # inside a staticmethod or classmethod
     if isinstance(target, type) or not callable(target):
         raise TypeError(f"@snakepit.tool goes on functions, not on {target!r}")
     if name is not None and not isinstance(name, str):
         raise TypeError(f"@snakepit.tool: name must be a str, not {name!r}")
+    if not isinstance(idempotent, bool):
+        raise TypeError(f"@snakepit.tool: idempotent must be True or False, not {idempotent!r}")
     try:
-        setattr(target, _MARK, _Mark(name))
+        setattr(target, _MARK, _Mark(name, idempotent))
     except (AttributeError, TypeError):  # one that is written in C
         raise TypeError(f"@snakepit.tool cannot mark {target!r}: wrap it in a function of your own") from None
     return function
@@ -130,6 +137,7 @@ class Tool:
         "cost",
         "doc",
         "function",
+        "idempotent",
         "keywords",
         "max_positional",
         "min_positional",
@@ -143,7 +151,7 @@ class Tool:
         "where",
     )
 
-    def __init__(self, function: Callable[..., Any], name: str, where: str) -> None:
+    def __init__(self, function: Callable[..., Any], name: str, where: str, idempotent: bool = False) -> None:
         try:
             signature = inspect.signature(function)
         except (TypeError, ValueError) as error:
@@ -152,6 +160,7 @@ class Tool:
         self.function = function
         self.name = name
         self.where = where
+        self.idempotent = idempotent
         self.doc = cut(inspect.getdoc(function) or "", MAX_DOC_BYTES)
         self.parameters = tuple(_describe(parameter) for parameter in parameters)
         self.returns = _annotation_text(signature.return_annotation, signature.empty)
@@ -280,7 +289,7 @@ class Toolbox:
         """Find the tools, make the adapters. Raises ToolError, or what an adapter's constructor raises."""
         self._started: list[Adapter] = []
         self._adapters: list[Adapter] = []
-        found: list[tuple[Callable[..., Any], str, str]] = []
+        found: list[tuple[Callable[..., Any], str, str, bool]] = []  # the arguments of _make()
         for attribute, value in _offered_by(module):
             if isinstance(value, type):
                 adapter = value()
@@ -288,8 +297,8 @@ class Toolbox:
                 found.extend(_methods_of(value, adapter))
             else:
                 name = _name_of(value, getattr(value, "__name__", attribute))
-                found.append((value, name, f"{module.__name__}.{attribute}"))
-        self.tools = tuple(_make(function, name, where) for function, name, where in found)
+                found.append((value, name, f"{module.__name__}.{attribute}", _is_idempotent(value)))
+        self.tools = tuple(_make(*one) for one in found)
         self.by_name = _unique(self.tools)
         if len(self.tools) > MAX_TOOLS:
             raise ToolError(f"module {module.__name__!r} has {len(self.tools)} tools; {MAX_TOOLS} are allowed")
@@ -344,16 +353,17 @@ def _is_base(value: object, classes: list[type]) -> bool:
     return isinstance(value, type) and any(other is not value and issubclass(other, value) for other in classes)
 
 
-def _methods_of(cls: type[Adapter], adapter: Adapter) -> Iterator[tuple[Callable[..., Any], str, str]]:
-    names: dict[str, str] = {}
+def _methods_of(cls: type[Adapter], adapter: Adapter) -> Iterator[tuple[Callable[..., Any], str, str, bool]]:
+    marked: dict[str, object] = {}
     for base in reversed(cls.__mro__):
         for attribute, value in vars(base).items():
             if _mark_of(value) is not None:  # an override without a mark of its own keeps that of its base
-                names[attribute] = _name_of(value, attribute)
-    for attribute, name in names.items():
+                marked[attribute] = value
+    for attribute, value in marked.items():
         method = getattr(adapter, attribute)
         if callable(method):
-            yield method, name, f"{cls.__module__}.{cls.__qualname__}.{attribute}"
+            where = f"{cls.__module__}.{cls.__qualname__}.{attribute}"
+            yield method, _name_of(value, attribute), where, _is_idempotent(value)
 
 
 def _name_of(marked: object, own_name: str) -> str:
@@ -361,7 +371,12 @@ def _name_of(marked: object, own_name: str) -> str:
     return own_name if mark is None or mark.name is None else mark.name
 
 
-def _make(function: Callable[..., Any], name: str, where: str) -> Tool:
+def _is_idempotent(marked: object) -> bool:
+    mark = _mark_of(marked)
+    return mark is not None and mark.idempotent
+
+
+def _make(function: Callable[..., Any], name: str, where: str, idempotent: bool) -> Tool:
     size = len(name.encode("utf-8", "replace"))
     if not 1 <= size <= MAX_TOOL_NAME_BYTES:
         raise ToolError(f"the name of tool {where} has {size} bytes; 1 to {MAX_TOOL_NAME_BYTES} are allowed")
@@ -369,7 +384,7 @@ def _make(function: Callable[..., Any], name: str, where: str) -> Tool:
         raise ToolError(f"tool {name!r} ({where}) is an async function; tools are plain functions in this version")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise ToolError(f"tool {name!r} ({where}) is a generator; return a list: streams are not in this version")
-    made = Tool(function, name, where)
+    made = Tool(function, name, where, idempotent)
     if len(made.parameters) > MAX_PARAMETERS:
         raise ToolError(f"tool {name!r} ({where}) has {len(made.parameters)} parameters; {MAX_PARAMETERS} are allowed")
     for parameter in made.parameters:

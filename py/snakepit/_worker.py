@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from snakepit.v1 import control_pb2
 
 _DUMP_SIGNAL = signal.SIGRTMIN + 2
+_STDERR = 2
 _ENVELOPE_BYTES = 8  # of ControlUp around hello
 _WELCOME_SECONDS = 10.0
 _EXIT_HANDLER_SECONDS = 2.0
@@ -83,20 +84,22 @@ def main(arguments: Sequence[str]) -> NoReturn:
     parser = argparse.ArgumentParser(prog="snakepit worker", description=__doc__)
     parser.add_argument("--launch-fd", type=int, required=True)
     parser.add_argument("--life-line-fd", type=int, required=True)
+    parser.add_argument("--page-fd", type=int, required=True)
     descriptors = parser.parse_args(arguments)
-    prepare_process(descriptors.launch_fd, descriptors.life_line_fd)
-    run(descriptors.launch_fd, _import)
+    prepare_process(descriptors.launch_fd, descriptors.life_line_fd, descriptors.page_fd)
+    run(descriptors.launch_fd, descriptors.page_fd, _import)
 
 
-def run(launch_descriptor: int, obtain: Callable[[Launch], ModuleType]) -> NoReturn:
+def run(launch_descriptor: int, page: int, obtain: Callable[[Launch], ModuleType]) -> NoReturn:
     """A worker's life from the host's go to the end of the process.
 
+    page: descriptor of the worker's page.
     obtain: gets the user's module, in a stage() of its own.
     """
     code = EXIT_BROKEN
     last_words: str | BaseException = ""
     try:
-        code = _run(launch_descriptor, obtain)
+        code = _run(launch_descriptor, page, obtain)
     except StartFailed as failure:
         code = failure.code
         report_failure(launch_descriptor, failure.stage, describe(failure.cause))
@@ -111,18 +114,25 @@ def _import(launch: Launch) -> ModuleType:
         return import_module(launch.module, launch.python_path)
 
 
-def prepare_process(launch: int, life_line: int) -> None:
+def prepare_process(launch: int, life_line: int, page: int) -> None:
     """What comes before everything else in a process that runs the user's code."""
     _life_line.arm(life_line)
-    # First of all, so that an import that hangs can be looked at. Of a crash the crashing thread alone: the others,
-    # gRPC's among them, would push the last words of the tool out of what the host keeps.
-    faulthandler.enable(all_threads=False)
-    faulthandler.register(_DUMP_SIGNAL, file=sys.stderr, all_threads=True, chain=False)
-    for descriptor in (launch, life_line):
+    dump_stacks_to(page)  # first of all, so that an import that crashes or hangs can be looked at
+    os.register_at_fork(after_in_child=lambda: dump_stacks_to(_STDERR))
+    for descriptor in (launch, life_line, page):
         os.set_inheritable(descriptor, False)
-    _close_in_children(launch, life_line)
+    _close_in_children(launch, life_line, page)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # a pipe is not line-buffered by itself
+
+
+def dump_stacks_to(descriptor: int) -> None:
+    """Have a crash write its Python stack there, and the signal by which the host asks for one.
+
+    The host has left the page's offset where stacks belong.
+    """
+    faulthandler.enable(file=descriptor, all_threads=False)  # gRPC's threads have nothing to say about it
+    faulthandler.register(_DUMP_SIGNAL, file=descriptor, all_threads=True, chain=False)
 
 
 def _close_in_children(*descriptors: int) -> None:
@@ -136,11 +146,12 @@ def _close_in_children(*descriptors: int) -> None:
     os.register_at_fork(after_in_child=close)
 
 
-def _run(launch_descriptor: int, obtain: Callable[[Launch], ModuleType]) -> int:
+def _run(launch_descriptor: int, page: int, obtain: Callable[[Launch], ModuleType]) -> int:
     _grpc_settings.put()
     with stage("grpc"):
         # Before the host says go: this takes most of the time of a start.
         from snakepit import _control, _lane, _runner
+        from snakepit._page import Page
     with stage("connect"):
         launch = read_launch(launch_descriptor)
     if launch is None:
@@ -182,6 +193,7 @@ def _run(launch_descriptor: int, obtain: Callable[[Launch], ModuleType]) -> int:
         runner = _runner.Runner(
             toolbox.tools,
             _runner.Limits(welcome.max_frame_bytes, welcome.max_message_bytes, welcome.max_inflight_bytes),
+            Page(page),
         )
         _context.set_provider(runner.current_call)
         lane = _lane.open_lane(lane_name, channel, metadata, runner, lane_reason)
@@ -252,7 +264,8 @@ def _hello(module: str, toolbox: Toolbox, lane: str, lane_reason: str) -> contro
         module=module,
     )
     for tool in toolbox.tools:
-        spec = hello.tools.add(name=tool.name, doc=tool.doc, returns=tool.returns)
+        flags = ["idempotent"] if tool.idempotent else []
+        spec = hello.tools.add(name=tool.name, doc=tool.doc, returns=tool.returns, flags=flags)
         for parameter in tool.parameters:
             spec.parameters.add(
                 name=parameter.name,

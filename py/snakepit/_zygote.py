@@ -30,7 +30,7 @@ from snakepit._protocol import EXIT_BROKEN, EXIT_START
 _ORDER_BYTES = 256 * 1024
 _AT_ONCE = 32
 _LINGER_SECONDS = 0.1  # how long the kernel may show a thread that has ended
-_LAUNCH, _LIFE_LINE = 3, 4  # the numbers under which a process is born with them, zygote and worker alike
+_LAUNCH, _LIFE_LINE, _PAGE = 3, 4, 5  # the numbers under which a process is born with them, zygote and worker alike
 
 # grpcio imports these when the first channel is made: more than 1 MB in each worker that does not have them before.
 _IMPORTED_BY_CHANNELS = ("grpc._channel", "grpc.experimental")
@@ -40,7 +40,7 @@ _Request = tuple[int, list[int]]  # its id, its descriptors
 
 def main() -> NoReturn:
     """The whole life of the process, from the launcher's fork on."""
-    _worker.prepare_process(_LAUNCH, _LIFE_LINE)
+    _worker.prepare_process(_LAUNCH, _LIFE_LINE, _PAGE)
     code = EXIT_BROKEN
     last_words: str | BaseException = ""
     try:
@@ -69,7 +69,7 @@ def main() -> NoReturn:
 def _import(order: bytes) -> ModuleType:
     _grpc_settings.put()
     with _worker.stage("grpc"):
-        from snakepit import _control, _lane, _runner  # noqa: F401  # for the workers
+        from snakepit import _control, _lane, _page, _runner  # noqa: F401  # for the workers
     for name in _IMPORTED_BY_CHANNELS:
         with suppress(ImportError):  # of another grpcio
             importlib.import_module(name)
@@ -188,19 +188,21 @@ class Zygote:
 
     def _be_worker(self, descriptors: list[int]) -> NoReturn:
         try:
-            launch, life_line, out, err = descriptors
+            launch, life_line, page, out, err = descriptors
             _life_line.arm(life_line)
             # The zygote's own were closed as in every child, and with them what is to be closed in this one's children.
             self._host.detach()
             os.dup2(launch, _LAUNCH, inheritable=False)
             os.dup2(life_line, _LIFE_LINE, inheritable=False)
+            os.dup2(page, _PAGE, inheritable=False)
+            _worker.dump_stacks_to(_PAGE)
             for number, source in ((1, out), (2, err)):
                 if _identity(number) == self._streams[number]:  # else the module has turned it elsewhere
                     os.dup2(source, number)
             for _, passed in self._requests:
                 _close(passed)
             signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
-            _worker.run(_LAUNCH, self._obtain)
+            _worker.run(_LAUNCH, _PAGE, self._obtain)
         finally:
             os._exit(EXIT_BROKEN)
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import grpc
 from snakepit import _codec
+from snakepit._page import PAGE_BYTES, STACK_OFFSET
 from snakepit.v1 import control_pb2, work_pb2
 
 TOKEN = bytes(range(32))
@@ -48,6 +49,24 @@ class Stream:
             pass
         self.half_closed.set()
         self.received.put(None)
+
+
+def new_page() -> int:
+    """A page as the host makes it for a worker: its descriptor."""
+    page = os.memfd_create("page")
+    os.ftruncate(page, PAGE_BYTES)
+    os.lseek(page, STACK_OFFSET, os.SEEK_SET)
+    return page
+
+
+def word(page: int, index: int) -> int:
+    """One of the page's words of 8 bytes."""
+    return int.from_bytes(os.pread(page, 8, 8 * index), sys.byteorder)
+
+
+def stack(page: int) -> str:
+    """What faulthandler has written."""
+    return os.pread(page, PAGE_BYTES - STACK_OFFSET, STACK_OFFSET).rstrip(b"\0").decode()
 
 
 class FakeHost:
@@ -88,7 +107,8 @@ class FakeHost:
 
         self.launch_end, child_launch = socket.socketpair()
         life_read, self.life_line = os.pipe()
-        fds = (child_launch.fileno(), life_read)
+        self.page = new_page()
+        fds = (child_launch.fileno(), life_read, self.page)
         # Not what the test process needs for itself: the worker must choose by itself.
         environment = {name: text for name, text in os.environ.items() if not name.startswith("GRPC_")}
         self.process = subprocess.Popen(
@@ -100,6 +120,8 @@ class FakeHost:
                 str(fds[0]),
                 "--life-line-fd",
                 str(fds[1]),
+                "--page-fd",
+                str(fds[2]),
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -134,6 +156,7 @@ class FakeHost:
         self.end_streams()
         self._server.stop(0).wait()
         self.launch_end.close()
+        os.close(self.page)
         if self.life_line >= 0:
             os.close(self.life_line)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy
 import pytest
+from fake_host import new_page
 
 WAIT = 10.0
 
@@ -43,8 +44,10 @@ class Host:
         life_read, life_write = os.pipe()
         with open(os.devnull, "w") as null:
             request = json.dumps({"op": op, "id": request_id}).encode()
-            fds = [far.fileno(), life_read, null.fileno(), null.fileno()]
+            page = new_page()
+            fds = [far.fileno(), life_read, page, null.fileno(), null.fileno()]
             socket.send_fds(self.socket, [request], fds)
+            os.close(page)
         far.close()
         os.close(life_read)
         self.open.append(life_write)
@@ -151,7 +154,7 @@ def test_bad_packets_are_answered_and_survived(host: Host) -> None:
         socket.send_fds(host.socket, [b'{"op":"spawn","id":5}'], [null.fileno()])
     assert host.receive()[0] == {
         "failed": 5,
-        "message": "1 descriptors came; needed are launch, life line, stdout, stderr",
+        "message": "1 descriptors came; needed are launch, life line, page, stdout, stderr",
     }
     _, _, launch, _ = host.spawn(6)
     launch.close()

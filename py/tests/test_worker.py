@@ -9,7 +9,7 @@ from typing import Any, Callable
 
 import numpy
 import pytest
-from fake_host import WAIT, FakeHost, kind, until
+from fake_host import WAIT, FakeHost, kind, stack, until
 from snakepit import _codec
 from snakepit.v1 import control_pb2, work_pb2
 
@@ -266,13 +266,10 @@ def test_bad_launch_lines(start: Start, launch: dict[str, Any]) -> None:
 
 def test_the_dump_signal_works_while_the_module_is_imported(start: Start) -> None:
     host = start("import time\nprint('importing')\ntime.sleep(60)")
-    assert host.process.stderr is not None
     assert host.process.stdout is not None
     assert host.process.stdout.readline() == b"importing\n"
     os.kill(host.process.pid, signal.SIGRTMIN + 2)
-    lines = b""
-    while b"user_tools.py" not in lines:
-        lines += host.process.stderr.readline()
+    until(lambda: "user_tools.py" in stack(host.page))
     assert host.process.poll() is None
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from fake_host import until
+from fake_host import new_page, until
 from test_launcher import WAIT, Host, ended, watch
 
 TOOL = "import os, snakepit\n@snakepit.tool\ndef f(): ...\n"
@@ -44,7 +44,9 @@ class Zygote:
         life_read, life_write = os.pipe()
         with open(self.output, "a") as output, far:
             request = json.dumps({"op": "fork", "id": request_id}).encode()
-            socket.send_fds(self.socket, [request], [far.fileno(), life_read, output.fileno(), output.fileno()])
+            page = new_page()
+            socket.send_fds(self.socket, [request], [far.fileno(), life_read, page, output.fileno(), output.fileno()])
+            os.close(page)
         os.close(life_read)
         self.open.append(life_write)
         launch.settimeout(WAIT)
@@ -104,12 +106,12 @@ def test_workers_are_born_with_what_they_need_and_no_more(start: Start) -> None:
     workers = [zygote.fork(number) for number in range(3)]
     for pid, _, launch in workers:
         until(partial(reads_its_launch_socket, pid))
-        assert descriptors(pid) == {"0", "1", "2", "3", "4"}
+        assert descriptors(pid) == {"0", "1", "2", "3", "4", "5"}
         assert os.readlink(f"/proc/{pid}/fd/1") == str(zygote.output)
         assert os.readlink(f"/proc/{pid}/fd/3") == f"socket:[{inode_of_peer(launch)}]"
         assert stat_of(pid)[1:3] == [str(zygote.host.process.pid), str(pid)], "the launcher's child, its own group"
         launch.close()
-    until(lambda: descriptors(zygote.pid) == {"0", "1", "2", "3", "4"})
+    until(lambda: descriptors(zygote.pid) == {"0", "1", "2", "3", "4", "5"})
     assert stat_of(zygote.pid)[2] == str(zygote.pid)
 
 

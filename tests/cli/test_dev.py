@@ -66,6 +66,17 @@ def test_perf_refuses_a_name_that_matches_nothing(dev: Dev) -> None:
     assert "--benchmark" not in (dev.directory / "ran").read_text()
 
 
+def test_chaos_builds_its_program_and_hands_the_arguments_on(dev: Dev) -> None:
+    dev.stand_in("dpkg-query", INSTALLED)
+    dev.stand_in("meson")
+    program = dev.directory / "build/tests/stress/chaos/chaos"
+    program.parent.mkdir(parents=True)
+    program.write_text('#!/bin/sh\necho "ran with $*" >&2\nexit 1\n')
+    program.chmod(0o755)
+    dev.stand_in("ninja", 'test "$*" = "-C build chaos"')
+    assert dev("chaos", "--seconds", "600", "--seed", "7") == (1, "ran with --seconds 600 --seed 7\n")
+
+
 @pytest.mark.parametrize(("variables", "code"), [({}, 0), ({"CI": "true"}, 1)])
 def test_check_does_without_ruff_but_not_in_ci(dev: Dev, variables: dict[str, str], code: int) -> None:
     dev.stand_in("dpkg-query", INSTALLED)

@@ -53,15 +53,18 @@ TEST_P(Resources, AWorkerHasOnlyTheDescriptorsThatItIsToHave) {
         const auto all = co_await p.execute("descriptors", nothing);
         CO_ASSERT_OK(all);
         int connections = 0;
+        int pages = 0;
         for (const auto& [fd, what] : all->items()) {
             const auto link = what.get<std::string>();
             if (fd == "0") EXPECT_EQ(link, "/dev/null");
             else if (fd == "1" || fd == "2" || fd == "4") EXPECT_TRUE(link.starts_with("pipe:")) << fd << ' ' << link;
             else if (fd == "3") EXPECT_TRUE(link.starts_with("socket:")) << link;
             else if (link.starts_with("socket:")) ++connections;
+            else if (link.starts_with("/memfd:snakepit-page")) ++pages;  // Python's mmap has a descriptor of its own
             else EXPECT_TRUE(link.starts_with("anon_inode:[event")) << fd << ' ' << link << " is not gRPC's";
         }
         EXPECT_EQ(connections, 1) << all->dump();
+        EXPECT_LE(pages, 2) << all->dump();
     });
     ::close(stray);
 }

@@ -55,7 +55,7 @@ TEST_F(Supervision, AHungWorkerIsDumpedAndReplaced) {
         const auto lost = co_await p.execute("hang", nothing, call_options().timeout(call_options::no_timeout));
         EXPECT_TRUE(failed_saying(lost, errc::worker_lost, "did not answer"));
         CO_ASSERT(!lost && lost.error().exit());
-        EXPECT_NE(lost.error().exit()->output_tail.find("in hang"), std::string::npos) << lost.error();
+        EXPECT_NE(lost.error().exit()->python_stack.find("in hang"), std::string::npos) << lost.error();
         CO_ASSERT_OK(co_await p.execute("echo", 1));
         EXPECT_EQ(worker(p).incarnation, 2u);
         EXPECT_EQ(worker(p).restarts, 1u);
@@ -127,11 +127,14 @@ TEST_F(Supervision, APoolOfWhichNothingWorksRefusesCallsUntilSomethingDoes) {
     how.restart_limit.per_worker = 1;
     how.restart_backoff.longest = 2s;
     how.calls_per_worker = 1;
-    with_pool(how, [](pool& p) -> awaitable<> {
+    with_pool(how, [this](pool& p) -> awaitable<> {
         ::kill(worker(p).pid, SIGKILL);
         CO_ASSERT(co_await comes_true([&] { return worker(p).incarnation == 2 && is(p, worker_state::ready); }));
         std::optional<result<value>> held;
-        async_execute(p, "hang", value::array(), call_options(), [&](result<value> r) { held = std::move(r); });
+        const auto begun = scratch().path() / "begun";
+        async_execute(p, "ignore", list(begun.string(), 60.0), call_options(),
+                      [&](result<value> r) { held = std::move(r); });
+        CO_ASSERT(co_await comes_true([&] { return fs::exists(begun); }));
         std::optional<result<value>> waiting;
         async_execute(p, "echo", 1, call_options(), [&](result<value> r) { waiting = std::move(r); });
         ::kill(worker(p).pid, SIGKILL);
@@ -167,6 +170,49 @@ TEST_F(Supervision, ASecondStopEndsTheDraining) {
         CO_ASSERT(held && down);
         EXPECT_TRUE(failed_with(*held, errc::pool_stopped));
         EXPECT_OK(*down);
+    });
+}
+
+TEST_F(Supervision, WorkersTellHowOldTheyAreAndWhatTheyAreAt) {
+    auto how = watched();
+    how.calls_per_worker = 4;
+    run([&]() -> awaitable<> {
+        pool p(io->get_executor(), how);
+        EXPECT_TRUE(p.workers().empty());
+        CO_ASSERT_OK(co_await p.start());
+        const auto now = [&] { return p.workers().at(0); };
+        EXPECT_EQ(now().running, "");
+        EXPECT_EQ(now().running_for.count(), 0);
+        for (int i = 0; i < 3; ++i) CO_ASSERT_OK(co_await p.execute("echo", i));
+        EXPECT_EQ(now().calls, 3u);
+
+        const auto begun = scratch().path() / "begun";
+        std::optional<result<value>> held;
+        const value arguments = list(begun.string(), 0.5);
+        async_execute(p, "ignore", arguments, call_options(), [&](result<value> r) { held = std::move(r); });
+        async_execute(p, "echo", 1, call_options(), [](result<value>) {});
+        CO_ASSERT(co_await comes_true([&] { return now().running_for > 200ms; }));
+        EXPECT_EQ(now().running, "ignore");
+        EXPECT_LT(now().running_for, now().age);
+        EXPECT_EQ(now().outstanding, 2u);
+        EXPECT_GT(now().heartbeat.resident_bytes, 1'000'000u);
+        CO_ASSERT(co_await comes_true([&] { return held && now().calls == 5; }));
+        EXPECT_EQ(now().running, "");
+        EXPECT_EQ(now().running_for.count(), 0);
+
+        const auto old = now();
+        ::kill(old.pid, SIGKILL);
+        CO_ASSERT(co_await comes_true([&] { return is(p, worker_state::ready) && worker(p).incarnation == 2; }));
+        EXPECT_LT(now().age, old.age);
+        EXPECT_EQ(now().calls, 0u);
+        EXPECT_EQ(now().total_calls, 5u);
+        CO_ASSERT_OK(co_await p.recycle("w0"));
+        CO_ASSERT_OK(co_await p.execute("echo", 1));
+        EXPECT_EQ(now().calls, 1u);
+        EXPECT_EQ(now().total_calls, 6u);
+        CO_ASSERT_OK(co_await p.stop());
+        EXPECT_EQ(now().total_calls, 6u);
+        EXPECT_EQ(now().age.count(), 0);
     });
 }
 
@@ -220,7 +266,7 @@ TEST_F(Recycling, OnDemandCostsNoCall) {
             co_await end(busy);
             EXPECT_EQ(worker(p, 0).recycles.at(recycle_reason::asked), 4u);
             EXPECT_EQ(worker(p, 1).recycles.at(recycle_reason::asked), 1u);
-            EXPECT_EQ(worker(p, 0).restarts, 0u);
+            EXPECT_EQ(worker(p, 0).restarts, 0u) << worker(p, 0).last_exit;
         },
         60s * slow);
 }

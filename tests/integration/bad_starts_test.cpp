@@ -96,7 +96,7 @@ TEST_P(BadStart, ModuleHangsOnImport) {
     EXPECT_GE(clock::now() - before, 1400ms);
     expect_words(e, errc::start_timeout, {how.module.c_str(), "1500 ms", "before the hang"});
     ASSERT_TRUE(e.exit());
-    EXPECT_NE(e.exit()->output_tail.find("in stuck"), std::string::npos) << "the Python stack: " << e.full();
+    EXPECT_NE(e.exit()->python_stack.find("in stuck"), std::string::npos) << e.full();
     EXPECT_TRUE(e.code() == failure::retry_elsewhere);
 }
 
@@ -343,7 +343,7 @@ TEST_P(BadStart, AllMistakesInOptionsAtOnce) {
     pool_options how;
     how.module = "no module!";
     how.python_path = {""};
-    how.workers = {0, -1};
+    how.workers = {-1, -1};
     how.queue_limit = 20'000'000;
     how.calls_per_worker = 0;
     how.start_method = static_cast<start_method>(7);
@@ -352,15 +352,17 @@ TEST_P(BadStart, AllMistakesInOptionsAtOnce) {
     how.stop_grace = 0ms;
     how.restart_backoff.first = 0ms;
     how.restart_backoff.longest = 2h;
+    how.scaling = {.up_after = 0ms, .down_after = 25h};
     how.environment = {{"A=B", "x"}, {"", "x"}, {"OK", std::string("a\0b", 3)}};
     how.max_message_bytes = 1;
     const auto e = failure_of(how);
     expect_words(e, errc::invalid_options,
-                 {"module", "\"no module!\"", "python_path", "workers.min is 0", "workers.max is -1",
+                 {"module", "\"no module!\"", "python_path", "workers.min is -1", "workers.max is -1",
                   "queue_limit is 20000000", "calls_per_worker is 0", "start_method is 7", "start_timeout is 1 ms",
                   "drain_timeout is -1 ms", "stop_grace is 0 ms", "restart_backoff.first is 0 ms",
-                  "restart_backoff.longest is 7200000 ms", "environment", "max_message_bytes is 1", "allowed"});
-    EXPECT_EQ(how.mistakes().size(), 16u);
+                  "restart_backoff.longest is 7200000 ms", "scaling.up_after is 0 ms",
+                  "scaling.down_after is 90000000 ms", "environment", "max_message_bytes is 1", "allowed"});
+    EXPECT_EQ(how.mistakes().size(), 18u);
     EXPECT_TRUE(options().mistakes().empty());
 }
 

@@ -408,21 +408,17 @@ protected:
     }
     /// Has a worker made and killed. @return  how it ended
     awaitable<std::optional<int>> make_and_end_one() {
-        auto launch = detail::make_socket_pair(SOCK_STREAM);
-        auto life_line = detail::make_pipe();
-        const int null = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
-        detail::worker_fds fds{std::move(launch->second), std::move(life_line->first), detail::unique_fd(null),
-                               detail::unique_fd(::fcntl(null, F_DUPFD_CLOEXEC, 3))};
+        auto born = detail::prepare_birth(SOCK_STREAM);
         auto ended = std::make_shared<std::optional<std::optional<int>>>();
         detail::launcher::on_exit tell = [ended](std::optional<int> status) { *ended = status; };
-        auto made = detail::worker_source::make(source_, std::move(fds), std::move(tell));
+        auto made = detail::worker_source::make(source_, std::move(born->child), std::move(tell));
         const auto process = co_await on_source(std::move(made));
         EXPECT_OK(process);
         if (!process) co_return std::nullopt;
         const std::string go =
             R"({"address":"unix:/none","worker":"w0","incarnation":1,"token":"00","module":"versioned"})"
             "\n";
-        (void)!::write(launch->first.get(), go.data(), go.size());
+        (void)!::write(born->launch.get(), go.data(), go.size());
         const std::function<bool()> over = [ended] { return ended->has_value(); };
         EXPECT_TRUE(co_await comes_true(over, 20s * slow));
         co_return ended->value_or(std::nullopt);

@@ -31,6 +31,13 @@ struct seen_frame {
     std::size_t bytes = 0;
 };
 
+/// A call as a worker has it.
+struct received_call {
+    std::uint64_t id = 0;
+    std::uint32_t tool = 0;
+    std::string arguments;
+};
+
 /** A lane whose other end is this object.
 
     @par Thread safety  every member from any thread */
@@ -39,7 +46,7 @@ public:
     struct manners {
         bool answers = false;    ///< each call at once, inline; else when `answer` says so
         bool writes_end = true;  ///< at once; else when `end_write` says so
-        std::function<result<value>(detail::out_call&)> reply = [](detail::out_call& c) { return value(c.arguments); };
+        std::function<result<value>(received_call&)> reply = [](received_call& c) { return value(c.arguments); };
     };
 
     fake_lane(detail::switchboard& board, manners how) : board_(board), how_(std::move(how)) {}
@@ -57,8 +64,8 @@ public:
         return made;
     }
     /// The worker dies.
-    void unplug(const error& why) {
-        if (const auto l = carried()) board_.disconnect(*l, why);
+    void unplug(const error& why, detail::last_words said = detail::last_words()) {
+        if (const auto l = carried()) board_.disconnect(*l, why, std::move(said));
         const std::lock_guard lock(mutex_);
         held_.clear();
         line_.reset();
@@ -160,8 +167,8 @@ private:
         {
             const std::lock_guard lock(mutex_);
             note();
-            check();
-            for (auto& c : frame_.calls) held_.push_back(std::move(c));
+            take_in();
+            frame_.clear();
         }
         // Before the write has ended: what the answers make room for leaves with the next turn of flush().
         if (how_.answers) (void)answer_all();
@@ -181,7 +188,7 @@ private:
         frames_.push_back(std::move(seen));
     }
 
-    void check() {
+    void take_in() {
         const auto expect = [&](bool holds, std::string what) {
             if (!holds) faults_.push_back(std::move(what));
         };
@@ -207,14 +214,16 @@ private:
             expect(p.size != 0 && p.size <= detail::max_inline_bytes, "a piece of a wrong size");
             t.stored.append(*p.whole, p.offset, p.size);
         }
-        for (auto& c : frame_.calls) {
-            bytes += c.arguments.size() + c.session.size() + least_overhead;
+        for (const auto& c : frame_.calls) {
+            const auto& arguments = c.of->arguments;
+            bytes += arguments.size() + c.of->session.size() + least_overhead;
             expect(c.id == ++last_id_, "ids do not count from 1");
-            expect(c.arguments.size() <= detail::max_inline_bytes, "a large value inline");
+            expect(arguments.size() <= detail::max_inline_bytes, "a large value inline");
+            held_.push_back({c.id, c.tool, arguments});
             if (c.transfer == 0) continue;
             auto& t = open_[c.transfer];
             expect(t.total != 0 && t.stored.size() == t.total, "a call before its whole value");
-            c.arguments = std::move(t.stored);
+            held_.back().arguments = std::move(t.stored);
             open_.erase(c.transfer);
         }
         expect(frame_.bytes <= detail::max_frame_bytes, fmt::format("a frame of {} bytes", frame_.bytes));
@@ -229,7 +238,7 @@ private:
 
     mutable std::mutex mutex_;
     std::shared_ptr<detail::line> line_;
-    std::vector<detail::out_call> held_;
+    std::vector<received_call> held_;
     std::vector<seen_frame> frames_;
     std::vector<std::uint64_t> cancels_;
     std::vector<std::string> faults_;

@@ -20,6 +20,7 @@ namespace {
 using namespace std::chrono_literals;
 using testing_lane = snakepit::testing::fake_lane;
 using manners = testing_lane::manners;
+using snakepit::testing::received_call;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -106,6 +107,7 @@ class SwitchboardFrames : public Switchboard {};
 class SwitchboardGiveUp : public Switchboard {};
 class SwitchboardDeadlines : public Switchboard {};
 class SwitchboardWorkers : public Switchboard {};
+class SwitchboardWaiting : public Switchboard {};
 class SwitchboardEnd : public Switchboard {};
 
 // ---- admission
@@ -177,7 +179,7 @@ TEST_F(SwitchboardAdmission, NeedsNoQueueWhileAWorkerIsFree) {
 TEST_F(SwitchboardAdmission, ServesCallsInTheOrderInWhichTheyCame) {
     make({.queue = 100, .calls_per_line = 3, .in_flight = max_inflight_bytes});
     std::vector<std::string> order;
-    const auto lane = plug_in({.reply = [&](out_call& c) {
+    const auto lane = plug_in({.reply = [&](received_call& c) {
         order.push_back(c.arguments);
         return value(c.arguments);
     }});
@@ -274,7 +276,7 @@ TEST_F(SwitchboardDispatch, LetsOneCallAloneExceedTheByteCredit) {
 TEST_F(SwitchboardDispatch, UsesEachWorkersOwnNumbersOfTheTools) {
     make();
     std::vector<std::uint32_t> numbers;
-    const auto note = [&](out_call& c) {
+    const auto note = [&](received_call& c) {
         numbers.push_back(c.tool);
         return value();
     };
@@ -304,7 +306,7 @@ TEST_F(SwitchboardDispatch, EndsACallWhoseToolIsGoneFromTheWorker) {
 TEST_F(SwitchboardDispatch, NamesToolAndWorkerInAnErrorFromPython) {
     make();
     plug_in({.answers = true,
-             .reply = [](out_call&) -> result<value> { return tl::unexpected(error(errc::tool_raised, "no")); }});
+             .reply = [](received_call&) -> result<value> { return tl::unexpected(error(errc::tool_raised, "no")); }});
     const auto c = submit();
     run();
     ASSERT_TRUE(c->failed_with(errc::tool_raised));
@@ -343,7 +345,8 @@ TEST_F(SwitchboardDispatch, OffersTheToolsOfItsWorkersOrAllThatThereWereWhileThe
 TEST_F(SwitchboardDispatch, CountsACallByTheErrorOfItsWorker) {
     make();
     auto next = errc::tool_raised;
-    plug_in({.answers = true, .reply = [&](out_call&) -> result<value> { return tl::unexpected(error(next, "no")); }});
+    plug_in(
+        {.answers = true, .reply = [&](received_call&) -> result<value> { return tl::unexpected(error(next, "no")); }});
     for (const auto why : {errc::deadline_exceeded, errc::cancelled, errc::tool_raised, errc::bad_arguments}) {
         next = why;
         const auto c = submit();
@@ -810,12 +813,182 @@ TEST_F(SwitchboardWorkers, LargeCallsGoBackInOrderWhateverTurnTheyHad) {
     run();  // the first frame has pieces of a and b: c is next
     lane->unplug(lost);
     std::string order;
-    const auto heir = plug_in({.answers = true, .reply = [&](out_call& c) {
+    const auto heir = plug_in({.answers = true, .reply = [&](received_call& c) {
                                    order += c.arguments.front();
                                    return value(c.arguments.size());
                                }});
     run();
     EXPECT_EQ(order, "abc");
+}
+
+TEST_F(SwitchboardWorkers, CallsThatADeadOneHadNotBegunGoToOthersInTheirOrder) {
+    make({.queue = 100, .calls_per_line = 4, .in_flight = max_inflight_bytes});
+    const auto lane = plug_in();
+    const auto calls = submit_many(6);
+    run();
+    ASSERT_THAT(lane->held(), ElementsAre(1, 2, 3, 4));
+    lane->unplug(lost, {.begun = 2, .done = 1, .replies = {}});
+    run();
+    EXPECT_TRUE(calls[0]->failed_with(errc::worker_lost)) << "its reply is lost";
+    EXPECT_TRUE(calls[1]->failed_with(errc::worker_lost)) << "it was running";
+    EXPECT_EQ(board_->stats().moved, 2u);
+    const auto heir = plug_in();
+    run();
+    EXPECT_THAT(heir->held_arguments(), ElementsAre("2", "3", "4", "5"));
+    (void)heir->answer_all();
+    run();
+    for (std::size_t i = 2; i < 6; ++i) EXPECT_TRUE(calls[i]->has(std::to_string(i)));
+}
+
+TEST_F(SwitchboardWorkers, RepliesThatADeadOneHasLeftReachTheirCallers) {
+    make();
+    const auto lane = plug_in();
+    const auto calls = submit_many(4);
+    run();
+    (void)lane->answer({1});
+    board_->give_up(*calls[1]->it, errc::cancelled);
+    run();
+    std::vector<settlement> left;
+    left.push_back({1, value("again")});  // it had come after all
+    left.push_back({2, value("nobody waits")});
+    left.push_back({3, value("three")});
+    lane->unplug(lost, {.begun = 3, .done = 3, .replies = std::move(left)});
+    run();
+    EXPECT_TRUE(calls[0]->has("0"));
+    EXPECT_TRUE(calls[1]->failed_with(errc::cancelled));
+    EXPECT_TRUE(calls[2]->has("three"));
+    EXPECT_TRUE(calls[3]->waits()) << "it was not begun";
+    EXPECT_EQ(board_->stats().recovered, 1u);
+}
+
+TEST_F(SwitchboardWorkers, ACallThatWasCancelledIsNotSentElsewhere) {
+    make();
+    const auto lane = plug_in();
+    const auto calls = submit_many(2);
+    run();
+    board_->give_up(*calls[1]->it, errc::cancelled);
+    lane->unplug(lost, {.begun = 1, .done = 1, .replies = {}});
+    run();
+    EXPECT_TRUE(calls[1]->failed_with(errc::cancelled));
+    EXPECT_EQ(board_->stats().queued, 0u);
+}
+
+TEST_F(SwitchboardWorkers, LargeCallsAreSentWholeAgain) {
+    make({.queue = 100, .calls_per_line = 4, .in_flight = max_inflight_bytes});
+    const auto lane = plug_in();
+    const auto small = submit("small");
+    const auto large = submit(std::string(std::size_t{1} << 20, 'L'));
+    run();
+    ASSERT_THAT(lane->held(), ElementsAre(1, 2));
+    lane->unplug(lost, {.begun = 1, .done = 0, .replies = {}});
+    const auto heir = plug_in();
+    run();
+    EXPECT_THAT(heir->held_arguments(), ElementsAre(std::string(std::size_t{1} << 20, 'L')));
+    EXPECT_TRUE(small->failed_with(errc::worker_lost));
+    EXPECT_TRUE(large->waits());
+}
+
+TEST_F(SwitchboardWorkers, AnIdempotentCallIsRunAgainOnceThenItIsPoison) {
+    make();
+    auto lane = plug_in();
+    const auto c = prepare("x", io_);
+    c->it->idempotent = true;
+    submit(c);
+    const auto plain = submit("y");
+    run();
+    lane->unplug(lost, {.begun = 1, .done = 0, .replies = {}});
+    run();
+    EXPECT_TRUE(c->waits());
+    EXPECT_EQ(board_->stats().retried, 1u);
+    EXPECT_EQ(board_->stats().moved, 1u) << "the one that was not begun";
+    lane = plug_in();
+    run();
+    EXPECT_THAT(lane->held_arguments(), ElementsAre("x", "y"));
+    lane->unplug(lost, {.begun = 1, .done = 0, .replies = {}});
+    run();
+    EXPECT_TRUE(c->failed_with(errc::poison_call));
+    EXPECT_TRUE(plain->waits());
+    EXPECT_EQ(board_->stats().retried, 1u);
+}
+
+TEST_F(SwitchboardWorkers, WithoutLastWordsTheFirstCallCountsAsTheOneThatRan) {
+    make();
+    auto lane = plug_in();
+    std::vector<pending_ptr> calls;
+    for (const char* text : {"a", "b"}) {
+        calls.push_back(prepare(text, io_));
+        calls.back()->it->idempotent = true;
+        submit(calls.back());
+    }
+    run();
+    lane->unplug(lost);
+    lane = plug_in();
+    run();
+    ASSERT_THAT(lane->held_arguments(), ElementsAre("a", "b")) << "both may have run, and may run again";
+    lane->unplug(lost);
+    run();
+    EXPECT_TRUE(calls[0]->failed_with(errc::poison_call));
+    EXPECT_TRUE(calls[1]->waits());
+}
+
+TEST_F(SwitchboardWorkers, ACallSaysMoreThanItsToolAboutRunningAgain) {
+    make();
+    tool_spec spec;
+    spec.name = "echo";
+    spec.flags = {"idempotent"};
+    const auto lane = testing_lane::plug_in(*board_, "w0", {spec}, {});
+    lanes_.push_back(lane);
+    const auto by_tool = submit("a");
+    const auto not_this_one = prepare("b", io_);
+    not_this_one->it->idempotent = false;
+    submit(not_this_one);
+    run();
+    lane->unplug(lost);
+    run();
+    EXPECT_TRUE(by_tool->waits());
+    EXPECT_TRUE(not_this_one->failed_with(errc::worker_lost));
+}
+
+TEST_F(SwitchboardWorkers, RunningAgainHasABudget) {
+    make({.queue = 1'000, .calls_per_line = 1, .in_flight = max_inflight_bytes});
+    std::uint64_t refused = 0;
+    constexpr std::uint64_t calls = 100;
+    for (std::uint64_t i = 0; i < calls; ++i) {
+        const auto first = plug_in();
+        const auto c = prepare("x", io_);
+        c->it->idempotent = true;
+        submit(c);
+        run();
+        first->unplug(lost, {.begun = 1, .done = 0, .replies = {}});
+        run();
+        if (c->failed_with(errc::worker_lost)) {
+            EXPECT_THAT(c->outcome->error().message(), HasSubstr("retry budget"));
+            ++refused;
+            continue;
+        }
+        const auto second = plug_in();
+        run();
+        (void)second->answer_all();
+        second->unplug(lost);
+        run();
+        EXPECT_TRUE(c->has("x"));
+    }
+    EXPECT_EQ(board_->stats().retried + refused, calls);
+    EXPECT_LE(board_->stats().retried, 10u + calls / 10);
+    EXPECT_GE(board_->stats().retried, 10u + calls / 10 - 1);
+}
+
+TEST_F(SwitchboardWorkers, CallsOfADeadOneEndWhenThePoolIsShut) {
+    make();
+    const auto lane = plug_in();
+    const auto calls = submit_many(2);
+    calls[1]->it->idempotent = true;
+    run();
+    board_->shut(error(errc::pool_stopped, "over"));
+    lane->unplug(lost, {.begun = 1, .done = 0, .replies = {}});
+    run();
+    EXPECT_TRUE(calls[0]->failed_with(errc::worker_lost));
+    EXPECT_TRUE(calls[1]->failed_with(errc::pool_stopped));
 }
 
 TEST_F(SwitchboardWorkers, ALostOneIsHeardNoMore) {
@@ -941,6 +1114,113 @@ TEST_F(SwitchboardWorkers, WhatTheyAreAtIsTheFirstCallThatHasNotEnded) {
     EXPECT_TRUE(!at().in_live_call && at().has_unwanted && at().asked_at);
     lane->answer({2});
     EXPECT_FALSE(at().in_live_call || at().has_unwanted || at().asked_at);
+}
+
+TEST_F(SwitchboardWorkers, ARetiredOneSaysWhenItHasFinished) {
+    make();
+    const auto busy = plug_in();
+    submit_many(2);
+    run();
+    const auto l = busy->carried();
+    board_->retire(*l);
+    const auto later = submit();
+    run();
+    EXPECT_TRUE(later->waits());
+    EXPECT_EQ(board_->stats().queued, 1u);
+    busy->answer({1});
+    EXPECT_EQ(busy->served_calls(), 0);
+    busy->answer({2});
+    EXPECT_EQ(busy->served_calls(), 1);
+    EXPECT_EQ(board_->ended(*l), 2u);
+    const auto other = plug_in({.answers = true});
+    run();
+    EXPECT_TRUE(later->has("x"));
+    board_->retire(*other->carried());
+    EXPECT_EQ(board_->load(*other->carried()), 0u);
+    EXPECT_EQ(other->served_calls(), 0) << "it had nothing to finish";
+}
+
+TEST_F(SwitchboardWaiting, IsToldOfOnce) {
+    make({.queue = 100, .calls_per_line = 2, .in_flight = max_inflight_bytes});
+    int told = 0;
+    const auto lane = plug_in();
+    board_->tell_of_waiting([&] { ++told; });
+    submit();
+    EXPECT_EQ(told, 0) << "it runs at once";
+    submit();
+    EXPECT_EQ(told, 1) << "behind the other one";
+    submit();
+    EXPECT_EQ(told, 1);
+    board_->tell_of_waiting([&] { ++told; });
+    EXPECT_EQ(told, 2) << "what waits already";
+    run();
+    lane->answer({1, 2});
+    run();
+    board_->tell_of_waiting([&] { ++told; });
+    EXPECT_EQ(told, 2);
+    board_->suspend(*lane->carried());
+    submit();
+    EXPECT_EQ(told, 3) << "in the queue";
+    board_->tell_of_waiting(nullptr);
+    submit();
+    EXPECT_EQ(told, 3);
+}
+
+TEST_F(SwitchboardWaiting, IsToldOfWhenCallsComeBack) {
+    make();
+    int told = 0;
+    const auto lane = plug_in();
+    board_->tell_of_waiting([&] { ++told; });
+    submit();
+    board_->suspend(*lane->carried());
+    EXPECT_EQ(told, 1);
+}
+
+TEST_F(SwitchboardWaiting, IsSeenInTheQueue) {
+    make({.queue = 100, .calls_per_line = 1, .in_flight = max_inflight_bytes});
+    const auto seen = [&] {
+        const auto b = board_->look(true);
+        return std::pair(b.waiting, b.too_long);
+    };
+    const auto lane = plug_in();
+    EXPECT_EQ(seen(), std::pair(std::size_t{0}, false));
+    submit_many(3);
+    run();
+    EXPECT_FALSE(board_->look(false).too_long);
+    EXPECT_EQ(seen(), std::pair(std::size_t{2}, false)) << "they have just come";
+    EXPECT_TRUE(board_->look(false).too_long);
+    EXPECT_EQ(seen(), std::pair(std::size_t{2}, true));
+    lane->answer_all();
+    submit_many(2);
+    lane->answer_all();
+    EXPECT_EQ(seen(), std::pair(std::size_t{2}, false)) << "others";
+    board_->suspend(*lane->carried());
+    EXPECT_EQ(seen(), std::pair(std::size_t{2}, true)) << "there is no worker at all";
+}
+
+TEST_F(SwitchboardWaiting, IsSeenBehindAnotherCallAtTheWorker) {
+    make();
+    const auto seen = [&] {
+        const auto b = board_->look(true);
+        return std::pair(b.waiting, b.too_long);
+    };
+    const auto lane = plug_in();
+    submit_many(3);
+    run();
+    EXPECT_EQ(seen(), std::pair(std::size_t{2}, false));
+    EXPECT_EQ(seen(), std::pair(std::size_t{2}, true));
+    lane->answer({1});
+    EXPECT_EQ(seen(), std::pair(std::size_t{1}, true)) << "the third waits still";
+    lane->answer({2});
+    EXPECT_EQ(seen(), std::pair(std::size_t{0}, false));
+    submit();
+    run();
+    EXPECT_EQ(seen(), std::pair(std::size_t{1}, false));
+    const auto other = plug_in();
+    EXPECT_EQ(seen(), std::pair(std::size_t{1}, false)) << "a worker is free";
+    submit();
+    run();
+    EXPECT_EQ(seen(), std::pair(std::size_t{1}, true));
 }
 
 TEST_F(SwitchboardEnd, ClosedForAWhileItRefusesCallsAndEndsThoseThatWait) {

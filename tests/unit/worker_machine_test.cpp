@@ -16,8 +16,8 @@ using h = happening;
 using a = action;
 
 constexpr h every_happening[] = {
-    h::up,           h::not_up,           h::lost, h::working, h::idle, h::missed, h::alive, h::silent, h::worn,
-    h::successor_up, h::successor_failed, h::due,  h::spent,   h::stop, h::gone};
+    h::up,           h::not_up,           h::lost, h::working, h::idle,   h::missed, h::alive, h::silent, h::worn,
+    h::successor_up, h::successor_failed, h::due,  h::spent,   h::retire, h::stop,   h::gone};
 
 /// A machine to which these things have happened.
 worker_machine after(std::vector<happening> what) {
@@ -81,7 +81,20 @@ INSTANTIATE_TEST_SUITE_P(
                       row{{h::stop}, h::up, a::none, stopping},                                     //
                       row{{h::stop}, h::lost, a::none, stopping},                                   //
                       row{{h::stop}, h::due, a::none, stopping},                                    //
-                      row{{h::stop}, h::gone, a::finish, dead}));
+                      row{{h::stop}, h::gone, a::finish, dead},                                     //
+                      row{{}, h::retire, a::end, stopping},                                         //
+                      row{up, h::retire, a::retire, stopping},                                      //
+                      row{{h::up, h::working}, h::retire, a::retire, stopping},                     //
+                      row{quiet, h::retire, a::retire, stopping},                                   //
+                      row{recycled, h::retire, a::retire, stopping},                                //
+                      row{died, h::retire, a::end, stopping},                                       //
+                      row{broke, h::retire, a::end, stopping},                                      //
+                      row{{h::up, h::retire}, h::missed, a::none, stopping},                        //
+                      row{{h::up, h::retire}, h::silent, a::give_up_on, stopping},                  //
+                      row{{h::up, h::retire}, h::lost, a::none, stopping},                          //
+                      row{{h::up, h::retire}, h::retire, a::none, stopping},                        //
+                      row{{h::up, h::retire}, h::stop, a::end, stopping},                           //
+                      row{{h::up, h::retire}, h::gone, a::finish, dead}));
 
 /// Whether calls may go to a worker in this state.
 bool is_routable(const worker_machine& m) {
@@ -107,6 +120,7 @@ struct obedient {
             case h::lost: serving = false; break;
             case h::successor_up:
             case h::successor_failed: successor = false; break;
+            case h::retire:
             case h::stop: stopped = true; break;
             default: break;
         }
@@ -131,6 +145,10 @@ struct obedient {
             case a::hand_over: ASSERT_TRUE(serving); break;
             case a::publish: ASSERT_TRUE(serving) << "calls to nobody"; break;
             case a::back_off: ASSERT_FALSE(serving || booting || successor); break;
+            case a::retire:
+                ASSERT_TRUE(serving) << "nobody has anything to finish";
+                successor = false;
+                break;
             case a::end: serving = booting = successor = false; break;
             case a::finish:
                 ASSERT_TRUE(stopped && why == h::gone);
@@ -169,7 +187,8 @@ TEST(WorkerMachine, KeepsItsPromisesWhateverHappens) {
         std::string story;
         for (int step = 0; step < 40 && !capsule.finished; ++step) {
             auto what = every_happening[random() % std::size(every_happening)];
-            if (what == h::stop && random() % 4 != 0) what = h::idle;  // else most stories are short
+            if ((what == h::stop || what == h::retire) && random() % 4 != 0)
+                what = h::idle;  // else most stories are short
             if (!capsule.is_possible(what)) continue;
             story += std::string(" ") + std::string(to_string(what));
             capsule.happens(what);

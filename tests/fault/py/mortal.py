@@ -77,3 +77,47 @@ def pid():
 @snakepit.tool
 def parent():
     return os.getppid()
+
+
+def _mark(name):
+    descriptor = os.open(os.path.join(_SCRATCH, "marks"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.write(descriptor, f"{name}\n".encode())
+    os.close(descriptor)
+
+
+@snakepit.tool
+def mark(name):
+    _mark(name)
+    return name
+
+
+@snakepit.tool
+def die_if(condition):
+    """Quick, as far as anybody knows who has seen it run."""
+    if condition:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@snakepit.tool(idempotent=True)
+def die_in_the_first(times):
+    """Leave a mark; the first runs end their workers."""
+    _mark("run")
+    with open(os.path.join(_SCRATCH, "marks")) as marks:
+        runs = len(marks.readlines())
+    if runs <= times:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return runs
+
+
+@snakepit.tool
+def die_once():
+    return die_in_the_first(1)
+
+
+@snakepit.tool
+def eat(megabytes):
+    """Take memory, until somebody minds."""
+    eaten = []
+    for _ in range(megabytes):
+        eaten.append(b"x" * (1 << 20))
+    return len(eaten)

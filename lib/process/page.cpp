@@ -1,0 +1,109 @@
+#include "process/page.hpp"
+
+#include "value/utf8.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+namespace snakepit::detail {
+namespace {
+
+constexpr std::size_t begun_word = 0;
+constexpr std::size_t done_word = 1;
+constexpr std::size_t started_word = 2;
+constexpr std::size_t first_index_word = 8;
+constexpr std::size_t index_words = 4096;
+constexpr std::size_t log_offset = 8 * (first_index_word + index_words);
+constexpr std::size_t log_bytes = (std::size_t{272} << 10) - 8 * first_index_word;  // all of it: 80 pages of memory
+constexpr std::size_t stack_offset = log_offset + log_bytes;
+constexpr std::size_t stack_bytes = std::size_t{16} << 10;
+constexpr std::size_t page_bytes = stack_offset + stack_bytes;
+constexpr std::uint64_t largest_reply = std::uint64_t{4} << 10;
+
+/// What the index says about one reply.
+struct entry {
+    std::uint64_t position = 0;  // as if the log had no end
+    bool failed = false;
+    std::uint64_t size = 0;
+
+    explicit entry(std::uint64_t word)
+        : position((word >> 16) * 8), failed((word >> 15 & 1) != 0), size(word & ((1u << 15) - 1)) {}
+    [[nodiscard]] bool is_possible() const noexcept {
+        return size <= largest_reply && position % log_bytes + size <= log_bytes;
+    }
+};
+
+}  // namespace
+
+void page::unmap::operator()(const std::byte* memory) const noexcept {
+    ::munmap(const_cast<std::byte*>(memory), page_bytes);
+}
+
+result<page> page::make() {
+    const auto failed = [](const char* what) {
+        return tl::unexpected(
+            error(errc::launch_failed,
+                  fmt::format("cannot make a page to share with a worker: {}: {}", what, std::strerror(errno))));
+    };
+    unique_fd made(::memfd_create("snakepit-page", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    if (!made) return failed("memfd_create");
+    if (::ftruncate(made.get(), page_bytes) != 0) return failed("ftruncate");
+    if (::fcntl(made.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) return failed("fcntl");
+    // Where faulthandler writes to: the offset goes along with the descriptor.
+    if (::lseek(made.get(), stack_offset, SEEK_SET) < 0) return failed("lseek");
+    void* const memory = ::mmap(nullptr, page_bytes, PROT_READ, MAP_SHARED, made.get(), 0);
+    if (memory == MAP_FAILED) return failed("mmap");
+    return page(std::move(made), static_cast<const std::byte*>(memory));
+}
+
+std::uint64_t page::word(std::size_t index) const noexcept {
+    std::uint64_t found = 0;
+    std::memcpy(&found, memory_.get() + 8 * index, sizeof found);
+    return found;
+}
+
+std::optional<page::progress> page::read_progress(std::uint64_t last_sent) const {
+    progress found{word(begun_word), word(done_word), {}};
+    if (found.begun > last_sent || found.done > found.begun || found.begun - found.done > 1) return std::nullopt;
+    double seconds = 0;
+    std::memcpy(&seconds, memory_.get() + 8 * started_word, sizeof seconds);
+    const auto now = std::chrono::steady_clock::now();
+    // Compared as numbers first: anything can be written there, and not everything can be converted.
+    const auto seconds_now = std::chrono::duration<double>(now.time_since_epoch()).count();
+    found.started = seconds > 0 && seconds < seconds_now
+                        ? std::chrono::steady_clock::time_point(std::chrono::duration_cast<std::chrono::nanoseconds>(
+                              std::chrono::duration<double>(seconds)))
+                        : now;
+    return found;
+}
+
+std::optional<page::reply> page::reply_to(std::uint64_t id, const progress& at) const {
+    // The word of a call is also that of the one that is begun 4,096 later.
+    if (id > at.done || at.begun - id >= index_words) return std::nullopt;
+    const auto said = word(first_index_word + id % index_words);
+    const entry found(said);
+    if (said == 0 || !found.is_possible()) return std::nullopt;
+    // The log is a ring: what came later may lie on top of it, and so may a reply that was being written.
+    std::uint64_t end = 0;
+    for (auto later = id; later <= at.done; ++later) {
+        const entry e(word(first_index_word + later % index_words));
+        end = std::max(end, e.position + e.size);
+    }
+    constexpr auto unfinished = 2 * (largest_reply + 8);  // left free before the ring's end, and written at its start
+    if (end - found.position > log_bytes - unfinished) return std::nullopt;
+    const auto* const from = reinterpret_cast<const char*>(memory_.get()) + log_offset + found.position % log_bytes;
+    return reply{found.failed, std::string(from, found.size)};
+}
+
+std::string page::python_stack() const {
+    const auto* const from = reinterpret_cast<const char*>(memory_.get()) + stack_offset;
+    std::string text(from, ::strnlen(from, stack_bytes));
+    return is_utf8(text) ? text : std::string();
+}
+
+}  // namespace snakepit::detail

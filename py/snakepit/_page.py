@@ -1,0 +1,67 @@
+"""The page that the host reads when this process has died: how far it was, and replies that may not have left.
+
+Its layout is that of lib/process/page.hpp. The host has fixed its size, so that neither side can take it away from the
+other. Numbers are written whole, by assignment to one item of a view: struct.pack_into() sets them to zero first.
+"""
+
+from __future__ import annotations
+
+import mmap
+from typing import TYPE_CHECKING
+
+from snakepit._protocol import KIB
+
+if TYPE_CHECKING:
+    from snakepit.v1 import work_pb2
+
+# In words of 8 bytes.
+BEGUN = 0  # id of the last call that was begun, or passed over
+DONE = 1  # id of the last call whose end is known, with its reply in the log if it has room there
+STARTED = 2  # CLOCK_MONOTONIC in seconds when the call that was begun last was begun; a double
+_INDEX = 8  # one word for each of the last calls: position in the log / 8 << 16 | whether it failed << 15 | size
+
+_INDEX_WORDS = 4096  # as many calls as may be outstanding at one worker
+_LOG_OFFSET = 8 * (_INDEX + _INDEX_WORDS)
+_LOG_BYTES = 272 * KIB - 8 * _INDEX  # so that all of it is 80 pages of memory
+_STACK_BYTES = 16 * KIB  # at the end, where faulthandler writes to
+STACK_OFFSET = _LOG_OFFSET + _LOG_BYTES
+PAGE_BYTES = STACK_OFFSET + _STACK_BYTES
+
+_LARGEST_REPLY = 4 * KIB
+_FAILED = 1 << 15
+
+
+class Page:
+    """One worker's page. The main thread's alone."""
+
+    def __init__(self, descriptor: int | None) -> None:
+        """descriptor: what the host has passed; None: nobody will read it, since the host is elsewhere."""
+        memory = mmap.mmap(-1 if descriptor is None else descriptor, PAGE_BYTES)
+        view = memoryview(memory)
+        self.words = view.cast("Q")
+        """For BEGUN; the rest is end()'s."""
+        self.times = view.cast("d")
+        """For STARTED."""
+        self._log = view[_LOG_OFFSET : _LOG_OFFSET + _LOG_BYTES]
+        self._position = 0  # in the log as if it had no end; a multiple of 8
+
+    def end(self, call_id: int, outcome: bytes | work_pb2.Failure) -> None:
+        """Keep the reply, then count the call as done. To be called before the reply may leave."""
+        failed = 0
+        if not isinstance(outcome, bytes):
+            outcome = outcome.SerializeToString()
+            failed = _FAILED
+        size = len(outcome)
+        entry = 0
+        if size <= _LARGEST_REPLY:
+            position = self._position
+            offset = position % _LOG_BYTES
+            if offset + size > _LOG_BYTES:  # an entry is in one piece
+                position += _LOG_BYTES - offset
+                offset = 0
+            self._log[offset : offset + size] = outcome
+            entry = position << 13 | failed | size
+            self._position = position + size + 7 & -8
+        words = self.words
+        words[_INDEX + call_id % _INDEX_WORDS] = entry
+        words[DONE] = call_id

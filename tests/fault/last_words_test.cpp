@@ -1,0 +1,251 @@
+// What a worker that is killed had begun, and what it had done: nothing runs twice, and nothing that was done or not
+// yet begun is lost.
+
+#include "support/pool_fixture.hpp"
+
+#include <csignal>
+#include <fstream>
+#include <random>
+#include <sstream>
+
+namespace snakepit::test {
+namespace {
+
+class LastWords : public LaneTest {
+protected:
+    [[nodiscard]] pool_options mortal(int workers) const {
+        auto how = options("mortal");
+        how.workers.min = workers;
+        how.restart_backoff.first = 1ms;
+        how.restart_backoff.longest = 20ms;
+        how.restart_limit.per_worker = 1'000'000;
+        how.restart_limit.per_pool = 1'000'000;
+        return how;
+    }
+    [[nodiscard]] fs::path marks() const { return scratch().path() / "marks"; }
+    [[nodiscard]] std::map<std::string, int> times_run() const {
+        std::map<std::string, int> times;
+        std::istringstream names(file_text(marks()));
+        for (std::string name; std::getline(names, name);) ++times[name];
+        return times;
+    }
+    [[nodiscard]] std::size_t begun() const { return line_count(scratch().path() / "begun"); }
+    static awaitable<bool> is_whole(pool& p) {
+        co_return co_await comes_true([&p] {
+            for (const auto& w : p.stats().workers)
+                if (w.state != worker_state::ready && w.state != worker_state::executing) return false;
+            return true;
+        });
+    }
+};
+INSTANTIATE_LANES(LastWords);
+
+TEST_P(LastWords, OnlyTheCallThatRanFailsAndItsEndIsExplained) {
+    with_pool(mortal(1), [this](pool& p) -> awaitable<> {
+        std::optional<result<value>> running;
+        async_execute(p, "begin", "it", call_options(), [&](result<value> r) { running = std::move(r); });
+        CO_ASSERT(co_await comes_true([&] { return begun() == 1; }));
+        int right = 0;
+        for (int i = 0; i < 50; ++i)
+            async_execute(p, "mark", std::to_string(i), call_options(),
+                          [&, i](const result<value>& r) { right += r && *r == std::to_string(i); });
+        CO_ASSERT(co_await comes_true([&] { return p.stats().workers[0].outstanding == 51; }));
+        co_await wait_for(20ms);  // it has been running for as long at least
+        ::kill(p.stats().workers[0].pid, SIGKILL);
+        CO_ASSERT(co_await comes_true([&] { return running && right == 50; }));
+        EXPECT_TRUE(failed_saying(*running, errc::worker_lost, "SIGKILL", "ran begin for", "had been up for"));
+        const auto* exit = running->error().exit();
+        CO_ASSERT(exit);
+        EXPECT_EQ(exit->running_tool, "begin");
+        EXPECT_GE(exit->running, 20ms);
+        EXPECT_GE(exit->uptime, exit->running);
+        EXPECT_LT(exit->uptime, 60s);
+        EXPECT_EQ(exit->out_of_memory, "");
+        for (const auto& [name, count] : times_run()) EXPECT_EQ(count, 1) << name;
+        EXPECT_EQ(p.stats().moved, 50u);
+        EXPECT_EQ(p.stats().failed, 1u);
+    });
+}
+
+TEST_P(LastWords, AnIdleWorkersDeathCostsNothing) {
+    with_pool(mortal(2), [](pool& p) -> awaitable<> {
+        ::kill(p.stats().workers[0].pid, SIGKILL);
+        CO_ASSERT(co_await comes_true([&] { return p.stats().workers[0].restarts == 1; }));
+        EXPECT_EQ(p.stats().workers[0].last_exit, "signal 9 (SIGKILL)");
+        EXPECT_EQ(p.stats().failed, 0u);
+    });
+}
+
+TEST_P(LastWords, RepliesThatWereDoneAndNotSentComplete) {
+    with_pool(mortal(1), [](pool& p) -> awaitable<> {
+        std::uint64_t recovered = 0;
+        // Replies leave behind quick calls, up to 200 us later. Which of them still wait when it dies varies.
+        for (int round = 0; round < 20; ++round) {
+            for (int i = 0; i < 5; ++i) EXPECT_OK(co_await p.execute("die_if", false));
+            EXPECT_OK(co_await p.execute("echo", 0));
+            int right = 0;
+            std::optional<result<value>> last;
+            for (int i = 0; i < 10; ++i)
+                async_execute(p, "echo", i, call_options(), [&, i](const result<value>& r) { right += r && *r == i; });
+            async_execute(p, "die_if", true, call_options(), [&](result<value> r) { last = std::move(r); });
+            CO_ASSERT(co_await comes_true([&] { return last && right == 10; }));
+            EXPECT_TRUE(failed_with(*last, errc::worker_lost));
+            recovered = p.stats().recovered;
+        }
+        EXPECT_GT(recovered, 0u);
+        EXPECT_EQ(p.stats().moved, 0u);
+    });
+}
+
+TEST_P(LastWords, AnIdempotentCallIsRunAgain) {
+    with_pool(mortal(2), [this](pool& p) -> awaitable<> {
+        const auto by_tool = co_await p.call<int>("die_in_the_first", 1);
+        CO_ASSERT_OK(by_tool);
+        EXPECT_EQ(*by_tool, 2);
+        EXPECT_EQ(p.stats().retried, 1u);
+        fs::remove(marks());
+        const auto by_call = co_await p.execute("die_once", list(), call_options().idempotent());
+        CO_ASSERT_OK(by_call);
+        EXPECT_EQ(*by_call, 2);
+        EXPECT_EQ(p.stats().retried, 2u);
+        EXPECT_EQ(p.stats().failed, 0u);
+        fs::remove(marks());
+        EXPECT_TRUE(failed_with(co_await p.execute("die_in_the_first", 1, call_options().idempotent(false)),
+                                errc::worker_lost));
+        fs::remove(marks());
+        EXPECT_TRUE(failed_with(co_await p.execute("die_once", list()), errc::worker_lost));
+        EXPECT_EQ(line_count(marks()), 1u);
+    });
+}
+
+TEST_P(LastWords, ACallThatEndsTwoWorkersIsPoison) {
+    with_pool(mortal(2), [this](pool& p) -> awaitable<> {
+        int right = 0;
+        for (int i = 0; i < 100; ++i)
+            async_execute(p, "mark", std::to_string(i), call_options(), [&](const result<value>& r) { right += !!r; });
+        const auto poison = co_await p.execute("die_in_the_first", 1'000'000);
+        EXPECT_TRUE(failed_saying(poison, errc::poison_call, "two workers in a row", "SIGKILL"));
+        EXPECT_EQ(poison.error().code(), failure::permanent);
+        CO_ASSERT(poison.error().exit());
+        EXPECT_EQ(poison.error().exit()->running_tool, "die_in_the_first");
+        CO_ASSERT(co_await comes_true([&] { return right == 100; }));
+        EXPECT_EQ(times_run()["run"], 2);
+        EXPECT_TRUE(co_await is_whole(p));
+    });
+}
+
+TEST_P(LastWords, ACrashInCCodeArrivesAsAPythonStack) {
+    with_pool(mortal(1), [](pool& p) -> awaitable<> {
+        for (const auto& [way, words] : {std::pair{"segfault", "Segmentation fault"}, {"abort", "Aborted"}}) {
+            const auto lost = co_await p.execute("die", way);
+            CO_ASSERT(!lost && lost.error().exit());
+            const auto& stack = lost.error().exit()->python_stack;
+            EXPECT_NE(stack.find(words), std::string::npos) << lost.error();
+            EXPECT_NE(stack.find("mortal.py\", line "), std::string::npos) << stack;
+            EXPECT_NE(stack.find("in die\n"), std::string::npos) << stack;
+            EXPECT_NE(lost.error().full().find(stack.substr(0, stack.find('\n'))), std::string::npos);
+            EXPECT_EQ(lost.error().exit()->output_tail, "last words");
+        }
+        const auto killed = co_await p.execute("die", "kill");
+        CO_ASSERT(!killed && killed.error().exit());
+        EXPECT_EQ(killed.error().exit()->python_stack, "");
+    });
+}
+
+TEST_P(LastWords, NothingRunsTwiceWhateverIsKilled) {
+    auto how = mortal(4);
+    how.calls_per_worker = 16;
+    constexpr int kills = 1'000;
+    with_pool(
+        how,
+        [&](pool& p) -> awaitable<> {
+            std::map<std::string, bool> answered;  // name, whether with success
+            int callers = 0;
+            bool over = false;
+            const auto caller = [&](int who) -> awaitable<> {
+                for (int i = 0; !over; ++i) {
+                    const auto name = std::to_string(who) + "." + std::to_string(i);
+                    const auto r = co_await p.execute("mark", name);
+                    if (!r && r.error() != errc::worker_lost) ADD_FAILURE() << r.error().full();
+                    EXPECT_TRUE(answered.emplace(name, !!r).second);
+                }
+                ++callers;
+            };
+            constexpr int all = 32;
+            for (int i = 0; i < all; ++i) asio::co_spawn(*io, caller(i), [](std::exception_ptr e) { EXPECT_FALSE(e); });
+            const auto seed = std::random_device{}();
+            SCOPED_TRACE(seed);
+            std::mt19937 dice(seed);
+            for (int done = 0; done < kills; ++done) {
+                std::vector<int> pids;
+                const std::function<bool()> there_is_one = [&] {
+                    pids.clear();
+                    for (const auto& w : p.stats().workers)
+                        if (w.state == worker_state::executing) pids.push_back(w.pid);
+                    return !pids.empty();
+                };
+                CO_ASSERT(co_await comes_true(there_is_one));
+                ::kill(pids[dice() % pids.size()], SIGKILL);
+            }
+            over = true;
+            CO_ASSERT(co_await comes_true([&] { return callers == all; }, 30s * slow));
+            EXPECT_TRUE(co_await is_whole(p));
+            const auto runs = times_run();
+            int lost = 0;
+            for (const auto& [name, success] : answered) {
+                const auto run = runs.find(name);
+                EXPECT_TRUE(run == runs.end() ? !success : run->second == 1) << name;
+                lost += !success;
+            }
+            for (const auto& [name, count] : runs) EXPECT_EQ(answered.count(name), 1u) << name;
+            EXPECT_LE(lost, kills) << "a worker runs one call at a time";
+            EXPECT_GT(p.stats().moved, 0u);
+        },
+        240s * slow);
+}
+
+/// A control group of version 1 with little memory, as long as it lives.
+class small_group {
+public:
+    explicit small_group(std::size_t megabytes)
+        : path_("/sys/fs/cgroup/memory/snakepit-test-" + std::to_string(::getpid())) {
+        std::error_code failed;
+        made_ = fs::create_directory(path_, failed) && put("memory.limit_in_bytes", std::to_string(megabytes << 20));
+    }
+    ~small_group() {
+        std::error_code failed;
+        if (made_) eventually([&] { return fs::remove(path_, failed) || !fs::exists(path_); });
+    }
+    [[nodiscard]] bool made() const { return made_; }
+    bool put(const char* file, const std::string& text) const {
+        std::ofstream to(path_ / file);
+        return !!(to << text << std::flush);
+    }
+
+private:
+    fs::path path_;
+    bool made_ = false;
+};
+
+TEST_F(PoolTest, MemoryThatTheKernelDidNotHaveIsNamedAsTheCause) {
+    auto how = options("mortal");
+    how.workers.min = 1;
+    how.heartbeat.initial_delay = 0ms;
+    how.heartbeat.interval = 20ms;
+    const small_group group(100);
+    if (!group.made()) GTEST_SKIP() << "this machine lets nobody limit memory by control groups of version 1";
+    with_pool(how, [&](pool& p) -> awaitable<> {
+        CO_ASSERT(group.put("cgroup.procs", std::to_string(p.stats().workers[0].pid)));
+        const auto beaten = p.stats().workers[0].heartbeat.latency_p99;
+        EXPECT_OK(co_await p.execute("echo", beaten.count()));
+        const auto lost = co_await p.execute("eat", 1'000);
+        EXPECT_TRUE(failed_saying(lost, errc::worker_lost, "want of memory"));
+        CO_ASSERT(!lost && lost.error().exit());
+        EXPECT_EQ(lost.error().exit()->signal, SIGKILL);
+        EXPECT_NE(lost.error().exit()->out_of_memory, "");
+        EXPECT_EQ(lost.error().exit()->running_tool, "eat");
+    });
+}
+
+}  // namespace
+}  // namespace snakepit::test

@@ -1,0 +1,129 @@
+#include "stress/chaos/checker.hpp"
+
+#include <fmt/format.h>
+#include <algorithm>
+#include <set>
+
+namespace snakepit::chaos {
+namespace {
+
+using milliseconds = std::chrono::duration<double, std::milli>;
+
+/// By when the caller was to hear; nothing: whenever.
+std::optional<clock::time_point> due(const call_record& c) {
+    std::optional<clock::time_point> at;
+    if (c.timeout != clock::duration::zero()) at = c.begun + c.timeout;
+    if (c.cancelled_at) at = at ? std::min(*at, *c.cancelled_at) : *c.cancelled_at;
+    return at;
+}
+
+class inquiry {
+public:
+    inquiry(const history& of, const rules& by) : of_(of), by_(by) {}
+
+    std::vector<violation> all() {
+        for (const auto& c : of_.calls) look_at(c);
+        compare_counts();
+        return std::move(found_);
+    }
+
+private:
+    template <class... Args>
+    void blame(fault what, const call_record& c, fmt::format_string<Args...> how, Args&&... args) {
+        found_.push_back({what, c.id, fmt::format("{}: {}", c.tool, fmt::format(how, std::forward<Args>(args)...))});
+    }
+
+    void look_at(const call_record& c) {
+        const auto run = of_.runs.find(c.id);
+        const auto seen = run == of_.runs.end() ? marks() : run->second;
+        if (seen.begun > 1 && !c.may_run_again) blame(fault::ran_twice, c, "its tool began {} times", seen.begun);
+        if (c.ends == 0) return blame(fault::never_ended, c, "no outcome");
+        if (c.ends > 1) blame(fault::ended_twice, c, "{} outcomes", c.ends);
+        look_at_time(c);
+        look_at_outcome(c, seen);
+    }
+
+    void look_at_time(const call_record& c) {
+        const auto at = due(c);
+        if (at && c.ended > *at + by_.grace)
+            blame(fault::overstayed, c, "heard {:.0f} ms late", milliseconds(c.ended - *at).count());
+        if (c.code == make_error_code(errc::deadline_exceeded) && c.ended < c.begun + c.timeout)
+            blame(fault::gave_up_early, c, "{:.3f} ms before its deadline",
+                  milliseconds(c.begun + c.timeout - c.ended).count());
+    }
+
+    void look_at_outcome(const call_record& c, const marks& seen) {
+        if (!c.code) {
+            if (!c.value_is_right) blame(fault::wrong_value, c, "the value is not its own");
+            if (seen.done == 0) blame(fault::value_without_work, c, "a value, and the tool has not finished it");
+        } else if (c.code == make_error_code(errc::deadline_exceeded)) {
+            if (c.timeout == clock::duration::zero()) blame(fault::gave_up_early, c, "it has no deadline");
+        } else if (c.code == make_error_code(errc::cancelled)) {
+            if (!c.cancelled_at) blame(fault::cancelled_unasked, c, "nobody asked");
+        } else if (c.code == make_error_code(errc::worker_lost)) {
+            if (c.may_run_again) blame(fault::lost_with_permission, c, "{}", c.lost_with);
+            // A worker executes one call at a time: its end costs one.
+            if (!costs_.insert(c.lost_with).second) blame(fault::lost_with_another, c, "{}", c.lost_with);
+        } else if (!c.said.empty()) {
+            blame(fault::unexpected_error, c, "{}", c.said);
+        }
+    }
+
+    void compare_counts() {
+        tally own;
+        for (const auto& c : of_.calls) {
+            ++own.submitted;
+            if (c.ends == 0) continue;
+            if (!c.code) ++own.succeeded;
+            else if (c.code == make_error_code(errc::cancelled)) ++own.cancelled;
+            else if (c.code == make_error_code(errc::deadline_exceeded)) ++own.expired;
+            else ++own.failed;
+        }
+        const auto compare = [&](std::string_view what, std::uint64_t callers, std::uint64_t pool) {
+            if (callers != pool)
+                found_.push_back(
+                    {fault::miscounted, 0, fmt::format("{}: {} by the callers, {} by the pool", what, callers, pool)});
+        };
+        compare("submitted", own.submitted, of_.pool.submitted);
+        compare("succeeded", own.succeeded, of_.pool.succeeded);
+        compare("failed", own.failed, of_.pool.failed);
+        compare("cancelled", own.cancelled, of_.pool.cancelled);
+        compare("expired", own.expired, of_.pool.expired);
+    }
+
+    const history& of_;
+    const rules& by_;
+    std::set<std::string> costs_;  // ends of workers that have cost a call
+    std::vector<violation> found_;
+};
+
+}  // namespace
+
+std::string_view to_string(fault f) {
+    switch (f) {
+        case fault::never_ended: return "never ended";
+        case fault::ended_twice: return "ended twice";
+        case fault::ran_twice: return "ran twice without permission";
+        case fault::wrong_value: return "wrong value";
+        case fault::value_without_work: return "value without work";
+        case fault::overstayed: return "waited past its deadline plus grace";
+        case fault::gave_up_early: return "expired before its deadline";
+        case fault::cancelled_unasked: return "cancelled though nobody asked";
+        case fault::lost_with_another: return "lost with a worker that was executing another call";
+        case fault::lost_with_permission: return "lost though it may run again";
+        case fault::unexpected_error: return "unexpected error";
+        case fault::miscounted: return "counted differently by the pool";
+    }
+    return "?";
+}
+
+std::vector<violation> check(const history& of, const rules& by) { return inquiry(of, by).all(); }
+
+clock::duration worst_delay(const history& of) {
+    auto worst = clock::duration::min();
+    for (const auto& c : of.calls)
+        if (const auto at = due(c); at && c.ends > 0) worst = std::max(worst, c.ended - *at);
+    return worst;
+}
+
+}  // namespace snakepit::chaos

@@ -1,0 +1,131 @@
+"""Tools for the chaos run: what people's tools do, and what they should not. Each notes when it begins and is done."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import snakepit
+
+
+@functools.cache
+def _journal() -> int:
+    """All workers append to one file. Not opened by the import: each worker has a descriptor of its own."""
+    return os.open(os.environ["SNAKEPIT_CHAOS_JOURNAL"], os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+
+
+@contextlib.contextmanager
+def _noted(call: int) -> Iterator[None]:
+    os.write(_journal(), b"begun %d\n" % call)
+    yield
+    os.write(_journal(), b"done %d\n" % call)
+
+
+@snakepit.tool
+def echo(call: int, payload: object) -> object:
+    with _noted(call):
+        return payload
+
+
+@snakepit.tool
+def work(call: int, milliseconds: int) -> int:
+    """Wait, as for a disk or another machine."""
+    with _noted(call):
+        time.sleep(milliseconds / 1000)
+        return call
+
+
+@snakepit.tool
+def crunch(call: int, milliseconds: int) -> int:
+    """Use the processor."""
+    with _noted(call):
+        until = time.monotonic() + milliseconds / 1000
+        while time.monotonic() < until:
+            sum(range(1000))
+        return call
+
+
+@snakepit.tool
+def where(call: int, milliseconds: int) -> int:
+    """Which process this is, after a while: long enough that each worker has to take its share."""
+    with _noted(call):
+        time.sleep(milliseconds / 1000)
+        return os.getpid()
+
+
+@snakepit.tool
+def fail(call: int, _: int) -> None:
+    with _noted(call):
+        raise ValueError(f"call {call} was to fail")
+
+
+@snakepit.tool
+def leave(call: int, code: int) -> None:
+    with _noted(call):
+        os._exit(code)
+
+
+@snakepit.tool
+def hang(call: int, _: int) -> None:
+    with _noted(call):
+        while True:
+            time.sleep(60)
+
+
+@snakepit.tool
+def ignore_cancel(call: int, _: int) -> None:
+    with _noted(call):
+        while True:
+            with contextlib.suppress(BaseException):
+                time.sleep(0.01)
+
+
+@snakepit.tool
+def hang_in_c(call: int, _: int) -> None:
+    """Wait without letting another thread run, for what never comes."""
+    with _noted(call):
+        ends = os.pipe()
+        ctypes.PyDLL(None).read(ends[0], ctypes.create_string_buffer(1), 1)
+
+
+@snakepit.tool
+def hold_gil(call: int, milliseconds: int) -> int:
+    with _noted(call):
+        ctypes.PyDLL(None).usleep(milliseconds * 1000)
+        return call
+
+
+@snakepit.tool
+def flood_stderr(call: int, kibibytes: int) -> int:
+    with _noted(call):
+        for _ in range(kibibytes):
+            sys.stderr.write("x" * 1023 + "\n")
+        return call
+
+
+_leaked: list[bytearray] = []
+
+
+@snakepit.tool
+def leak(call: int, mebibytes: int) -> int:
+    """Keep memory, every page of it in use."""
+    with _noted(call):
+        _leaked.append(bytearray(os.urandom(4096) * (mebibytes * 256)))
+        return call
+
+
+_children: list[subprocess.Popen[bytes]] = []
+
+
+@snakepit.tool
+def leave_child(call: int, seconds: int) -> int:
+    """A process that nobody waits for, out of reach of signals to the worker's group."""
+    with _noted(call):
+        _children.append(subprocess.Popen(["sleep", str(seconds)], start_new_session=True))
+        return call

@@ -1,0 +1,118 @@
+#include "telemetry/event_bus.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace snakepit::detail {
+namespace {
+
+using ::testing::ElementsAre;
+
+void hire(const event_bus& bus, std::string name) {
+    bus.publish([&] { return happened::hired{std::move(name)}; });
+}
+
+TEST(EventBus, TellsEverySubscriberInOrder) {
+    event_bus bus;
+    std::vector<std::string> told;
+    const auto note = [&](const char* who) {
+        return bus.subscribe([&told, who](const event& e) {
+            EXPECT_NE(e.time, std::chrono::system_clock::time_point());
+            told.push_back(who + std::get<happened::hired>(e.what).worker);
+        });
+    };
+    const auto first = note("1:");
+    {
+        const auto second = note("2:");
+        hire(bus, "a");
+        hire(bus, "b");
+    }
+    hire(bus, "c");
+    EXPECT_THAT(told, ElementsAre("1:a", "2:a", "1:b", "2:b", "1:c"));
+}
+
+TEST(EventBus, DoesNotMakeEventsThatNobodyWantsToKnow) {
+    event_bus bus;
+    int made = 0;
+    const auto publish = [&] {
+        bus.publish([&] {
+            ++made;
+            return happened::recovered{};
+        });
+    };
+    publish();
+    EXPECT_EQ(made, 0);
+    std::optional<event_bus::subscription> some(bus.subscribe([](const event&) {}));
+    publish();
+    EXPECT_EQ(made, 1);
+    some.reset();
+    publish();
+    EXPECT_EQ(made, 1);
+}
+
+TEST(EventBus, ContainsWhatASubscriberThrows) {
+    event_bus bus;
+    int told = 0;
+    const auto bad = bus.subscribe([](const event&) { throw std::runtime_error("oh"); });
+    const auto good = bus.subscribe([&](const event&) { ++told; });
+    hire(bus, "a");
+    EXPECT_EQ(told, 1);
+}
+
+TEST(EventBus, LetsASubscriberGoWithinItsCallAndAskForMore) {
+    event_bus bus;
+    std::vector<std::string> told;
+    std::optional<event_bus::subscription> once;
+    std::optional<event_bus::subscription> later;
+    once.emplace(bus.subscribe([&](const event& e) {
+        told.push_back("once:" + std::get<happened::hired>(e.what).worker);
+        later.emplace(bus.subscribe(
+            [&](const event& next) { told.push_back("later:" + std::get<happened::hired>(next.what).worker); }));
+        once.reset();
+        hire(bus, "inner");
+    }));
+    hire(bus, "a");
+    hire(bus, "b");
+    EXPECT_THAT(told, ElementsAre("once:a", "later:inner", "later:b"));
+}
+
+TEST(EventBus, MayEndBeforeItsSubscriptions) {
+    event_bus::subscription left;
+    {
+        event_bus bus;
+        left = bus.subscribe([](const event&) {});
+    }
+}
+
+TEST(EventBus, TellsNobodyWhoHasGoneWhateverOtherThreadsDo) {
+    event_bus bus;
+    std::atomic<bool> over = false;
+    std::vector<std::thread> publishers;
+    for (int i = 0; i < 2; ++i)
+        publishers.emplace_back([&] {
+            while (!over) hire(bus, "a");
+        });
+    std::uint64_t told = 0;
+    for (int i = 0; i < 500; ++i) {
+        auto alive = std::make_unique<int>(0);  // a call after the end would write to memory that is not there
+        const auto subscription = bus.subscribe([&, mine = alive.get()](const event&) { ++*mine; });
+        while (i % 50 == 0 && told == 0) {
+            std::this_thread::yield();
+            const auto look = bus.subscribe([&](const event&) { ++told; });
+            hire(bus, "b");
+        }
+        told = 0;
+    }
+    over = true;
+    for (auto& p : publishers) p.join();
+}
+
+}  // namespace
+}  // namespace snakepit::detail

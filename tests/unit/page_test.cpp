@@ -1,0 +1,167 @@
+// What a worker that has died has left, written here as py/snakepit/_page.py does it.
+
+#include "process/page.hpp"
+
+#include <gtest/gtest.h>
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <cstring>
+#include <string>
+
+namespace snakepit::detail {
+namespace {
+
+constexpr std::size_t index_at = 8;
+constexpr std::size_t entries = 4096;
+constexpr std::size_t log_at = 8 * (index_at + entries);
+constexpr std::size_t log_bytes = (std::size_t{272} << 10) - 64;
+constexpr std::size_t stack_at = log_at + log_bytes;
+constexpr std::size_t all_bytes = stack_at + (std::size_t{16} << 10);
+
+class Page : public ::testing::Test {
+protected:
+    void SetUp() override {
+        auto made = page::make();
+        ASSERT_TRUE(made) << made.error().full();
+        left_.emplace(std::move(*made));
+        descriptor_ = left_->take_descriptor();
+        void* const memory = ::mmap(nullptr, all_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor_.get(), 0);
+        ASSERT_NE(memory, MAP_FAILED);
+        memory_ = static_cast<char*>(memory);
+    }
+    void TearDown() override {
+        if (memory_) ::munmap(memory_, all_bytes);
+    }
+
+    void put(std::size_t word, std::uint64_t number) { std::memcpy(memory_ + 8 * word, &number, sizeof number); }
+    void put_entry(std::uint64_t id, std::uint64_t position, const std::string& reply, bool failed = false) {
+        std::memcpy(memory_ + log_at + position % log_bytes, reply.data(), reply.size());
+        put(index_at + id % entries, position << 13 | (failed ? 1u << 15 : 0u) | reply.size());
+    }
+    void count(std::uint64_t begun, std::uint64_t done) {
+        put(0, begun);
+        put(1, done);
+    }
+    [[nodiscard]] std::optional<page::reply> reply_to(std::uint64_t id) const {
+        const auto at = left_->read_progress(1'000'000);
+        EXPECT_TRUE(at);
+        return at ? left_->reply_to(id, *at) : std::nullopt;
+    }
+
+    std::optional<page> left_;
+    unique_fd descriptor_;
+    char* memory_ = nullptr;
+};
+
+TEST_F(Page, IsEmptyAtFirst) {
+    const auto at = left_->read_progress(0);
+    ASSERT_TRUE(at);
+    EXPECT_EQ(at->begun, 0u);
+    EXPECT_EQ(at->done, 0u);
+    EXPECT_FALSE(left_->reply_to(0, *at));
+    EXPECT_EQ(left_->python_stack(), "");
+}
+
+TEST_F(Page, HasASizeThatNobodyCanChange) {
+    EXPECT_NE(::ftruncate(descriptor_.get(), 0), 0);
+    EXPECT_NE(::ftruncate(descriptor_.get(), all_bytes + 1), 0);
+    EXPECT_NE(::fcntl(descriptor_.get(), F_ADD_SEALS, F_SEAL_WRITE), 0) << "nor can its seals";
+    EXPECT_NE(::fcntl(descriptor_.get(), F_GETFD) & FD_CLOEXEC, 0);
+}
+
+TEST_F(Page, KeepsRepliesAndFailures) {
+    put_entry(1, 0, "one");
+    put_entry(2, 8, "two", true);
+    put_entry(3, 16, std::string(4096, 'x'));
+    count(3, 3);
+    ASSERT_TRUE(reply_to(1) && reply_to(2) && reply_to(3));
+    EXPECT_EQ(reply_to(1)->bytes, "one");
+    EXPECT_FALSE(reply_to(1)->failed);
+    EXPECT_EQ(reply_to(2)->bytes, "two");
+    EXPECT_TRUE(reply_to(2)->failed);
+    EXPECT_EQ(reply_to(3)->bytes, std::string(4096, 'x'));
+}
+
+TEST_F(Page, ACallThatIsNotDoneHasNoReplyWhateverTheIndexSays) {
+    put_entry(1, 0, "one");
+    put_entry(2, 8, "half");
+    count(2, 1);
+    EXPECT_TRUE(reply_to(1));
+    EXPECT_FALSE(reply_to(2));
+}
+
+TEST_F(Page, TellsWhenTheLastCallWasBegun) {
+    using clock = std::chrono::steady_clock;
+    const auto began = clock::now() - std::chrono::seconds(2);
+    for (const double said : {std::chrono::duration<double>(began.time_since_epoch()).count(), -1.0, 1e300}) {
+        std::memcpy(memory_ + 16, &said, sizeof said);
+        const auto at = left_->read_progress(0);
+        ASSERT_TRUE(at);
+        EXPECT_LE(at->started, clock::now());
+        EXPECT_EQ(at->started - began < std::chrono::milliseconds(1), said > 0 && said < 1e300);
+    }
+}
+
+TEST_F(Page, CountersThatCannotBeTrueAreNotBelieved) {
+    for (const auto& [begun, done] :
+         {std::pair<std::uint64_t, std::uint64_t>{11, 10}, {5, 6}, {5, 3}, {~0ull, ~0ull}}) {
+        count(begun, done);
+        EXPECT_FALSE(left_->read_progress(10)) << begun << " " << done;
+    }
+    count(10, 9);
+    EXPECT_TRUE(left_->read_progress(10));
+}
+
+TEST_F(Page, EntriesThatCannotBeAreNotRead) {
+    count(4, 4);
+    put(index_at + 1, std::uint64_t{0} << 16 | 4097);                    // too long
+    put(index_at + 2, (std::uint64_t{log_bytes - 8} / 8) << 16 | 4096);  // over the end of the log
+    put(index_at + 3, ~std::uint64_t{0});
+    put(index_at + 4, 0);
+    for (std::uint64_t id = 1; id <= 4; ++id) EXPECT_FALSE(reply_to(id)) << id;
+}
+
+TEST_F(Page, WhatTheRingHasOverwrittenIsGone) {
+    constexpr std::uint64_t step = 4096;
+    std::uint64_t position = 0;
+    constexpr std::uint64_t calls = 200;
+    for (std::uint64_t id = 1; id <= calls; ++id) {
+        if (position % log_bytes + step > log_bytes) position += log_bytes - position % log_bytes;
+        put_entry(id, position, std::string(step, static_cast<char>('a' + id % 26)));
+        position += step;
+    }
+    count(calls, calls);
+    std::uint64_t kept = 0;
+    for (std::uint64_t id = 1; id <= calls; ++id) {
+        const auto reply = reply_to(id);
+        if (!reply) continue;
+        ++kept;
+        EXPECT_EQ(reply->bytes, std::string(step, static_cast<char>('a' + id % 26))) << id;
+    }
+    EXPECT_GE(kept, 64u) << "the largest replies of as many calls as a worker holds by default";
+    EXPECT_LT(kept, 67u);
+}
+
+TEST_F(Page, AWordThatALaterCallMayHaveTakenIsNotRead) {
+    put_entry(1, 0, "one");
+    count(entries, entries);
+    EXPECT_TRUE(reply_to(1));
+    count(1 + entries, entries);
+    EXPECT_FALSE(reply_to(1)) << "the call that is running now has the same word";
+}
+
+TEST_F(Page, TheStackIsWhatIsWrittenToTheDescriptor) {
+    const std::string text = "Fatal Python error: Segmentation fault\n";
+    ASSERT_EQ(::write(descriptor_.get(), text.data(), text.size()), static_cast<ssize_t>(text.size()));
+    EXPECT_EQ(left_->python_stack(), text);
+    const std::string more(20'000, 'x');
+    EXPECT_GT(::write(descriptor_.get(), more.data(), more.size()), 0) << "as much as there is room for";
+    EXPECT_TRUE(left_->python_stack() == text + std::string((16u << 10) - text.size(), 'x'));
+    memory_[stack_at] = '\xff';
+    EXPECT_EQ(left_->python_stack(), "") << "no UTF-8";
+}
+
+}  // namespace
+}  // namespace snakepit::detail
