@@ -11,6 +11,12 @@ def echo(payload):
 
 
 @snakepit.tool
+def echo_after_1_ms(payload):
+    time.sleep(0.001)
+    return payload
+
+
+@snakepit.tool
 def spin(begun):
     """Use the processor for ever; the file says that it has begun."""
     open(begun, "w").close()

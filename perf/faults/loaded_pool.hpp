@@ -1,5 +1,5 @@
 #pragma once
-// A pool on a thread of its own, and callers that each make one call of a 100-byte echo after the other.
+// A pool on a thread of its own, and callers that each make one call after the other, with 100 bytes that come back.
 
 #include "echo/measured.hpp"
 
@@ -44,7 +44,8 @@ public:
         return o;
     }
 
-    explicit loaded_pool(const pool_options& how) : pool_(io_.get_executor(), how) {
+    explicit loaded_pool(const pool_options& how, std::string tool = "echo")
+        : tool_(std::move(tool)), pool_(io_.get_executor(), how) {
         thread_ = std::thread([this] { io_.run(); });
         const auto up = async_start(pool_, asio::use_future).get();
         if (up) return;
@@ -103,13 +104,14 @@ private:
         const value sent = std::string(100, 'x');
         while (!over_) {
             const auto began = clock::now();
-            const auto reply = co_await pool_.execute("echo", sent);
+            const auto reply = co_await pool_.execute(tool_, sent);
             latencies_.push_back(microseconds_since(began));
             ++(reply && *reply == sent ? served_ : failed_);
         }
         --running_;
     }
 
+    const std::string tool_;
     asio::io_context io_{1};
     std::optional<asio::executor_work_guard<asio::io_context::executor_type>> work_{io_.get_executor()};
     std::thread thread_;
