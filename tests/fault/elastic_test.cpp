@@ -208,14 +208,12 @@ TEST_F(Elastic, AWorkerOutOfServiceIsSentAwayAndTheNextCallTriesAnother) {
     auto how = elastic(0, 2);
     how.restart_limit.per_worker = 1;
     how.restart_backoff.longest = 1h;
-    with_pool(how, [](pool& p) -> awaitable<> {
+    with_pool(how, [this](pool& p) -> awaitable<> {
         for (int i = 0; i < 2; ++i) {
-            std::optional<result<value>> lost;
-            const value arguments = 60;
-            async_execute(p, "sleep", arguments, call_options(), [&](result<value> r) { lost = std::move(r); });
-            CO_ASSERT(co_await comes_true([&] { return is(p, "w0", worker_state::executing); }));
+            const auto held = hold(p, 1);
+            CO_ASSERT(co_await comes_true([&] { return begun(held) == 1; }));
             ::kill(worker(p, "w0").pid, SIGKILL);
-            CO_ASSERT(co_await comes_true([&] { return lost.has_value(); }));
+            CO_ASSERT(co_await comes_true([&] { return held[0]->outcome.has_value(); }));
         }
         CO_ASSERT(co_await comes_true([&] { return is(p, "w0", worker_state::dead); }));
         EXPECT_TRUE(failed_with(co_await p.execute("echo", 1), errc::pool_degraded));
