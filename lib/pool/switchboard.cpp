@@ -504,7 +504,10 @@ std::optional<error> switchboard::end_of(call& c, const error& why, const last_w
     if (c.id == said.done + 1 && std::exchange(c.was_fatal, true))
         return failed(errc::poison_call,
                       "two workers in a row ended while they ran this call; the second: " + why.message());
-    if (!c.idempotent.value_or(tools_[c.tool_index].idempotent)) return why;
+    if (!c.idempotent.value_or(tools_[c.tool_index].idempotent))
+        return c.id <= said.done && said.begun != ~std::uint64_t{0}
+                   ? failed(errc::worker_lost, why.message() + "; this call was done, but its reply had not left")
+                   : why;
     if (!retries_.take())
         return failed(errc::worker_lost, why.message() + "; not run again: the retry budget is spent");
     ++counters_.retried;

@@ -143,6 +143,17 @@ TEST_F(ChaosChecker, SeesWhatAnEndCostsBeyondTheCallThatWasExecuting) {
     EXPECT_THAT(verdict(), ElementsAre(fault::lost_with_another, fault::lost_with_another));
 }
 
+TEST_F(ChaosChecker, OnlyALargeReplyMayBeLostWithACallThatWasDone) {
+    lost("w0 (pid 1)");
+    auto& large = lost("w0 (pid 1)");
+    large.has_large_reply = true;
+    seen.runs[large.id].done = 1;
+    EXPECT_THAT(verdict(), IsEmpty());
+    auto& small = lost("w0 (pid 1)");
+    seen.runs[small.id].done = 1;
+    EXPECT_THAT(verdict(), ElementsAre(fault::lost_with_another));
+}
+
 TEST_F(ChaosChecker, SeesALossThatAnotherAttemptWouldHaveSpared) {
     lost("w0 (pid 1)").may_run_again = true;
     EXPECT_THAT(verdict(), ElementsAre(fault::lost_with_permission));

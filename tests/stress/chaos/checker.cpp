@@ -62,6 +62,7 @@ private:
             if (!c.cancelled_at) blame(fault::cancelled_unasked, c, "nobody asked");
         } else if (c.code == make_error_code(errc::worker_lost)) {
             if (c.may_run_again) blame(fault::lost_with_permission, c, "{}", c.lost_with);
+            if (seen.done > 0 && c.has_large_reply) return;
             // A worker executes one call at a time: its end costs one.
             if (!costs_.insert(c.lost_with).second) blame(fault::lost_with_another, c, "{}", c.lost_with);
         } else if (!c.said.empty()) {
