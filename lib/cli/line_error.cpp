@@ -31,7 +31,6 @@ std::string_view name_of(const std::error_code& code) {
         case errc::socket_directory: return "socket_directory";
         case errc::protocol_mismatch: return "protocol_mismatch";
         case errc::protocol_violation: return "protocol_violation";
-        case errc::forked: return "forked";
     }
     return "unknown";
 }
