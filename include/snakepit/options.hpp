@@ -147,8 +147,10 @@ struct pool_options {
     std::map<std::string, std::string> environment{};
     /// Largest value, encoded, either way. 1 KiB to 1 GiB.
     std::size_t max_message_bytes = std::size_t{64} << 20;
-    /// A directory for the pool's socket that belongs to this user and nobody else may enter; made when it does not
-    /// exist. Empty: a new one below $XDG_RUNTIME_DIR or the temporary directory, removed at the end.
+    /// A directory for the pool's socket and its ledger that belongs to this user and nobody else may enter; made when
+    /// it does not exist. Empty: a new one below $XDG_RUNTIME_DIR or the temporary directory, removed at the end. What
+    /// a killed host has left is ended and removed by the next start of this user: in a directory that was named by
+    /// the next pool that names it.
     std::string socket_directory{};
     lane_kind lane = lane_kind::automatic;
     worker_output output = worker_output::keep;

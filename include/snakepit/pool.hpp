@@ -121,7 +121,8 @@ public:
         @param options    deadline, session
         @return  the tool's value, or an error. Never throws for an outcome listed here.
         @par Errors         errc::queue_full, deadline_exceeded, cancelled, worker_lost, pool_degraded, pool_stopped,
-       forked, not_started, unknown_tool, bad_arguments, tool_raised, unserializable, message_too_large
+                            forked, not_started, unknown_tool, bad_arguments, tool_raised, unserializable,
+                            message_too_large
         @par Cancellation   terminal and partial: the caller gets errc::cancelled at once and Python is asked to stop.
                             Not total: it may already have acted. The worker's place is free when Python has ended.
         @par Executor       may be awaited on any executor and resumes there
@@ -197,7 +198,8 @@ public:
         @return  when the workers of the new minimum are up and those above the new maximum have gone; or why a worker
                  that the minimum asks for is not up: it is tried again, as after a crash
         @par Errors         those of a start; invalid_options when the numbers are out of range; worker_lost when a
-                            worker that the minimum asks for is out of service; not_started, pool_stopped, cancelled
+                            worker that the minimum asks for is out of service; not_started, pool_stopped, cancelled,
+                            forked
         @par Cancellation   terminal and partial: stops waiting; the pool goes on to its new size
         @par Executor       may be awaited on any executor and resumes there
         @par Thread safety  safe

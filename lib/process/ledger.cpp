@@ -145,7 +145,7 @@ result<void> ledger::open(std::string file, std::string own_directory) {
     return {};
 }
 
-void ledger::record(std::string_view what, int pid, int pidfd, stray_mark mark) noexcept {
+void ledger::record(std::string_view what, int pid, int pidfd, stray_mark mark) {
     const std::lock_guard lock(mutex_);
     if (!fd_ || fork_shield::in_child()) return;
     const auto started = start_time_of(pid);

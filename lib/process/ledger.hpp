@@ -35,7 +35,7 @@ public:
     /// Writes down a process that was started. Nothing while it is not open.
     /// @param pidfd  of the process: as long as it has not been reaped the number is its own
     /// @param mark   of what it leaves; 0: none
-    void record(std::string_view what, int pid, int pidfd, stray_mark mark = 0) noexcept;
+    void record(std::string_view what, int pid, int pidfd, stray_mark mark = 0);
     /// Removes the file: everything has ended.
     void close() noexcept;
 

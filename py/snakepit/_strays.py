@@ -8,7 +8,8 @@ import signal
 from contextlib import suppress
 
 # RLIMIT_LOCKS: every process inherits it through fork, exec and setsid, and Linux has not looked at it since 2.4. The
-# tree of processes does not say the same: what a tool detaches from its worker is the launcher's child like any other's.
+# tree of processes does not say the same: what a tool detaches from its worker becomes the launcher's child, whoever's
+# it was.
 _RLIMIT_LOCKS = 10
 _LEAST = 1 << 32  # what people may have set is below, or RLIM_INFINITY, which is -1
 

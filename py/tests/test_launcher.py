@@ -94,7 +94,7 @@ def test_workers_start_clean_and_their_ends_are_told(host: Host) -> None:
     with launch:
         until_it_waits_for_its_launch(pid)
         assert os.getpgid(pid) == pid
-        assert sorted(os.listdir(f"/proc/{pid}/fd"), key=int) == ["0", "1", "2", "3", "4"]
+        assert sorted(os.listdir(f"/proc/{pid}/fd"), key=int) == ["0", "1", "2", "3", "4", "5"]
         assert os.readlink(f"/proc/{pid}/fd/0") == os.devnull
         assert str(host.process.pid) == Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
         os.kill(pid, signal.SIGSEGV)

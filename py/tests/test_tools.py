@@ -257,3 +257,28 @@ def test_arguments_are_checked_before_the_call(function: Any, arguments: Any, te
 def test_current_call_outside_of_a_call_is_a_clear_error() -> None:
     with pytest.raises(RuntimeError, match="only while a tool runs"):
         snakepit.current_call()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("warn", "warmup is 'warn', and there is no such tool; did you mean warm?"),
+        ("something_else", "there are: greedy, warm"),
+        (
+            "greedy",
+            "warmup is 'greedy', which is called without arguments: missing argument 'a'; the tool is greedy(a)",
+        ),
+    ],
+)
+def test_a_warmup_is_a_tool_without_arguments(name: str, text: str) -> None:
+    @snakepit.tool
+    def warm(times: int = 1) -> None: ...
+
+    @snakepit.tool
+    def greedy(a): ...  # type: ignore[no-untyped-def]
+
+    tools = box(warm=warm, greedy=greedy)
+    assert tools.for_warmup("warm").function is warm
+    with pytest.raises(_tools.ToolError) as raised:
+        tools.for_warmup(name)
+    assert text in str(raised.value)

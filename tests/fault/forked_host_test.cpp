@@ -80,7 +80,9 @@ TEST_F(ForkedHost, HasAChildWithoutAnyDescriptorOfThePool) {
 }
 
 TEST_F(ForkedHost, HasAChildThatRunsOnWithTheSameExecutorAndHarmsNobody) {
-    host_process host(config(2));
+    auto how = config(2);
+    how.fast_pulse = true;
+    host_process host(how);
     ASSERT_EQ(host.hear("start: "), "ok");
     const auto before = host.workers();
     const auto child = forked(host, "fork-and-run");

@@ -24,7 +24,7 @@ protected:
     awaitable<std::vector<watched_process>> held(std::size_t first, std::size_t count) const {
         const auto file = scratch().path() / "held";
         const std::function<bool()> complete = [&] { return line_count(file) >= first + count; };
-        EXPECT_TRUE(co_await comes_true(complete, 10s * slow)) << file_text(file);
+        EXPECT_TRUE(co_await comes_true(complete, 10s * slow)) << file_text(file) << leftovers();
         std::vector<watched_process> found;
         std::ifstream in(file);
         std::size_t line = 0;

@@ -40,6 +40,7 @@ public:
         fs::path runtime;              ///< $XDG_RUNTIME_DIR
         std::string socket_directory;  ///< empty: below `runtime`
         std::string marker;            ///< "NAME=text" of its environment
+        bool fast_pulse = false;       ///< heartbeats of 200 ms, else of a minute
     };
     explicit host_process(const config& how);
     ~host_process();

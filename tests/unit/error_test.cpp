@@ -13,12 +13,12 @@ using ::testing::HasSubstr;
 
 TEST(Error, HasWordsForEachCode) {
     for (const auto e :
-         {errc::queue_full,       errc::deadline_exceeded, errc::cancelled,         errc::worker_lost,
-          errc::pool_stopped,     errc::not_started,       errc::already_started,   errc::pool_degraded,
-          errc::poison_call,      errc::unknown_tool,      errc::bad_arguments,     errc::tool_raised,
-          errc::unserializable,   errc::message_too_large, errc::type_mismatch,     errc::invalid_options,
-          errc::python_unfit,     errc::module_failed,     errc::start_timeout,     errc::launch_failed,
-          errc::socket_directory, errc::protocol_mismatch, errc::protocol_violation}) {
+         {errc::queue_full,       errc::deadline_exceeded, errc::cancelled,          errc::worker_lost,
+          errc::pool_stopped,     errc::not_started,       errc::already_started,    errc::pool_degraded,
+          errc::poison_call,      errc::unknown_tool,      errc::bad_arguments,      errc::tool_raised,
+          errc::unserializable,   errc::message_too_large, errc::type_mismatch,      errc::invalid_options,
+          errc::python_unfit,     errc::module_failed,     errc::start_timeout,      errc::launch_failed,
+          errc::socket_directory, errc::protocol_mismatch, errc::protocol_violation, errc::forked}) {
         const std::error_code code = e;
         EXPECT_STREQ(code.category().name(), "snakepit");
         EXPECT_NE(code.message(), "unknown error") << code.value();

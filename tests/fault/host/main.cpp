@@ -48,7 +48,8 @@ snakepit::pool_options options_of(char** argv) {
     how.calls_per_worker = 1;
     how.drain_timeout = 300ms;
     how.stop_grace = 300ms;
-    how.heartbeat = {200ms, 200ms, 3, 100ms, 0.1};
+    if (std::getenv("SNAKEPIT_TEST_FAST_PULSE")) how.heartbeat = {200ms, 200ms, 3, 100ms, 0.1};
+    else how.heartbeat = {1min, 1min, 3, 1min, 0.1};  // what holds the GIL for ever is not to be ended by it
     how.restart_backoff = {5ms, 50ms};
     if (const char* directory = argv[4]) how.socket_directory = directory;
     return how;
