@@ -7,7 +7,7 @@ other. Numbers are written whole, by assignment to one item of a view: struct.pa
 from __future__ import annotations
 
 import mmap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from snakepit._protocol import KIB
 
@@ -40,7 +40,7 @@ class Page:
         view = memoryview(memory)
         self.words = view.cast("Q")
         """For BEGUN; the rest is end()'s."""
-        self.times = view.cast("d")
+        self.times: Any = view.cast("d")  # of floats, which stubs do not know
         """For STARTED."""
         self._log = view[_LOG_OFFSET : _LOG_OFFSET + _LOG_BYTES]
         self._position = 0  # in the log as if it had no end; a multiple of 8

@@ -36,9 +36,7 @@ class _Mark:
 def tool(function: F, /) -> F: ...
 @overload
 def tool(*, name: str | None = None, idempotent: bool = False) -> Callable[[F], F]: ...
-def tool(
-    function: F | None = None, /, *, name: str | None = None, idempotent: bool = False
-) -> F | Callable[[F], F]:
+def tool(function: F | None = None, /, *, name: str | None = None, idempotent: bool = False) -> F | Callable[[F], F]:
     """Offer a function, or a method of an Adapter, to the callers of the pool.
 
     The function itself stays as it is and can be called directly. Its docstring becomes the tool's description.

@@ -93,8 +93,11 @@ def test_what_a_worker_that_is_killed_has_left(start: Start) -> None:
     host.process.wait(10)
     assert (word(host.page, BEGUN), word(host.page, DONE)) == (3, 2)
     first, second = entry(host.page, 1), entry(host.page, 2)
-    assert first is not None and not first[1] and _codec.decode(first[2]) == "a"
-    assert second is not None and second[1]
+    assert first is not None
+    assert not first[1]
+    assert _codec.decode(first[2]) == "a"
+    assert second is not None
+    assert second[1]
     assert work_pb2.Failure.FromString(second[2]).type == "ValueError"
     assert entry(host.page, 3) is None
 
@@ -119,5 +122,6 @@ def test_calls_that_do_not_run_are_done_too(start: Start) -> None:
     host.process.wait(10)
     assert (word(host.page, BEGUN), word(host.page, DONE)) == (2, 1)
     left = entry(host.page, 1)
-    assert left is not None and left[1]
+    assert left is not None
+    assert left[1]
     assert work_pb2.Failure.FromString(left[2]).kind == work_pb2.Failure.BAD_ARGUMENTS
