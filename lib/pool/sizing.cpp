@@ -27,7 +27,7 @@ std::vector<option_mistake> mistakes_of(worker_count wanted, std::size_t queue_l
     std::vector<option_mistake> found;
     if (wanted.min < 0 || wanted.min > most_workers)
         found.push_back({"workers.min", std::to_string(wanted.min), fmt::format("0 to {}", most_workers)});
-    if (wanted.max != 0 && (wanted.max < wanted.min || wanted.max > most_workers))
+    if (wanted.max != 0 && (wanted.max < std::max(wanted.min, 1) || wanted.max > most_workers))
         found.push_back(
             {"workers.max", std::to_string(wanted.max), fmt::format("0, or workers.min to {}", most_workers)});
     if (wanted.min == 0 && queue_limit == 0)

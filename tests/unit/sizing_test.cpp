@@ -105,6 +105,7 @@ TEST(Sizing, NamesWhatIsAllowed) {
     EXPECT_EQ(describe(mistakes_of({-1, -2}, 1)),
               "workers.min is -1, allowed: 0 to 1000; workers.max is -2, allowed: 0, or workers.min to 1000");
     EXPECT_EQ(describe(mistakes_of({1'001, 0}, 1)), "workers.min is 1001, allowed: 0 to 1000");
+    EXPECT_EQ(mistakes_of({-1, -1}, 1).size(), 2u) << "each for itself";
     EXPECT_EQ(describe(mistakes_of({3, 2}, 1)), "workers.max is 2, allowed: 0, or workers.min to 1000");
     EXPECT_EQ(describe(mistakes_of({0, 5}, 0)),
               "workers.min is 0, allowed: 1 to 1000 when queue_limit is 0: without a queue no call could wait for the "
