@@ -1,8 +1,9 @@
 #include "capsule/incarnation.hpp"
 
+#include "process/pidfd.hpp"
+
 #include <fcntl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 #include <asio/co_spawn.hpp>
 #include <asio/post.hpp>
@@ -147,7 +148,7 @@ std::optional<value> incarnation::last_report() {
 
 void incarnation::kill(int signal) noexcept {
     const std::lock_guard lock(mutex_);
-    if (pidfd_) ::syscall(SYS_pidfd_send_signal, pidfd_.get(), signal, nullptr, 0u);
+    if (pidfd_) send_signal(pidfd_.get(), signal);
 }
 
 std::string incarnation::output() { return out_ ? joined_output(*out_, *err_) : std::string(); }

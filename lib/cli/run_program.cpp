@@ -1,12 +1,12 @@
 #include "cli/run_program.hpp"
 
+#include "process/pidfd.hpp"
 #include "process/unique_fd.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
 #include <spawn.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <algorithm>
@@ -102,7 +102,7 @@ program_end run_program(std::vector<std::string> argv, std::chrono::milliseconds
         if (ends[0].revents != 0 && !read_some(ends[0].fd, end.out)) ends[0].fd = -1;
         if (ends[1].revents != 0 && !read_some(ends[1].fd, end.err)) ends[1].fd = -1;
     }
-    if (const detail::unique_fd ended(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0U))); ended && !end.timed_out) {
+    if (const auto ended = detail::open_pidfd(pid); ended && !end.timed_out) {
         pollfd one{ended.get(), POLLIN, 0};
         end.timed_out = ::poll(&one, 1, left()) == 0;
     }

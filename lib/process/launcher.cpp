@@ -1,6 +1,7 @@
 #include "process/launcher.hpp"
 
 #include "process/package_dir.hpp"
+#include "process/pidfd.hpp"
 #include "process/python_candidates.hpp"
 
 #include <fcntl.h>
@@ -8,7 +9,6 @@
 #include <poll.h>
 #include <spawn.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <asio/post.hpp>
 #include <asio/redirect_error.hpp>
@@ -76,8 +76,6 @@ result<int> spawn_process(std::vector<std::string> argv, std::vector<std::string
     return pid;
 }
 
-int open_pidfd(pid_t pid) { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0u)); }
-
 shielded_fd second_descriptor(const shielded_fd& of) {
     const fork_pause no_fork;
     return {unique_fd(::fcntl(of.get(), F_DUPFD_CLOEXEC, 3)), no_fork};
@@ -118,7 +116,7 @@ result<void> launcher::boot(const std::string& python) {
     {
         const std::lock_guard lock(mutex_);
         pid_ = *pid;
-        pidfd_ = shielded_fd(unique_fd(open_pidfd(*pid)));
+        pidfd_ = shielded_fd(open_pidfd(*pid));
         hang_up_ = second_descriptor(sockets->ours);
         if (how_.book && pidfd_) how_.book->record("launcher", *pid, pidfd_.get());
         if (closed_) hang_up();  // close() came before there was anything to close
@@ -257,8 +255,8 @@ void launcher::lost(const error& why) {
 void launcher::kill_group() noexcept {
     // Not reaped yet, so that the number of its group is still its own; unless the application reaps every child, and
     // then the pidfd tells.
-    if (::syscall(SYS_pidfd_send_signal, pidfd_.get(), 0, nullptr, 0u) == 0) ::kill(-pid_, SIGKILL);
-    ::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0u);
+    if (send_signal(pidfd_.get(), 0)) ::kill(-pid_, SIGKILL);
+    send_signal(pidfd_.get(), SIGKILL);
 }
 
 /// Under the mutex. The end of its socket tells it to kill the workers and go.

@@ -1,5 +1,6 @@
 #include "process/ledger.hpp"
 
+#include "process/pidfd.hpp"
 #include "process/process_facts.hpp"
 
 #include <dirent.h>
@@ -7,7 +8,6 @@
 #include <fmt/format.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 #include <algorithm>
 #include <cerrno>
@@ -105,12 +105,12 @@ public:
 private:
     static void end_process(int pid, std::uint64_t started) {
         if (pid <= 1) return;
-        const unique_fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0u)));
+        const auto pidfd = open_pidfd(pid);
         if (!pidfd) return;
         // Behind the pidfd: what is read is of the process that it holds, or of one that has come after that one's end.
         struct stat owner{};
         if (::stat(fmt::format("/proc/{}", pid).c_str(), &owner) != 0 || owner.st_uid != ::geteuid()) return;
-        if (start_time_of(pid) == started) ::syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0u);
+        if (start_time_of(pid) == started) send_signal(pidfd.get(), SIGKILL);
     }
 
     unique_fd fd_;
@@ -150,7 +150,7 @@ void ledger::record(std::string_view what, int pid, int pidfd, stray_mark mark) 
     if (!fd_ || fork_shield::in_child()) return;
     const auto started = start_time_of(pid);
     // Not reaped even now: so what was read was its own, and no stranger's.
-    if (!started || ::syscall(SYS_pidfd_send_signal, pidfd, 0, nullptr, 0u) != 0) return;
+    if (!started || !send_signal(pidfd, 0)) return;
     auto line = fmt::format("{} {} {}", what, pid, *started);
     if (mark != 0) line += fmt::format(" {}", mark);
     line += '\n';

@@ -1,9 +1,8 @@
 #include "process/strays.hpp"
 
-#include "process/unique_fd.hpp"
+#include "process/pidfd.hpp"
 
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 #include <charconv>
 #include <csignal>
@@ -51,9 +50,9 @@ void end_strays(std::set<stray_mark> marks) {
         for (const int pid : processes_with(marks)) {
             if (!killed.insert(pid).second) continue;
             more = true;
-            const unique_fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0u)));
+            const auto pidfd = open_pidfd(pid);
             // Looked at again: the pidfd may be of a process that has got the number since.
-            if (pidfd && has_one(pid, marks)) ::syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0u);
+            if (pidfd && has_one(pid, marks)) send_signal(pidfd.get(), SIGKILL);
         }
     }
 }

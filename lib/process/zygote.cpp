@@ -1,9 +1,9 @@
 #include "process/zygote.hpp"
 
+#include "process/pidfd.hpp"
 #include "process/start_failure.hpp"
 
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 #include <asio/redirect_error.hpp>
 #include <asio/use_awaitable.hpp>
@@ -82,7 +82,7 @@ asio::awaitable<error> zygote::explain(std::optional<value> report) {
 }
 
 asio::awaitable<error> zygote::give_up() {
-    ::syscall(SYS_pidfd_send_signal, pidfd_.get(), dump_signal(), nullptr, 0u);
+    send_signal(pidfd_.get(), dump_signal());
     co_await wait_over(dump_time);
     co_return start_timeout(import_within(how_.timeout, how_.module), exit());
 }

@@ -3,9 +3,9 @@
 #include "faults/descendants.hpp"
 #include "faults/loaded_pool.hpp"
 #include "perf_report.hpp"
+#include "process/pidfd.hpp"
 
 #include <poll.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <csignal>
@@ -56,8 +56,7 @@ double seconds_of_orphans(const std::string& self) {
 
     std::vector<pollfd> alive;
     for (const int child : descendants_of(pid))
-        if (const auto fd = static_cast<int>(::syscall(SYS_pidfd_open, child, 0)); fd >= 0)
-            alive.push_back({fd, POLLIN, 0});
+        if (auto fd = detail::open_pidfd(child)) alive.push_back({fd.release(), POLLIN, 0});
     if (alive.size() < workers + 1) throw std::runtime_error("the host's processes are not to be found");
     const auto killed = clock::now();
     ::kill(pid, SIGKILL);
@@ -71,7 +70,7 @@ double seconds_of_orphans(const std::string& self) {
     }
     const auto took = std::chrono::duration<double>(clock::now() - killed).count();
     for (const auto& p : alive) {
-        ::syscall(SYS_pidfd_send_signal, p.fd, SIGKILL, nullptr, 0);
+        detail::send_signal(p.fd, SIGKILL);
         ::close(p.fd);
     }
     ::waitpid(pid, nullptr, 0);

@@ -2,6 +2,7 @@
 // C7, S17)
 
 #include "process/ledger.hpp"
+#include "process/pidfd.hpp"
 #include "process/process_facts.hpp"
 #include "support/host_process.hpp"
 
@@ -10,7 +11,6 @@
 #include <spawn.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <csignal>
@@ -246,7 +246,7 @@ TEST_F(Ledger, ForgetsWhatHasEndedAndKeepsWhatHasNot) {
     detail::ledger book;
     EXPECT_OK(book.open((dir / "0.ledger").string(), dir.string()));
     const auto record = [&](const stranger& s) {
-        const detail::unique_fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, s.pid(), 0u)));
+        const auto pidfd = detail::open_pidfd(s.pid());
         book.record("worker", s.pid(), pidfd.get());
     };
     const stranger stays;

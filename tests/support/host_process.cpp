@@ -1,9 +1,10 @@
 #include "support/host_process.hpp"
 
+#include "process/pidfd.hpp"
+
 #include <fcntl.h>
 #include <poll.h>
 #include <spawn.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <algorithm>
@@ -28,7 +29,7 @@ bool wait_readable(int fd, clock::time_point until) {
 
 }  // namespace
 
-watched_process::watched_process(int pid) : pid_(pid), pidfd_(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0u))) {
+watched_process::watched_process(int pid) : pid_(pid), pidfd_(detail::open_pidfd(pid)) {
     EXPECT_TRUE(pidfd_ && !is_gone()) << pid << " is not there to be watched";
 }
 
@@ -36,7 +37,7 @@ bool watched_process::is_gone(clock::duration within) const {
     return !pidfd_ || wait_readable(pidfd_.get(), clock::now() + within);
 }
 
-void watched_process::kill(int signal) const { ::syscall(SYS_pidfd_send_signal, pidfd_.get(), signal, nullptr, 0u); }
+void watched_process::kill(int signal) const { detail::send_signal(pidfd_.get(), signal); }
 
 std::string survivors(const std::vector<watched_process>& of, clock::duration limit) {
     const auto until = clock::now() + limit;

@@ -1,10 +1,10 @@
 #include "stress/chaos/disturbance.hpp"
 
+#include "process/pidfd.hpp"
 #include "support/surroundings.hpp"
 
 #include <snakepit/async.hpp>
 
-#include <sys/syscall.h>
 #include <unistd.h>
 #include <algorithm>
 #include <asio/bind_executor.hpp>
@@ -19,22 +19,15 @@ using namespace std::chrono_literals;
 
 constexpr auto hang_limit = 700ms;
 
-/// One process for good: its number may be another's later. By syscall, since glibc 2.36's header is not for C++.
+/// One process for good: its number may be another's later.
 class process_handle {
 public:
-    explicit process_handle(int pid) : fd_(pid > 0 ? static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)) : -1) {}
-    ~process_handle() {
-        if (fd_ >= 0) ::close(fd_);
-    }
-    process_handle(const process_handle&) = delete;
-    process_handle& operator=(const process_handle&) = delete;
+    explicit process_handle(int pid) : fd_(detail::open_pidfd(pid)) {}
     /// @return  whether it was there
-    [[nodiscard]] bool send(int signal) const {
-        return fd_ >= 0 && ::syscall(SYS_pidfd_send_signal, fd_, signal, nullptr, 0) == 0;
-    }
+    [[nodiscard]] bool send(int signal) const { return fd_ && detail::send_signal(fd_.get(), signal); }
 
 private:
-    int fd_;
+    detail::unique_fd fd_;
 };
 
 asio::awaitable<void> wait_until(clock::time_point when) {
