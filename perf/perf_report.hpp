@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <cstdlib>
+#include <exception>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -56,5 +57,17 @@ private:
 
     nlohmann::json rows_ = nlohmann::json::array();
 };
+
+/// The main() of a suite: what it throws is printed and ends it with exit code 1.
+template <class Suite>
+int run_suite(std::string_view name, Suite suite) {
+    try {
+        suite();
+        return 0;
+    } catch (const std::exception& failed) {
+        fmt::print(stderr, "{}: {}\n", name, failed.what());
+        return 1;
+    }
+}
 
 }  // namespace snakepit::perf

@@ -59,11 +59,4 @@ void run() {
 }  // namespace
 }  // namespace snakepit::perf
 
-int main() {
-    try {
-        snakepit::perf::run();
-    } catch (const std::exception& failed) {
-        fmt::print(stderr, "kill: {}\n", failed.what());
-        return 1;
-    }
-}
+int main() { return snakepit::perf::run_suite("kill", snakepit::perf::run); }

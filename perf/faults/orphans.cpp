@@ -21,7 +21,7 @@ constexpr int rounds = 5;
 constexpr auto limit = 30s;
 
 /// The host: keeps all workers busy until it is killed, each with a file that says that its tool has begun.
-int host(const fs::path& directory) {
+[[noreturn]] void host(const fs::path& directory) {
     loaded_pool pool(loaded_pool::options(workers));
     const char* const tools[workers] = {"hold_gil", "wait", "spin", "wait", "spin", "wait", "spin", "wait"};
     for (int i = 0; i < workers; ++i)
@@ -91,11 +91,8 @@ void run(const std::string& self) {
 }  // namespace snakepit::perf
 
 int main(int argc, char** argv) {
-    try {
-        if (argc == 3 && std::string(argv[1]) == "host") return snakepit::perf::host(argv[2]);
+    return snakepit::perf::run_suite("orphans", [&] {
+        if (argc == 3 && std::string(argv[1]) == "host") snakepit::perf::host(argv[2]);
         snakepit::perf::run(std::filesystem::canonical("/proc/self/exe").string());
-    } catch (const std::exception& failed) {
-        fmt::print(stderr, "orphans: {}\n", failed.what());
-        return 1;
-    }
+    });
 }

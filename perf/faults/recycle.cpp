@@ -79,11 +79,4 @@ void run() {
 }  // namespace
 }  // namespace snakepit::perf
 
-int main() {
-    try {
-        snakepit::perf::run();
-    } catch (const std::exception& failed) {
-        fmt::print(stderr, "recycle: {}\n", failed.what());
-        return 1;
-    }
-}
+int main() { return snakepit::perf::run_suite("recycle", snakepit::perf::run); }
