@@ -1,8 +1,8 @@
 #include "capsule/life.hpp"
 
+#include "capsule/obituary.hpp"
 #include "process/process_facts.hpp"
 #include "process/start_failure.hpp"
-#include "wire/frames.hpp"
 
 #include <fmt/format.h>
 #include <algorithm>
@@ -23,12 +23,6 @@ constexpr auto suspicion = 100ms;   // a stream ended: is the process about to? 
 constexpr auto kill_limit = 2s;     // from SIGKILL to the end of the process
 constexpr auto tail_limit = 100ms;  // from the end of the process to that of its stream; mostly 1 ms
 constexpr int exit_lost = 75;       // py/snakepit/_protocol.py: the worker's connection or a stream ended
-
-std::string in_words(std::chrono::microseconds d) {
-    if (d < 1ms) return fmt::format("{} us", d.count());
-    if (d < 1s) return fmt::format("{} ms", d / 1ms);
-    return fmt::format("{:.1f} s", std::chrono::duration<double>(d).count());
-}
 
 template <class T>
 const T* as(const life_event& e) {
@@ -168,14 +162,13 @@ asio::awaitable<error> life::serve(std::shared_ptr<life> self, departure& gone, 
     }
     auto how = self->exit_so_far(gone);
     const auto l = self->carried();
-    if (!l) co_return self->explain(std::move(how), reason);
     last_words said;
-    if (gone.exited && !breach) {
+    if (l && gone.exited && !breach) {
         co_await wait_until_all_came(self, gone);
-        said = self->read_last_words(*l, gone, how);
+        said = read_last_words(self->body_->left(), *self->pool_->board, *l, gone.exited_at, how);
     }
-    auto why = self->explain(std::move(how), reason);
-    self->pool_->board->disconnect(*l, why, std::move(said));
+    auto why = explain_end(self->worker_, self->body_->pid(), reason, std::move(how));
+    if (l) self->pool_->board->disconnect(*l, why, std::move(said));
     co_return why;
 }
 
@@ -387,36 +380,6 @@ worker_exit life::exit_so_far(const departure& gone) const {
     how.resident_bytes = pulse().resident_bytes;
     if (how.signal == SIGKILL) how.out_of_memory = memory_kills_.since_look();
     return how;
-}
-
-/// Of a process that has ended. What it has left is read once, here.
-last_words life::read_last_words(const line& l, const departure& gone, worker_exit& how) const {
-    last_words said;
-    const auto at = body_->left().read_progress(pool_->board->last_sent(l));
-    if (!at) return said;
-    said.begun = at->begun;
-    said.done = at->done;
-    for (auto& call : pool_->board->held(l)) {
-        if (call.id <= at->done) {
-            const auto reply = body_->left().reply_to(call.id, *at);
-            if (auto outcome = reply ? outcome_of(*reply) : std::nullopt)
-                said.replies.push_back({call.id, std::move(*outcome)});
-        } else if (call.id == at->begun) {
-            how.running_tool = std::move(call.tool);
-            how.running = std::chrono::duration_cast<std::chrono::microseconds>(gone.exited_at - at->started);
-        }
-    }
-    return said;
-}
-
-error life::explain(worker_exit how, const std::string& reason) const {
-    auto what = reason.empty() ? fmt::format("the worker (pid {}) ended: {}", body_->pid(), how.describe())
-                               : fmt::format("the worker (pid {}) was ended: {}", body_->pid(), reason);
-    if (!how.out_of_memory.empty()) what += "; " + how.out_of_memory;
-    what += fmt::format("; it had been up for {}", in_words(how.uptime));
-    if (how.resident_bytes != 0) what += fmt::format(", with {} MiB", how.resident_bytes >> 20);
-    if (!how.running_tool.empty()) what += fmt::format(", and ran {} for {}", how.running_tool, in_words(how.running));
-    return error(errc::worker_lost, std::move(what)).with_worker(worker_).with_exit(std::move(how));
 }
 
 error life::boot_failure(const departure& gone, const std::optional<heard::broken>& broken) const {

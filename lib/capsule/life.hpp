@@ -108,8 +108,6 @@ private:
     [[nodiscard]] std::shared_ptr<line> carried() const;
     static asio::awaitable<void> wait_until_all_came(std::shared_ptr<life> self, departure& gone);
     [[nodiscard]] worker_exit exit_so_far(const departure& gone) const;
-    [[nodiscard]] error explain(worker_exit how, const std::string& reason) const;
-    [[nodiscard]] last_words read_last_words(const line& l, const departure& gone, worker_exit& how) const;
     [[nodiscard]] error boot_failure(const departure& gone, const std::optional<heard::broken>& broken) const;
     void abandon(const error& why);
     void leave_if_idle();

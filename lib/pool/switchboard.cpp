@@ -347,8 +347,7 @@ std::optional<std::string> switchboard::settle(line& from, std::vector<settlemen
                 if (from.left == 0) todo.served = from.out;
             }
             if (c.answered) ++counters_.late_replies;
-            else if (!reply.outcome) reply.outcome = tl::unexpected(reply.outcome.error().with_worker(from.worker));
-            end(c, std::move(reply.outcome), todo);
+            end_by_reply(from, c, std::move(reply.outcome), todo);
         }
         pump(todo);
     }
@@ -418,8 +417,7 @@ void switchboard::disconnect(line& l, const error& why, last_words said) {
                 call& c = *held->second;
                 l.sent.erase(held);
                 if (!c.answered) ++counters_.recovered;
-                if (!reply.outcome) reply.outcome = tl::unexpected(reply.outcome.error().with_worker(l.worker));
-                end(c, std::move(reply.outcome), todo);
+                end_by_reply(l, c, std::move(reply.outcome), todo);
             }
         }
         std::vector<call*> lost;
@@ -427,7 +425,7 @@ void switchboard::disconnect(line& l, const error& why, last_words said) {
         l.sent.clear();
         std::sort(lost.begin(), lost.end(), [](const call* a, const call* b) { return a->id < b->id; });
         // Without anything said: it runs them in the order of their ids.
-        if (!lost.empty() && said.begun == ~std::uint64_t{0}) said.done = lost.front()->id - 1;
+        if (!lost.empty() && said.begun == last_words::unknown) said.done = lost.front()->id - 1;
         std::vector<call*> again;
         for (call* c : lost) {
             if (c->answered) {
@@ -505,7 +503,7 @@ std::optional<error> switchboard::end_of(call& c, const error& why, const last_w
         return failed(errc::poison_call,
                       "two workers in a row ended while they ran this call; the second: " + why.message());
     if (!c.idempotent.value_or(tools_[c.tool_index].idempotent))
-        return c.id <= said.done && said.begun != ~std::uint64_t{0}
+        return c.id <= said.done && said.begun != last_words::unknown
                    ? failed(errc::worker_lost, why.message() + "; this call was done, but its reply had not left")
                    : why;
     if (!retries_.take())
@@ -696,6 +694,12 @@ void switchboard::end(call& c, result<value> outcome, consequences& todo) {
     ++counter_of(outcome);
     if (!outcome) outcome = tl::unexpected(outcome.error().with_tool(c.tool));
     answer(std::move(c.self), std::move(outcome), todo);
+}
+
+/// As `end`; an error tells which worker it came from.
+void switchboard::end_by_reply(line& from, call& c, result<value> outcome, consequences& todo) {
+    if (!outcome && !c.answered) outcome = tl::unexpected(outcome.error().with_worker(from.worker));
+    end(c, std::move(outcome), todo);
 }
 
 /// The caller's end of the call.

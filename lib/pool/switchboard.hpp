@@ -27,9 +27,11 @@ struct settlement {
 
 /// What is known about the calls of a worker that has ended.
 struct last_words {
-    std::uint64_t begun = ~std::uint64_t{0};  ///< id of the last call that it had begun; until it is known, all
-    std::uint64_t done = 0;                   ///< id of the last that it had done
-    std::vector<settlement> replies;          ///< to such calls, that may not have come
+    static constexpr auto unknown = ~std::uint64_t{0};  ///< it may have begun all that it was sent
+
+    std::uint64_t begun = unknown;    ///< id of the last call that it had begun
+    std::uint64_t done = 0;           ///< id of the last that it had done
+    std::vector<settlement> replies;  ///< to such calls, that may not have come
 };
 
 /// A call that a worker was sent and has not ended.
@@ -157,6 +159,7 @@ private:
     void put_on(line& l, call& c);
     void pump(consequences& todo);
     void end(call& c, result<value> outcome, consequences& todo);
+    void end_by_reply(line& from, call& c, result<value> outcome, consequences& todo);
     void answer(call_ptr c, result<value> outcome, consequences& todo);
     void give_up_locked(call& c, errc why, consequences& todo);
     [[nodiscard]] std::uint64_t& counter_of(const result<value>& outcome);

@@ -65,11 +65,7 @@ TEST_P(Deaths, EachKindFailsItsCallAtOnceWithTheCauseAndNobodyElses) {
                 EXPECT_NE(lost.error().exit()->output_tail.find("last words"), std::string::npos) << lost.error();
                 EXPECT_EQ(lost.error().tool(), "die");
                 EXPECT_EQ(lost.error().code(), failure::retry_elsewhere);
-                CO_ASSERT(co_await comes_true([&] {
-                    for (const auto& w : p.stats().workers)
-                        if (w.state != worker_state::ready && w.state != worker_state::executing) return false;
-                    return true;
-                }));
+                CO_ASSERT(co_await comes_true([&] { return is_whole(p); }));
             }
             EXPECT_FALSE(other) << "the other worker's call goes on";
             go();

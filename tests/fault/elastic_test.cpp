@@ -69,9 +69,7 @@ protected:
     static std::size_t count(const pool& p) { return p.stats().workers.size(); }
     static std::size_t up(const pool& p) {
         const auto all = p.stats().workers;
-        return static_cast<std::size_t>(std::count_if(all.begin(), all.end(), [](const worker_stats& w) {
-            return w.state == worker_state::ready || w.state == worker_state::executing;
-        }));
+        return static_cast<std::size_t>(std::count_if(all.begin(), all.end(), serves));
     }
     static worker_stats worker(const pool& p, const std::string& id) {
         for (auto& w : p.stats().workers)
@@ -210,10 +208,10 @@ TEST_F(Elastic, AWorkerOutOfServiceIsSentAwayAndTheNextCallTriesAnother) {
     how.restart_backoff.longest = 1h;
     with_pool(how, [this](pool& p) -> awaitable<> {
         for (int i = 0; i < 2; ++i) {
-            const auto held = hold(p, 1);
-            CO_ASSERT(co_await comes_true([&] { return begun(held) == 1; }));
+            const auto running = hold(p, 1);
+            CO_ASSERT(co_await comes_true([&] { return begun(running) == 1; }));
             ::kill(worker(p, "w0").pid, SIGKILL);
-            CO_ASSERT(co_await comes_true([&] { return held[0]->outcome.has_value(); }));
+            CO_ASSERT(co_await comes_true([&] { return running[0]->outcome.has_value(); }));
         }
         CO_ASSERT(co_await comes_true([&] { return is(p, "w0", worker_state::dead); }));
         EXPECT_TRUE(failed_with(co_await p.execute("echo", 1), errc::pool_degraded));

@@ -30,13 +30,6 @@ protected:
         return times;
     }
     [[nodiscard]] std::size_t begun() const { return line_count(scratch().path() / "begun"); }
-    static awaitable<bool> is_whole(pool& p) {
-        co_return co_await comes_true([&p] {
-            for (const auto& w : p.stats().workers)
-                if (w.state != worker_state::ready && w.state != worker_state::executing) return false;
-            return true;
-        });
-    }
 };
 INSTANTIATE_LANES(LastWords);
 
@@ -130,7 +123,7 @@ TEST_P(LastWords, ACallThatEndsTwoWorkersIsPoison) {
         EXPECT_EQ(poison.error().exit()->running_tool, "die_in_the_first");
         CO_ASSERT(co_await comes_true([&] { return right == 100; }));
         EXPECT_EQ(times_run()["run"], 2);
-        EXPECT_TRUE(co_await is_whole(p));
+        EXPECT_TRUE(co_await comes_true([&] { return is_whole(p); }));
     });
 }
 
@@ -189,7 +182,7 @@ TEST_P(LastWords, NothingRunsTwiceWhateverIsKilled) {
             }
             over = true;
             CO_ASSERT(co_await comes_true([&] { return callers == all; }, 30s * slow));
-            EXPECT_TRUE(co_await is_whole(p));
+            EXPECT_TRUE(co_await comes_true([&] { return is_whole(p); }));
             const auto runs = times_run();
             int lost = 0;
             for (const auto& [name, success] : answered) {

@@ -14,6 +14,7 @@
 #include <asio/use_awaitable.hpp>
 
 #include <gtest/gtest.h>
+#include <algorithm>
 #include <chrono>
 #include <concepts>
 #include <exception>
@@ -71,6 +72,16 @@ testing::AssertionResult failed_saying(const result<T>& outcome, errc wanted, co
         if (said.find(t) == said.npos)
             return testing::AssertionFailure() << "\"" << t << "\" is not in: " << outcome.error().full();
     return testing::AssertionSuccess() << outcome.error().full();
+}
+
+/// It takes calls.
+[[nodiscard]] inline bool serves(const worker_stats& w) {
+    return w.state == worker_state::ready || w.state == worker_state::executing;
+}
+/// All its workers do.
+[[nodiscard]] inline bool is_whole(const pool& p) {
+    const auto all = p.stats().workers;
+    return std::all_of(all.begin(), all.end(), serves);
 }
 
 /** Base of tests with a pool. Its TearDown fails the test when something is left behind.

@@ -1,0 +1,52 @@
+#include "capsule/obituary.hpp"
+
+#include "wire/frames.hpp"
+
+#include <fmt/format.h>
+#include <optional>
+#include <utility>
+
+namespace snakepit::detail {
+namespace {
+
+using namespace std::chrono_literals;
+
+std::string in_words(std::chrono::microseconds d) {
+    if (d < 1ms) return fmt::format("{} us", d.count());
+    if (d < 1s) return fmt::format("{} ms", d / 1ms);
+    return fmt::format("{:.1f} s", std::chrono::duration<double>(d).count());
+}
+
+}  // namespace
+
+last_words read_last_words(const page& left, const switchboard& board, const line& of,
+                           std::chrono::steady_clock::time_point exited_at, worker_exit& how) {
+    last_words said;
+    const auto at = left.read_progress(board.last_sent(of));
+    if (!at) return said;
+    said.begun = at->begun;
+    said.done = at->done;
+    for (auto& call : board.held(of)) {
+        if (call.id <= at->done) {
+            const auto reply = left.reply_to(call.id, *at);
+            if (auto outcome = reply ? outcome_of(*reply) : std::nullopt)
+                said.replies.push_back({call.id, std::move(*outcome)});
+        } else if (call.id == at->begun) {
+            how.running_tool = std::move(call.tool);
+            how.running = std::chrono::duration_cast<std::chrono::microseconds>(exited_at - at->started);
+        }
+    }
+    return said;
+}
+
+error explain_end(const std::string& worker, int pid, const std::string& reason, worker_exit how) {
+    auto what = reason.empty() ? fmt::format("the worker (pid {}) ended: {}", pid, how.describe())
+                               : fmt::format("the worker (pid {}) was ended: {}", pid, reason);
+    if (!how.out_of_memory.empty()) what += "; " + how.out_of_memory;
+    what += fmt::format("; it had been up for {}", in_words(how.uptime));
+    if (how.resident_bytes != 0) what += fmt::format(", with {} MiB", how.resident_bytes >> 20);
+    if (!how.running_tool.empty()) what += fmt::format(", and ran {} for {}", how.running_tool, in_words(how.running));
+    return error(errc::worker_lost, std::move(what)).with_worker(worker).with_exit(std::move(how));
+}
+
+}  // namespace snakepit::detail
