@@ -70,6 +70,12 @@ bool refuse_in_child(completion<result<void>>& done) {
     return true;
 }
 
+/// Reachable, so no leak to be found.
+std::vector<std::shared_ptr<pool_impl>>& kept_for_ever() {
+    static auto& kept = *new std::vector<std::shared_ptr<pool_impl>>;
+    return kept;
+}
+
 }  // namespace
 
 pool_impl::pool_impl(asio::any_io_executor on, pool_options options)
@@ -335,11 +341,8 @@ asio::awaitable<void> pool_impl::bring_down(std::shared_ptr<pool_impl> self) {
 }
 
 void pool_impl::end_now() noexcept {
-    if (fork_shield::in_child()) {
-        // Nothing here is ours to end, and gRPC's objects cannot even be destroyed. Reachable, so no leak to be found.
-        static auto& kept = *new std::vector<std::shared_ptr<pool_impl>>;
-        return kept.push_back(shared_from_this());
-    }
+    // Nothing here is ours to end then, and gRPC's objects cannot even be destroyed.
+    if (fork_shield::in_child()) return kept_for_ever().push_back(shared_from_this());
     std::unique_lock lock(mutex_);
     ended_ = true;
     const auto board = board_;

@@ -209,7 +209,7 @@ void clean_up(const std::string& directory, bool ours) noexcept try {
     }
     if (ours && is_empty && !is_young(s)) ::rmdir(directory.c_str());
 } catch (const std::exception&) {
-    // Out of memory or descriptors: the next start finds it all still there.
+    return;  // out of memory or descriptors: the next start finds it all still there
 }
 
 }  // namespace snakepit::detail

@@ -41,7 +41,8 @@ void event_bus::tell(const event& e) const {
         if (s->over) continue;
         try {
             s->tell(e);
-        } catch (...) {  // supervision goes on, whatever becomes of those who watch it
+        } catch (...) {
+            continue;  // supervision goes on, whatever becomes of those who watch it
         }
     }
 }
