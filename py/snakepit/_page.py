@@ -7,6 +7,7 @@ other. Numbers are written whole, by assignment to one item of a view: struct.pa
 from __future__ import annotations
 
 import mmap
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from snakepit._protocol import KIB
@@ -42,26 +43,35 @@ class Page:
         """For BEGUN; the rest is end()'s."""
         self.times: Any = view.cast("d")  # of floats, which stubs do not know
         """For STARTED."""
-        self._log = view[_LOG_OFFSET : _LOG_OFFSET + _LOG_BYTES]
-        self._position = 0  # in the log as if it had no end; a multiple of 8
+        self.end = _end_in(memory, self.words)
+        """Keep the reply to a call, then count the call as done. To be called before the reply may leave."""
 
-    def end(self, call_id: int, outcome: bytes | work_pb2.Failure) -> None:
-        """Keep the reply, then count the call as done. To be called before the reply may leave."""
-        failed = 0
-        if not isinstance(outcome, bytes):
+
+def _end_in(memory: mmap.mmap, words: memoryview) -> Callable[[int, bytes | work_pb2.Failure], None]:
+    # Every call pays for this one: a closure finds what it needs a fifth faster than a method.
+    at = _LOG_OFFSET  # a multiple of 8, as all positions are
+    before = -_LOG_OFFSET  # what is added to have the position in the log as if it had no end
+
+    def end(call_id: int, outcome: bytes | work_pb2.Failure) -> None:
+        nonlocal at, before
+        if isinstance(outcome, bytes):
+            entry = size = len(outcome)
+        else:
             outcome = outcome.SerializeToString()
-            failed = _FAILED
-        size = len(outcome)
-        entry = 0
+            size = len(outcome)
+            entry = size | _FAILED
         if size <= _LARGEST_REPLY:
-            position = self._position
-            offset = position % _LOG_BYTES
-            if offset + size > _LOG_BYTES:  # an entry is in one piece
-                position += _LOG_BYTES - offset
-                offset = 0
-            self._log[offset : offset + size] = outcome
-            entry = position << 13 | failed | size
-            self._position = position + size + 7 & -8
-        words = self.words
+            stop = at + size
+            if stop > STACK_OFFSET:  # an entry is in one piece
+                before += _LOG_BYTES
+                at = _LOG_OFFSET
+                stop = at + size
+            memory[at:stop] = outcome
+            entry |= at + before << 13
+            at = stop + 7 & -8
+        else:
+            entry = 0
         words[_INDEX + call_id % _INDEX_WORDS] = entry
         words[DONE] = call_id
+
+    return end
