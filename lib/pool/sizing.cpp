@@ -16,8 +16,10 @@ constexpr int looks_per_idle_time = 4;  // a worker that is busy now goes that p
 /// The most useless first; among equals the one that came last.
 std::vector<std::size_t> by_use(const std::vector<worker_view>& workers) {
     std::vector<std::size_t> order(workers.size());
-    std::iota(order.rbegin(), order.rend(), std::size_t{0});
-    std::ranges::stable_sort(order, {}, [&](std::size_t i) { return std::tuple(workers[i].is, workers[i].load); });
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::ranges::sort(order, {}, [&](std::size_t i) {
+        return std::tuple(workers[i].is, workers[i].load, workers.size() - i);
+    });
     return order;
 }
 
