@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <asio/redirect_error.hpp>
 #include <asio/use_awaitable.hpp>
+#include <utility>
 
 namespace snakepit::detail {
 namespace {
@@ -62,7 +63,8 @@ void heartbeat::judge(clock::time_point expected, std::chrono::milliseconds cpu_
     if (clock::now() - expected > how_.timeout / 2) return;
     const auto facts = facts_of(of_.pid);
     if (!facts) return;  // it has ended, and its pidfd says so
-    if (of_.in_live_call() && (facts->cpu - cpu_before) * 10 >= how_.timeout) {
+    const auto ran = facts->cpu - cpu_before;
+    if (of_.in_live_call() && ran * 10 >= how_.timeout) {
         {
             const std::lock_guard lock(mutex_);
             ++seen_.busy;
@@ -74,8 +76,19 @@ void heartbeat::judge(clock::time_point expected, std::chrono::milliseconds cpu_
         ++seen_.missed;
     }
     tell_(happening::missed);
-    if (facts->is_stopped()) return;
+    if (was_starved(ran) || facts->is_stopped()) return;
     if (++missed_in_a_row_ >= how_.max_missed) tell_(happening::silent);
+}
+
+/// Whether it would have run, but the processors were others'.
+/// @param ran  since the ping
+bool heartbeat::was_starved(std::chrono::milliseconds ran) {
+    const auto need = processor_need_of(of_.pid);
+    const auto since = std::exchange(looked_at_, clock::now());
+    const auto waited = need.waited - std::exchange(waited_by_then_, need.waited);
+    // The kernel counts a thread's waiting when it is over: one that has waited all the time is known by its state.
+    if (need.has_runnable && ran < how_.timeout / 2) return true;
+    return since != clock::time_point() && waited >= (looked_at_ - since) / 2;
 }
 
 void heartbeat::is_well() {

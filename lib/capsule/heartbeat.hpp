@@ -22,8 +22,8 @@
 namespace snakepit::detail {
 
 /** Pings one worker, and judges its silence: busy is not dead. A worker that burns CPU in a call whose caller still
-   waits is busy; one that is stopped (SIGSTOP) gets no calls, and is not ended for it; nor is any when it was this
-   process that did not run.
+   waits is busy; one that is stopped (SIGSTOP), or that others keep from the processors, gets no calls, and is not
+   ended for it; nor is any when it was this process that did not run.
 
     @par Thread safety  the strand, and `stats` from any thread */
 class heartbeat : public std::enable_shared_from_this<heartbeat> {
@@ -53,6 +53,7 @@ private:
     static asio::awaitable<void> round(std::shared_ptr<heartbeat> self);
     static asio::awaitable<void> wait_until(std::shared_ptr<heartbeat> self, clock::time_point when);
     void judge(clock::time_point expected, std::chrono::milliseconds cpu_before);
+    [[nodiscard]] bool was_starved(std::chrono::milliseconds ran);
     void is_well();
     void note_latency(std::chrono::microseconds took);
 
@@ -66,6 +67,8 @@ private:
     std::uint64_t answered_ = 0;
     clock::time_point sent_at_;
     int missed_in_a_row_ = 0;
+    clock::time_point looked_at_;                // at the last pong that did not come
+    std::chrono::nanoseconds waited_by_then_{};  // for a processor
     bool stopped_ = false;
 
     mutable std::mutex mutex_;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <string>
@@ -12,13 +13,15 @@ namespace snakepit::detail {
 namespace {
 
 /// proc(5): the second field, the name in brackets, may hold anything. @return  the fields from the third on
-std::istringstream stat_of(int pid) {
-    std::ifstream file(fmt::format("/proc/{}/stat", pid));
+std::istringstream stat_in(const std::filesystem::path& directory) {
+    std::ifstream file(directory / "stat");
     std::string line;
     std::getline(file, line);
     const auto name_end = line.rfind(')');
     return std::istringstream(name_end == line.npos ? std::string() : line.substr(name_end + 1));
 }
+
+std::istringstream stat_of(int pid) { return stat_in(fmt::format("/proc/{}", pid)); }
 
 void skip(std::istringstream& fields, int count) {
     std::string skipped;
@@ -36,6 +39,21 @@ std::optional<process_facts> facts_of(int pid) {
     std::int64_t system = 0;
     if (!(fields >> user >> system)) return std::nullopt;
     found.cpu = std::chrono::milliseconds((user + system) * 1000 / ::sysconf(_SC_CLK_TCK));
+    return found;
+}
+
+processor_need processor_need_of(int pid) {
+    processor_need found;
+    std::error_code gone;
+    for (const auto& thread : std::filesystem::directory_iterator(fmt::format("/proc/{}/task", pid), gone)) {
+        std::ifstream schedstat(thread.path() / "schedstat");  // nanoseconds on a processor, and waiting for one
+        std::int64_t ran = 0;
+        std::int64_t waited = 0;
+        if (schedstat >> ran >> waited) found.waited += std::chrono::nanoseconds(waited);
+        char state = '?';
+        stat_in(thread.path()) >> state;
+        found.has_runnable = found.has_runnable || state == 'R';
+    }
     return found;
 }
 

@@ -17,6 +17,16 @@ struct process_facts {
 /// @return  nothing when there is no such process
 [[nodiscard]] std::optional<process_facts> facts_of(int pid);
 
+/// What a process got of the processors that it wanted.
+struct processor_need {
+    std::chrono::nanoseconds
+        waited{};               ///< its threads together, for their turns until now; those that have ended: none
+    bool has_runnable = false;  ///< a thread of it runs, or waits to
+};
+
+/// Reads two files for each thread. Where the kernel does not tell (CONFIG_SCHED_INFO), nothing has waited.
+[[nodiscard]] processor_need processor_need_of(int pid);
+
 /// When it was started, in the kernel's ticks since boot: with the pid it names a process for good.
 /// @return  nothing when there is no such process
 [[nodiscard]] std::optional<std::uint64_t> start_time_of(int pid);

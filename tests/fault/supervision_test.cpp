@@ -4,6 +4,12 @@
 
 #include <asio/bind_cancellation_slot.hpp>
 #include <asio/cancellation_signal.hpp>
+
+#include <sched.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <array>
 #include <csignal>
 
 namespace snakepit::test {
@@ -74,6 +80,66 @@ TEST_F(Supervision, AStoppedWorkerGetsNoCallsAndIsNotEnded) {
         EXPECT_EQ(worker(p, 0).pid, asleep);
         EXPECT_EQ(worker(p, 0).incarnation, 1u);
     });
+}
+
+/// Gives a worker's threads what is left of one processor by others that never rest.
+class crowded_processor {
+public:
+    crowded_processor() {
+        CPU_ZERO(&one_);
+        cpu_set_t allowed;
+        ::sched_getaffinity(0, sizeof allowed, &allowed);
+        int first = 0;
+        while (!CPU_ISSET(first, &allowed)) ++first;
+        CPU_SET(first, &one_);
+        char program[] = "sh";
+        char option[] = "-c";
+        char forever[] = "ulimit -t 120; while :; do :; done";
+        char* const arguments[] = {program, option, forever, nullptr};
+        for (auto& pid : others_) {
+            EXPECT_EQ(::posix_spawnp(&pid, "sh", nullptr, nullptr, arguments, environ), 0);
+            EXPECT_EQ(::sched_setaffinity(pid, sizeof one_, &one_), 0);
+        }
+    }
+    ~crowded_processor() { clear(); }
+    crowded_processor(const crowded_processor&) = delete;
+    crowded_processor& operator=(const crowded_processor&) = delete;
+
+    void put(int worker) const {
+        constexpr sched_param none{};
+        for (const auto& thread : fs::directory_iterator("/proc/" + std::to_string(worker) + "/task")) {
+            const int id = std::stoi(thread.path().filename());
+            EXPECT_EQ(::sched_setscheduler(id, SCHED_IDLE, &none), 0);
+            EXPECT_EQ(::sched_setaffinity(id, sizeof one_, &one_), 0);
+        }
+    }
+    void clear() {
+        for (const pid_t pid : std::exchange(others_, {})) {
+            if (pid == 0) continue;
+            ::kill(pid, SIGKILL);
+            ::waitpid(pid, nullptr, 0);
+        }
+    }
+
+private:
+    cpu_set_t one_{};
+    std::array<pid_t, 3> others_{};
+};
+
+TEST_F(Supervision, AWorkerThatGetsNoProcessorIsNotEnded) {
+    with_pool(
+        watched(),
+        [](pool& p) -> awaitable<> {
+            const auto first = worker(p).pid;
+            crowded_processor crowd;
+            crowd.put(first);
+            CO_ASSERT(co_await comes_true([&] { return worker(p).heartbeat.missed > 10; }, 30s * slow));
+            crowd.clear();
+            CO_ASSERT_OK(co_await p.execute("echo", 1));
+            EXPECT_EQ(worker(p).pid, first);
+            EXPECT_EQ(worker(p).incarnation, 1u) << worker(p).last_exit;
+        },
+        60s * slow);
 }
 
 TEST_F(Supervision, ACallThatDoesNotEndWhenItsCallerHasGoneCostsItsWorker) {
