@@ -77,6 +77,11 @@ TEST_F(ChaosChecker, FindsNothingInAGoodHistory) {
     auto& again = served();
     again.may_run_again = true;
     seen.runs[again.id] = {3, 1};
+    auto& poison = failed(errc::poison_call);
+    poison.may_run_again = true;
+    poison.lost_with = "w1 (pid 4)";
+    auto& out_of_budget = lost("w1 (pid 5)");
+    out_of_budget.may_run_again = out_of_budget.found_no_budget = true;
     auto& never_begun = failed(errc::deadline_exceeded, 1s);
     seen.runs.erase(never_begun.id);
     EXPECT_THAT(verdict(), IsEmpty());
@@ -157,6 +162,15 @@ TEST_F(ChaosChecker, OnlyALargeReplyMayBeLostWithACallThatWasDone) {
 TEST_F(ChaosChecker, SeesALossThatAnotherAttemptWouldHaveSpared) {
     lost("w0 (pid 1)").may_run_again = true;
     EXPECT_THAT(verdict(), ElementsAre(fault::lost_with_permission));
+}
+
+TEST_F(ChaosChecker, SeesThatAPoisonCallIsTheOnlyOneThatAnEndCosts) {
+    lost("w0 (pid 1)");
+    auto& poison = failed(errc::poison_call);
+    poison.may_run_again = true;
+    poison.lost_with = "w0 (pid 1)";
+    failed(errc::poison_call).said = "it had no permission to run twice";
+    EXPECT_THAT(verdict(), ElementsAre(fault::lost_with_another, fault::unexpected_error));
 }
 
 TEST_F(ChaosChecker, SeesAnErrorThatNothingExplains) {

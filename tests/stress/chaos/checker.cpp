@@ -60,8 +60,10 @@ private:
             if (c.timeout == clock::duration::zero()) blame(fault::gave_up_early, c, "it has no deadline");
         } else if (c.code == make_error_code(errc::cancelled)) {
             if (!c.cancelled_at) blame(fault::cancelled_unasked, c, "nobody asked");
-        } else if (c.code == make_error_code(errc::worker_lost)) {
-            if (c.may_run_again) blame(fault::lost_with_permission, c, "{}", c.lost_with);
+        } else if (c.code == make_error_code(errc::worker_lost) || c.code == make_error_code(errc::poison_call)) {
+            if (c.may_run_again && c.code == make_error_code(errc::worker_lost) && !c.found_no_budget)
+                blame(fault::lost_with_permission, c, "{}", c.lost_with);
+            if (!c.said.empty()) blame(fault::unexpected_error, c, "{}", c.said);
             if (seen.done > 0 && c.has_large_reply) return;
             // A worker executes one call at a time: its end costs one.
             if (!costs_.insert(c.lost_with).second) blame(fault::lost_with_another, c, "{}", c.lost_with);

@@ -19,7 +19,7 @@ enum class fault {
     gave_up_early,         ///< deadline_exceeded before the deadline
     cancelled_unasked,     ///< cancelled, but its caller had not asked
     lost_with_another,     ///< worker_lost, though that worker was executing another call
-    lost_with_permission,  ///< worker_lost, though it may run again
+    lost_with_permission,  ///< worker_lost, though it may run again, and not for want of budget
     unexpected_error,      ///< an error that nothing in the load asks for
     miscounted             ///< the pool's statistics tell another story
 };

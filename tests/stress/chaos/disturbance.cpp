@@ -64,6 +64,7 @@ bool disturbance::act(const planned& p) {
         case deed::leave_child: return ask("leave_child", p.amount, 10s);
         case deed::recycle:
         case deed::recycle_all: return recycle(p);
+        case deed::resize: return resize(p);
     }
     return false;
 }
@@ -101,6 +102,13 @@ bool disturbance::recycle(const planned& p) {
     auto ignore = asio::bind_executor(on_, [](const result<void>&) {});
     if (p.what == deed::recycle_all) async_recycle_all(pool_, ignore);
     else async_recycle(pool_, worker(p).id, ignore);
+    return true;
+}
+
+/// Whoever is one too many finishes what it holds, while more trouble comes.
+bool disturbance::resize(const planned& p) {
+    const auto size = static_cast<int>(p.amount);
+    async_resize(pool_, {.min = size, .max = size}, asio::bind_executor(on_, [](const result<void>&) {}));
     return true;
 }
 

@@ -28,6 +28,7 @@ private:
     bool kill_launcher();
     bool pause(const planned& p);
     bool recycle(const planned& p);
+    bool resize(const planned& p);
     [[nodiscard]] worker_stats worker(const planned& p) const;
 
     pool& pool_;

@@ -30,7 +30,8 @@ struct call_record {
     clock::time_point ended{};                      ///< the first time
     std::error_code code;                           ///< none: a value
     bool value_is_right = false;                    ///< it has a value, and the one that belongs to this call
-    std::string lost_with;                          ///< which process took it along, when it is worker_lost
+    std::string lost_with;                          ///< which process took it along, when one did
+    bool found_no_budget = false;                   ///< it would have run again, but too many calls had
     std::string said;                               ///< the error, when it is one that nothing in the load asks for
 };
 

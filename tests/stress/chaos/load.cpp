@@ -29,6 +29,7 @@ constexpr std::array habits = {
     habit{"echo", 5, 1'000, 100'000},
     habit{"echo", 3, 140'000, 1'000'000},  // more than 128 KiB: in pieces
     habit{"work", 20, 0, 20},
+    habit{"look_up", 10, 0, 20},
     habit{"crunch", 10, 1, 10},
     habit{"fail", 2, 0, 0},
 };
@@ -111,6 +112,7 @@ void load::make(const request& r, std::function<void(const result<value>&)> then
     c.id = calls_.size();
     c.tool = r.tool;
     c.timeout = r.timeout * test::slow;
+    c.may_run_again = r.tool == "look_up";
     c.has_large_reply = r.tool == "echo" && r.amount > 4'000;
     ++open_;
 
@@ -145,14 +147,16 @@ void load::note(call_record& c, const value& expected, const result<value>& outc
     }
     const auto& e = outcome.error();
     c.code = e.code();
-    if (e == errc::worker_lost) c.lost_with = process_of(e);
+    if (e == errc::worker_lost || e == errc::poison_call) c.lost_with = process_of(e);
+    c.found_no_budget = e.message().find("the retry budget is spent") != e.message().npos;
     if (!is_explained(c, e)) c.said = e.summary();
 }
 
 bool load::is_explained(const call_record& c, const error& e) const {
     for (const auto known : {errc::worker_lost, errc::cancelled, errc::deadline_exceeded})
         if (e == known) return true;
-    return (e == errc::tool_raised && c.tool == "fail") || (e == errc::pool_stopped && pool_stops_);
+    return (e == errc::tool_raised && c.tool == "fail") || (e == errc::poison_call && c.may_run_again) ||
+           (e == errc::pool_stopped && pool_stops_);
 }
 
 }  // namespace snakepit::chaos

@@ -32,7 +32,7 @@ void tell(const findings& f) {
     for (const auto& c : f.seen.calls) ++outcomes[c.ends == 0 ? "none" : c.code ? c.code.message() : "a value"];
     fmt::print("{} calls:\n", f.seen.calls.size());
     for (const auto& [what, times] : outcomes) fmt::print("  {:8} {}\n", times, what);
-    fmt::print("done to {} worker processes:", f.lives);
+    fmt::print("done to the workers:");
     for (const auto& [what, times] : f.done) fmt::print(" {} {},", to_string(what), times);
     fmt::print("\nlatest answer: {:.1f} ms after its deadline or cancellation\n",
                std::chrono::duration<double, std::milli>(worst_delay(f.seen)).count());

@@ -75,7 +75,6 @@ public:
 
         co_await recover(self, into);
         co_await come_to_rest(self, into, descriptors_at_first);
-        for (const auto& w : self.pool_.stats().workers) into.lives += w.incarnation;
         co_await stop_under_load(self, into);
         const auto s = self.pool_.stats();
         into.seen.pool = {s.submitted, s.succeeded, s.failed, s.cancelled, s.expired};
@@ -111,9 +110,13 @@ private:
 
     /// All workers serve again, and each does.
     static asio::awaitable<void> recover(session& self, findings& into) {
+        const auto size = static_cast<int>(self.how_.workers);
+        if (const auto back = co_await self.pool_.resize({.min = size, .max = size}); !back)
+            into.not_restored.push_back("resize: " + back.error().full());
         const std::function<bool()> all_serve = [&] {
             const auto s = self.pool_.stats();
-            return s.degraded.empty() && std::all_of(s.workers.begin(), s.workers.end(), serves);
+            return s.degraded.empty() && s.workers.size() == self.how_.workers &&
+                   std::all_of(s.workers.begin(), s.workers.end(), serves);
         };
         if (!co_await comes_true(all_serve, recovery))
             for (const auto& w : self.pool_.stats().workers)

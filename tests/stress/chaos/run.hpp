@@ -21,7 +21,6 @@ struct settings {
 struct findings {
     history seen;
     std::map<deed, int> done;
-    std::uint64_t lives = 0;                ///< worker processes that there were
     std::vector<violation> violations;      ///< of the calls
     std::vector<std::string> not_restored;  ///< of the pool's capacity, and of what it holds when all is quiet
     std::vector<std::string> left_behind;   ///< when the pool has gone

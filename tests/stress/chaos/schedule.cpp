@@ -19,7 +19,8 @@ constexpr std::array table = {
     likelihood{deed::hold_gil, 8, 1, 400},    likelihood{deed::flood_stderr, 6, 1, 2'000},
     likelihood{deed::raise, 10, 0, 0},        likelihood{deed::leak, 6, 1, 40},
     likelihood{deed::leave_child, 3, 1, 60},  likelihood{deed::recycle, 10, 0, 0},
-    likelihood{deed::recycle_all, 3, 0, 0},
+    likelihood{deed::recycle_all, 3, 0, 0},   likelihood{deed::kill_launcher, 3, 0, 0},
+    likelihood{deed::resize, 8, 1, 6},
 };
 
 /// Steady trouble, blow upon blow, and now and then a moment of peace.
@@ -36,12 +37,10 @@ std::chrono::milliseconds pause_before_next(dice& random) {
 
 std::vector<planned> make_schedule(std::uint64_t seed, std::chrono::milliseconds length) {
     dice random(seed);
-    // What has left its worker's session only the launcher finds: a run has either these or dead launchers.
     std::vector<planned> all;
     for (auto at = pause_before_next(random); at < length; at += pause_before_next(random)) {
         const auto& row = table[random.weighted(table)];
-        const auto what = row.what == deed::leave_child && seed % 2 != 0 ? deed::kill_launcher : row.what;
-        all.push_back({at, what, random(1'000), random.between(row.least, row.most)});
+        all.push_back({at, row.what, random(1'000), random.between(row.least, row.most)});
     }
     return all;
 }
@@ -64,6 +63,7 @@ std::string_view to_string(deed d) {
         case deed::leave_child: return "leave_child";
         case deed::recycle: return "recycle";
         case deed::recycle_all: return "recycle_all";
+        case deed::resize: return "resize";
     }
     return "?";
 }

@@ -25,7 +25,8 @@ enum class deed {
     leak,           ///< a tool keeps `amount` MiB
     leave_child,    ///< a tool leaves a process behind, in a session of its own, for `amount` seconds
     recycle,        ///< one worker is replaced
-    recycle_all     ///< all are, with a module imported anew
+    recycle_all,    ///< all are, with a module imported anew
+    resize          ///< from now on there are `amount` workers
 };
 
 [[nodiscard]] std::string_view to_string(deed d);

@@ -41,6 +41,14 @@ def work(call: int, milliseconds: int) -> int:
         return call
 
 
+@snakepit.tool(idempotent=True)
+def look_up(call: int, milliseconds: int) -> int:
+    """Change nothing: it may run again when its worker dies."""
+    with _noted(call):
+        time.sleep(milliseconds / 1000)
+        return call
+
+
 @snakepit.tool
 def crunch(call: int, milliseconds: int) -> int:
     """Use the processor."""
