@@ -41,8 +41,11 @@ enum class lane_kind {
 
 /// What becomes of the lines that workers write to stdout and stderr. The last ones are always kept for errors.
 enum class worker_output {
-    keep,    ///< nothing else
-    forward  ///< also written to the host's stderr, each line behind "[w0] ", or "[fork server] " during the import
+    keep,  ///< nothing else
+    /// Also written to the host's stderr, each line behind "[w0] ", or "[fork server] " during the import: of each
+    /// process up to 1 MiB at once and 256 KiB per second, and nothing that would have to wait. What is left out is
+    /// counted there.
+    forward
 };
 
 /// How the workers are asked whether they are alive. A late answer of a worker that uses the processor in a call whose
@@ -62,7 +65,7 @@ struct lifecycle_options {
     std::uint64_t max_calls = 0;                ///< calls that it has ended
     std::uint64_t max_memory_bytes = 0;         ///< resident; not below what a worker has that is up and warm
     std::uint64_t max_memory_growth_bytes = 0;  ///< resident, beyond what it had when it was up and warm
-    std::chrono::milliseconds max_latency{0};   ///< moving average of its heartbeat; 0 to 1 hour
+    std::chrono::milliseconds max_latency{0};   ///< of its answers to the heartbeat, eight in a row; 0 to 1 hour
     double jitter = 0.1;                        ///< part by which a limit is shortened at random. 0 to 0.5
     int max_recycling = 1;                      ///< workers that are replaced at once. 1 to 1,000
 };

@@ -4,6 +4,7 @@
 
 #include <snakepit/options.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -88,7 +89,22 @@ struct worker_stats {
     std::string recycling_failed;                      ///< why the last successor did not; empty: it did
     std::string lane;                                  ///< "direct", "iterator", or empty before the first hello
     heartbeat_stats heartbeat;                         ///< of this incarnation
-    std::string last_exit;                             ///< how the last incarnation ended; empty before
+    std::string last_exit;                             ///< how the last incarnation ended, and why; empty before
+};
+
+/// How long calls wait in the queue for a place at a worker.
+struct wait_stats {
+    std::uint64_t count = 0;              ///< calls that had to, and have got a place
+    std::chrono::microseconds total{};    ///< what these have waited, together
+    std::chrono::microseconds longest{};  ///< of these
+    std::chrono::microseconds waiting{};  ///< for how long the first in the queue has waited until now; 0: none does
+
+    /// One more has got its place.
+    void add(std::chrono::microseconds waited) noexcept {
+        ++count;
+        total += waited;
+        longest = std::max(longest, waited);
+    }
 };
 
 /// A pool at one moment. Counters only grow. Every call that was let in is in exactly one of the outcomes, or in
@@ -106,8 +122,9 @@ struct pool_stats {
     std::uint64_t retried = 0;    ///< idempotent calls that were run again
     std::uint64_t refused_connections = 0;  ///< peers at the socket that were not our workers
     std::size_t queued = 0;                 ///< wait for a worker
-    std::size_t in_flight = 0;              ///< sent, with a caller that waits
-    std::string degraded;                   ///< which workers are out of service, and why; empty: none
+    wait_stats waits;
+    std::size_t in_flight = 0;  ///< sent, with a caller that waits
+    std::string degraded;       ///< which workers are out of service, and why; empty: none
     /// How workers are started: as `pool_options::start_method` says, or spawn where fork cannot be.
     snakepit::start_method start_method = snakepit::start_method::fork;
     std::string start_method_reason;  ///< why not fork; empty when it is

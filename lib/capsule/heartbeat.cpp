@@ -35,13 +35,14 @@ asio::awaitable<void> heartbeat::round(std::shared_ptr<heartbeat> self) {
     self->tell_(self->of_.load() > 0 ? happening::working : happening::idle);
     const auto cpu_before = cpu_of(self->of_.pid);
     const auto begun = clock::now();
-    self->sent_at_ = begun;
-    const auto mine = ++self->sequence_;
-    self->of_.ping(mine);
+    if (!self->waits()) {  // else the last question stands
+        self->sent_at_ = begun;
+        self->of_.ping(++self->sequence_);
+    }
     const auto expected = begun + self->how_.timeout;
-    while (!self->stopped_ && self->answered_ < mine && clock::now() < expected) co_await wait_until(self, expected);
+    while (!self->stopped_ && self->waits() && clock::now() < expected) co_await wait_until(self, expected);
     if (self->stopped_) co_return;
-    if (self->answered_ >= mine) self->is_well();
+    if (!self->waits()) self->is_well();
     else self->judge(expected, cpu_before);
 
     std::uniform_real_distribution<double> jitter(1 - self->how_.jitter, 1 + self->how_.jitter);
@@ -75,6 +76,7 @@ void heartbeat::judge(clock::time_point expected, std::chrono::milliseconds cpu_
         const std::lock_guard lock(mutex_);
         ++seen_.missed;
     }
+    overdue_ = true;
     tell_(happening::missed);
     if (was_starved(ran) || facts->is_stopped()) return;
     if (++missed_in_a_row_ >= how_.max_missed) tell_(happening::silent);
@@ -93,23 +95,24 @@ bool heartbeat::was_starved(std::chrono::milliseconds ran) {
 
 void heartbeat::is_well() {
     missed_in_a_row_ = 0;
+    overdue_ = false;
     tell_(happening::alive);
 }
 
 void heartbeat::pong(const heard::pong& p) {
-    if (p.sequence <= answered_ || p.sequence > sequence_) return;
-    answered_ = p.sequence;
+    if (!waits() || p.sequence != sequence_) return;
+    answered_ = sequence_;
     {
         const std::lock_guard lock(mutex_);
         seen_.resident_bytes = p.resident_bytes;
     }
-    if (p.sequence != sequence_) return is_well();  // late, and none the worse
     note_latency(std::chrono::duration_cast<std::chrono::microseconds>(clock::now() - sent_at_));
-    if (missed_in_a_row_ > 0) is_well();
+    if (overdue_) is_well();
     wake_.cancel();
 }
 
 void heartbeat::note_latency(std::chrono::microseconds took) {
+    last_latency_ = took;
     const std::lock_guard lock(mutex_);
     const auto before = seen_.latency;
     seen_.latency = before == 0us ? took

@@ -21,9 +21,9 @@
 
 namespace snakepit::detail {
 
-/** Pings one worker, and judges its silence: busy is not dead. A worker that burns CPU in a call whose caller still
-   waits is busy; one that is stopped (SIGSTOP), or that others keep from the processors, gets no calls, and is not
-   ended for it; nor is any when it was this process that did not run.
+/** Pings one worker, one question at a time, and judges its silence: busy is not dead. A worker that burns CPU in a
+   call whose caller still waits is busy; one that is stopped (SIGSTOP), or that others keep from the processors, gets
+   no calls, and is not ended for it; nor is any when it was this process that did not run.
 
     @par Thread safety  the strand, and `stats` from any thread */
 class heartbeat : public std::enable_shared_from_this<heartbeat> {
@@ -46,12 +46,13 @@ public:
     void pong(const heard::pong& p);
     void stop();
     [[nodiscard]] heartbeat_stats stats() const;
-    /// From ping to pong, moving average.
-    [[nodiscard]] std::chrono::microseconds latency() const { return seen_.latency; }
+    /// From the last ping that was answered to its pong.
+    [[nodiscard]] std::chrono::microseconds last_latency() const { return last_latency_; }
 
 private:
     static asio::awaitable<void> round(std::shared_ptr<heartbeat> self);
     static asio::awaitable<void> wait_until(std::shared_ptr<heartbeat> self, clock::time_point when);
+    [[nodiscard]] bool waits() const { return answered_ != sequence_; }
     void judge(clock::time_point expected, std::chrono::milliseconds cpu_before);
     [[nodiscard]] bool was_starved(std::chrono::milliseconds ran);
     void is_well();
@@ -66,6 +67,8 @@ private:
     std::uint64_t sequence_ = 0;
     std::uint64_t answered_ = 0;
     clock::time_point sent_at_;
+    std::chrono::microseconds last_latency_{};
+    bool overdue_ = false;
     int missed_in_a_row_ = 0;
     clock::time_point looked_at_;                // at the last pong that did not come
     std::chrono::nanoseconds waited_by_then_{};  // for a processor

@@ -82,6 +82,7 @@ asio::awaitable<error> life::live(std::shared_ptr<life> self) {
         {
             const std::lock_guard lock(self->mutex_);
             self->pid_ = self->body_->pid();
+            self->memory_kills_.look(self->pid_);
             if (self->ended_) self->body_->kill(SIGKILL);  // end_now came while there was no process yet
         }
         started = co_await boot(self, gone);
@@ -130,7 +131,7 @@ asio::awaitable<error> life::serve(std::shared_ptr<life> self, departure& gone, 
             self->memory_kills_.look(self->body_->pid());
             self->note_progress(*p);
             self->heartbeat_->pong(*p);
-            self->lifecycle_->pong(p->resident_bytes, self->heartbeat_->latency());
+            self->lifecycle_->pong(p->resident_bytes, self->heartbeat_->last_latency());
         } else if (as<heard::asked_to_stop>(*e)) {
             if (!std::exchange(self->grace_is_watched_, true))
                 asio::co_spawn(self->on_, watch_grace(self), [](std::exception_ptr) {});
@@ -169,6 +170,7 @@ asio::awaitable<error> life::serve(std::shared_ptr<life> self, departure& gone, 
     }
     auto why = explain_end(self->worker_, self->body_->pid(), reason, std::move(how));
     if (l) self->pool_->board->disconnect(*l, why, std::move(said));
+    self->ended_because_ = std::move(reason);
     co_return why;
 }
 
@@ -314,7 +316,8 @@ asio::awaitable<void> life::bury(std::shared_ptr<life> self, departure& gone) {
             self->body_->kill(SIGKILL);
             co_await wait_gone(self, kill_limit, gone);
         }
-        self->exit_ = exit_of(gone.wait_status).describe();
+        self->exit_ = self->exit_so_far(gone).describe();
+        if (!self->ended_because_.empty()) self->exit_ += ": " + self->ended_because_;
     }
     self->body_->close("the worker has ended");
     self->let_go();

@@ -126,6 +126,7 @@ private:
     std::string lane_;
     std::string exit_;
     memory_kills memory_kills_;
+    std::string ended_because_;  // empty: it ended by itself
     asio::steady_timer grace_;
     bool grace_is_watched_ = false;
     bool over_ = false;

@@ -9,6 +9,8 @@ namespace snakepit::detail {
 
 using namespace std::chrono_literals;
 
+constexpr int stays_slow = 8;  // answers in a row: once is a host or a machine that stood still
+
 lifecycle::lifecycle(strand on, const lifecycle_options& how, std::uint64_t baseline,
                      std::function<void(recycle_reason)> tell)
     : on_(std::move(on)),
@@ -52,11 +54,12 @@ void lifecycle::served() {
 }
 
 void lifecycle::pong(std::uint64_t resident_bytes, std::chrono::microseconds latency) {
+    slow_in_a_row_ = max_latency_ != 0us && latency > max_latency_ ? slow_in_a_row_ + 1 : 0;
     if (is_old_) tell_(recycle_reason::age);
     else if (has_served_) tell_(recycle_reason::calls);
     else if (max_memory_ != 0 && resident_bytes > max_memory_) tell_(recycle_reason::memory);
     else if (max_growth_ != 0 && resident_bytes > baseline_ + max_growth_) tell_(recycle_reason::memory_growth);
-    else if (max_latency_ != 0us && latency > max_latency_) tell_(recycle_reason::latency);
+    else if (slow_in_a_row_ >= stays_slow) tell_(recycle_reason::latency);
 }
 
 }  // namespace snakepit::detail

@@ -51,6 +51,7 @@ private:
     std::uint64_t max_growth_;
     std::chrono::microseconds max_latency_;
     asio::steady_timer age_;
+    int slow_in_a_row_ = 0;
     bool is_old_ = false;
     bool has_served_ = false;
     bool stopped_ = false;

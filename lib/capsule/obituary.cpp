@@ -42,7 +42,7 @@ last_words read_last_words(const page& left, const switchboard& board, const lin
 error explain_end(const std::string& worker, int pid, const std::string& reason, worker_exit how) {
     auto what = reason.empty() ? fmt::format("the worker (pid {}) ended: {}", pid, how.describe())
                                : fmt::format("the worker (pid {}) was ended: {}", pid, reason);
-    if (!how.out_of_memory.empty()) what += "; " + how.out_of_memory;
+    if (!reason.empty() && !how.out_of_memory.empty()) what += "; " + how.out_of_memory;
     what += fmt::format("; it had been up for {}", in_words(how.uptime));
     if (how.resident_bytes != 0) what += fmt::format(", with {} MiB", how.resident_bytes >> 20);
     if (!how.running_tool.empty()) what += fmt::format(", and ran {} for {}", how.running_tool, in_words(how.running));

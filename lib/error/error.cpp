@@ -94,7 +94,8 @@ std::error_condition make_error_condition(failure f) noexcept { return {static_c
 std::string worker_exit::describe() const {
     if (signal != 0) {
         const char* name = ::sigabbrev_np(signal);
-        return name ? fmt::format("signal {} (SIG{})", signal, name) : fmt::format("signal {}", signal);
+        auto words = name ? fmt::format("signal {} (SIG{})", signal, name) : fmt::format("signal {}", signal);
+        return out_of_memory.empty() ? words : words + "; " + out_of_memory;
     }
     return code >= 0 ? fmt::format("exit code {}", code) : "unknown";
 }

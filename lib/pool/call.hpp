@@ -44,6 +44,7 @@ struct call {
     std::shared_ptr<call> self;  ///< while let in and not ended
     std::uint64_t ticket = 0;    ///< counts the calls that were let in
     std::uint64_t id = 0;        ///< on the wire, once sent
+    clock::time_point queued_at;
     std::uint32_t tool_index = 0;
     std::uint16_t due_slot = 0;
     call_place place = call_place::outside;

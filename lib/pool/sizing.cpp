@@ -17,9 +17,8 @@ constexpr int looks_per_idle_time = 4;  // a worker that is busy now goes that p
 std::vector<std::size_t> by_use(const std::vector<worker_view>& workers) {
     std::vector<std::size_t> order(workers.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
-    std::ranges::sort(order, {}, [&](std::size_t i) {
-        return std::tuple(workers[i].is, workers[i].load, workers.size() - i);
-    });
+    std::ranges::sort(order, {},
+                      [&](std::size_t i) { return std::tuple(workers[i].is, workers[i].load, workers.size() - i); });
     return order;
 }
 

@@ -117,7 +117,8 @@ void switchboard::submit(call_ptr c) {
     asio::any_io_executor home;
     std::optional<errc> refused;
     const bool has_deadline = c->deadline != call::clock::time_point::max();
-    const bool too_late = has_deadline && c->deadline <= call::clock::now();
+    const auto now = call::clock::now();
+    const bool too_late = c->deadline <= now;
     c->weight = (c->large ? c->large->size() : c->arguments.size()) + c->session.size() + item_overhead;
     {
         const std::lock_guard lock(mutex_);
@@ -145,8 +146,7 @@ void switchboard::submit(call_ptr c) {
                 }
             }
             if (!free_line) {
-                c->place = call_place::queued;
-                queue_.push_back(*c);
+                enqueue(*c, nullptr, now);
                 warmer_.joined(*c, *queue_.front());
                 if (tell_of_waiting_) todo.tell_of_waiting = std::exchange(tell_of_waiting_, nullptr);
             } else {
@@ -469,6 +469,7 @@ void switchboard::give_back(std::vector<call*>& calls, consequences& todo) {
     std::sort(calls.begin(), calls.end(), [](const call* a, const call* b) { return a->ticket < b->ticket; });
     const auto& refused = shut_ ? shut_ : closed_for_;
     call* behind = queue_.front();
+    const auto now = call::clock::now();
     for (call* c : calls) {
         if (refused) {
             end(*c, tl::unexpected(*refused), todo);
@@ -480,9 +481,8 @@ void switchboard::give_back(std::vector<call*>& calls, consequences& todo) {
         c->id = 0;
         c->transfer = 0;
         c->offset = 0;
-        c->place = call_place::queued;
         while (behind && behind->ticket < c->ticket) behind = behind->hook.next;
-        queue_.insert(behind, *c);
+        enqueue(*c, behind, now);
         if (tell_of_waiting_) todo.tell_of_waiting = std::exchange(tell_of_waiting_, nullptr);
     }
 }
@@ -635,6 +635,8 @@ pool_stats switchboard::stats() const {
     const std::lock_guard lock(mutex_);
     auto s = counters_;
     s.queued = queue_.size();
+    if (const call* first = queue_.front())
+        s.waits.waiting = std::chrono::floor<std::chrono::microseconds>(call::clock::now() - first->queued_at);
     return s;
 }
 
@@ -663,13 +665,23 @@ void switchboard::put_on(line& l, call& c) {
     set_load(l, l.load + 1);
 }
 
+/// @param before  nullptr: it is the last
+void switchboard::enqueue(call& c, call* before, call::clock::time_point now) {
+    c.place = call_place::queued;
+    c.queued_at = now;
+    queue_.insert(before, c);
+}
+
 void switchboard::pump(consequences& todo) {
+    std::optional<call::clock::time_point> now;  // the same for all: a clock is read once
     while (call* c = queue_.front()) {
         line* l = pick(*c);
         if (!l && is_offered(tools_[c->tool_index])) return;
         queue_.erase(*c);
         queue_warmer::turn_has_come(*c);
         if (l) {
+            if (!now) now = call::clock::now();
+            counters_.waits.add(std::chrono::floor<std::chrono::microseconds>(*now - c->queued_at));
             put_on(*l, *c);
             want_flush(*l, todo);
             continue;

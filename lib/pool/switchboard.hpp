@@ -157,6 +157,7 @@ private:
     [[nodiscard]] error explain(errc refused, const std::string& tool) const;
     line* pick(const call& c);
     void put_on(line& l, call& c);
+    void enqueue(call& c, call* before, call::clock::time_point now);
     void pump(consequences& todo);
     void end(call& c, result<value> outcome, consequences& todo);
     void end_by_reply(line& from, call& c, result<value> outcome, consequences& todo);

@@ -9,11 +9,11 @@ namespace snakepit::detail {
 namespace {
 constexpr std::size_t kept_bytes = 8 << 10;
 constexpr std::ptrdiff_t kept_lines = 40;
-constexpr std::size_t longest_forwarded = 64 << 10;
 }  // namespace
 
 output_tail::output_tail(asio::strand<asio::any_io_executor> on, shielded_fd pipe, std::string prefix)
-    : pipe_(std::move(on)), prefix_(std::move(prefix)) {
+    : pipe_(std::move(on)) {
+    if (!prefix.empty()) copy_.emplace(std::move(prefix));
     auto [fd, shield] = pipe.release();
     pipe_.assign(fd);
     shield_ = std::move(shield);
@@ -34,7 +34,7 @@ void output_tail::drain() {
 }
 
 void output_tail::close() {
-    forward(true);
+    if (copy_) copy_->finish();
     asio::error_code none;
     shield_.lift();
     pipe_.close(none);
@@ -55,26 +55,7 @@ bool output_tail::read_available() {
 void output_tail::take(const char* data, std::size_t size) {
     kept_.append(data, size);
     if (kept_.size() > 2 * kept_bytes) kept_.erase(0, kept_.size() - kept_bytes);
-    if (prefix_.empty()) return;
-    unfinished_.append(data, size);
-    forward(false);
-}
-
-/// Whole lines; the rest too when it is long or the last.
-void output_tail::forward(bool at_end) {
-    std::string out;
-    std::size_t from = 0;
-    const auto line = [&](std::size_t end) { out.append(prefix_).append(unfinished_, from, end - from) += '\n'; };
-    for (auto end = unfinished_.find('\n'); end != std::string::npos; end = unfinished_.find('\n', from)) {
-        line(end);
-        from = end + 1;
-    }
-    if (const auto rest = unfinished_.size() - from; rest >= longest_forwarded || (at_end && rest > 0)) {
-        line(unfinished_.size());
-        from = unfinished_.size();
-    }
-    unfinished_.erase(0, from);
-    if (!out.empty()) (void)!::write(STDERR_FILENO, out.data(), out.size());
+    if (copy_) copy_->take({data, size});
 }
 
 std::string output_tail::text() const {

@@ -2,6 +2,7 @@
 // What a worker writes to stdout and stderr: always drained, the last lines kept.
 
 #include "process/fork_shield.hpp"
+#include "process/stderr_copy.hpp"
 
 #include <asio/any_io_executor.hpp>
 #include <asio/posix/stream_descriptor.hpp>
@@ -9,6 +10,7 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace snakepit::detail {
@@ -34,13 +36,11 @@ private:
     /// @return  whether there may be more later
     bool read_available();
     void take(const char* data, std::size_t size);
-    void forward(bool at_end);
 
     asio::posix::stream_descriptor pipe_;
     fork_shield shield_;
-    std::string prefix_;
+    std::optional<stderr_copy> copy_;
     std::string kept_;
-    std::string unfinished_;  // a line to be forwarded when it is whole
 };
 
 /// What a process has written until now, stdout first.

@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <asio/redirect_error.hpp>
 #include <asio/use_awaitable.hpp>
+#include <csignal>
 #include <utility>
 
 namespace snakepit::detail {
@@ -35,6 +36,7 @@ asio::awaitable<result<void>> zygote::be_born() {
     auto process = co_await launcher::spawn(parent_, launcher::kind::zygote, std::move(made->child), std::move(ended));
     if (!process) co_return tl::unexpected(process.error());
     pidfd_ = shielded_fd(std::move(process->pidfd));
+    memory_kills_.look(process->pid);
     life_line_ = std::move(made->life_line);
     left_ = std::move(made->left);
     if (const auto& book = parent_->book()) book->record("zygote", process->pid, pidfd_.get());
@@ -88,7 +90,11 @@ asio::awaitable<error> zygote::give_up() {
 }
 
 /// How it has ended, and all that it has written until now.
-worker_exit zygote::exit() const { return exit_of(wait_status_, joined_output(*out_, *err_), left_->python_stack()); }
+worker_exit zygote::exit() const {
+    auto how = exit_of(wait_status_, joined_output(*out_, *err_), left_->python_stack());
+    if (how.signal == SIGKILL) how.out_of_memory = memory_kills_.since_look();
+    return how;
+}
 
 asio::awaitable<result<worker_process>> zygote::fork(std::shared_ptr<zygote> self, worker_fds fds,
                                                      launcher::on_exit ended) {

@@ -2,6 +2,7 @@
 // A process that has imported the user's module, and forks workers.
 
 #include "process/launcher.hpp"
+#include "process/memory_kills.hpp"
 #include "process/output_tail.hpp"
 #include "process/request_channel.hpp"
 
@@ -63,6 +64,7 @@ private:
     shielded_fd life_line_;
     std::optional<page> left_;
     shielded_fd pidfd_;
+    memory_kills memory_kills_;
     bool refused_ = false;
     bool over_ = false;  // it has ended, or the launcher has
     std::optional<int> wait_status_;

@@ -237,6 +237,27 @@ TEST_F(PoolTest, MemoryThatTheKernelDidNotHaveIsNamedAsTheCause) {
         EXPECT_EQ(lost.error().exit()->signal, SIGKILL);
         EXPECT_NE(lost.error().exit()->out_of_memory, "");
         EXPECT_EQ(lost.error().exit()->running_tool, "eat");
+        CO_ASSERT(co_await comes_true([&] { return p.stats().workers[0].last_exit != ""; }));
+        EXPECT_NE(p.stats().workers[0].last_exit.find("want of memory"), std::string::npos);
+    });
+}
+
+TEST_F(PoolTest, AWorkerThatHasNoMemoryToWarmUpSaysSo) {
+    auto how = options("mortal");
+    how.workers.min = 1;
+    how.warmup = "eat_if_hungry";
+    how.heartbeat.initial_delay = 1h;
+    const small_group group(200);
+    if (!group.made()) GTEST_SKIP() << "this machine lets nobody limit memory by control groups of version 1";
+    with_pool(how, [&](pool& p) -> awaitable<> {
+        for (const auto& launcher : children_of(::getpid()))
+            for (const auto& child : children_of(launcher.pid))
+                if (child.pid != p.stats().workers[0].pid)
+                    group.put("cgroup.procs", std::to_string(child.pid));  // the fork server, and who is forked from it
+        scratch().write("hungry", "yes");
+        const auto recycled = co_await p.recycle("w0");
+        EXPECT_TRUE(failed_saying(recycled, errc::module_failed, "want of memory"));
+        EXPECT_OK(co_await p.execute("echo", 1));  // the old one serves on
     });
 }
 

@@ -65,6 +65,7 @@ TEST_F(Supervision, AHungWorkerIsDumpedAndReplaced) {
         CO_ASSERT_OK(co_await p.execute("echo", 1));
         EXPECT_EQ(worker(p).incarnation, 2u);
         EXPECT_EQ(worker(p).restarts, 1u);
+        EXPECT_NE(worker(p).last_exit.find("did not answer"), std::string::npos) << worker(p).last_exit;
     });
 }
 
@@ -390,6 +391,37 @@ TEST_F(Recycling, ByMemoryThatGrows) {
         CO_ASSERT_OK(co_await p.execute("leak", 80 << 20));
         CO_ASSERT(co_await comes_true([&] { return worker(p).recycles.contains(recycle_reason::memory_growth); }));
         EXPECT_EQ(worker(p).incarnation, 2u);
+    });
+}
+
+TEST_F(Recycling, ByLatencyThatStaysHigh) {
+    auto how = watched();
+    how.heartbeat.timeout = 2s * slow;
+    how.lifecycle.max_latency = 10ms * slow;
+    with_pool(
+        how,
+        [](pool& p) -> awaitable<> {
+            CO_ASSERT_OK(co_await p.execute("drag", 0.1 * slow));
+            CO_ASSERT(
+                co_await comes_true([&] { return worker(p).recycles.contains(recycle_reason::latency); }, 20s * slow));
+            EXPECT_EQ(worker(p).incarnation, 2u);
+            EXPECT_EQ(worker(p).restarts, 0u) << worker(p).last_exit;
+        },
+        40s * slow);
+}
+
+TEST_F(Recycling, NotByTheLatencyOfAWorkerThatStoodStillOnce) {
+    auto how = watched();
+    how.lifecycle.max_latency = 100ms * slow;
+    with_pool(how, [](pool& p) -> awaitable<> {
+        CO_ASSERT(co_await comes_true([&] { return worker(p).heartbeat.latency_p99.count() > 0; }));
+        ::kill(worker(p).pid, SIGSTOP);
+        CO_ASSERT(co_await comes_true([&] { return worker(p).heartbeat.missed > 20; }));
+        ::kill(worker(p).pid, SIGCONT);
+        CO_ASSERT(co_await comes_true([&] { return worker(p).heartbeat.latency > 60ms; }));
+        CO_ASSERT(co_await comes_true([&] { return worker(p).heartbeat.latency < 30ms * slow; }));
+        EXPECT_TRUE(worker(p).recycles.empty());
+        EXPECT_EQ(worker(p).incarnation, 1u);
     });
 }
 

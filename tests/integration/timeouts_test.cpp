@@ -52,10 +52,17 @@ TEST_P(Timeouts, RemainingIsWhatIsLeftAfterTheQueue) {
         CO_ASSERT(co_await comes_true([&] { return logged("begin first"); }));
         const auto waits = begin(p, "remaining", value::array(), call_options().timeout(20s));
         co_await wait_for(300ms);
+        EXPECT_EQ(p.stats().waits.count, 0u);
+        EXPECT_GE(p.stats().waits.waiting, 300ms);
         let_go("first");
         CO_ASSERT(co_await comes_true([&] { return waits->has_value(); }));
         CO_ASSERT_OK(**waits);
         const auto left = (***waits).get<double>();
+        const auto waited = p.stats().waits;
+        EXPECT_EQ(waited.count, 1u) << "the first found a free place";
+        EXPECT_GE(waited.longest, 300ms);
+        EXPECT_EQ(waited.total, waited.longest);
+        EXPECT_EQ(waited.waiting, 0ms);
         EXPECT_LT(left, 19.75);
         EXPECT_GT(left, 20 - 5.0 * slow);
     });

@@ -121,3 +121,10 @@ def eat(megabytes):
     for _ in range(megabytes):
         eaten.append(b"x" * (1 << 20))
     return len(eaten)
+
+
+@snakepit.tool
+def eat_if_hungry():
+    """For a warm-up that takes more memory than there is, once a file says so."""
+    if os.path.exists(os.path.join(_SCRATCH, "hungry")):
+        eat(1_000)

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import threading
 import time
 
 import snakepit
@@ -42,6 +43,18 @@ def ignore(path: str, seconds: float) -> bool:
         except BaseException:
             pass
     return True
+
+
+@snakepit.tool
+def drag(seconds: float) -> None:
+    """Let other threads run for a moment only, every so often; from now on."""
+
+    def hold_on() -> None:
+        usleep = ctypes.PyDLL(None).usleep
+        while True:
+            usleep(int(seconds * 1e6))
+
+    threading.Thread(target=hold_on, daemon=True).start()
 
 
 _leaked = []
