@@ -23,6 +23,7 @@ void run() {
 
     double lost = 0;
     double beyond = 0;
+    std::vector<double> told_ms;
     std::vector<double> whole_ms;
     std::vector<double> ratios;
     for (int i = 0; i < kills; ++i) {
@@ -34,6 +35,8 @@ void run() {
         const auto served_before = pool.served();
         const auto killed = clock::now();
         ::kill(victim.pid, SIGKILL);
+        wait_until([&] { return pool.worker(which).pid != victim.pid; }, "the end of one");
+        told_ms.push_back(microseconds_since(killed) / 1e3);
         wait_until([&] { return pool.is_whole() && pool.worker(which).incarnation > victim.incarnation; },
                    "the fourth");
         whole_ms.push_back(microseconds_since(killed) / 1e3);
@@ -51,6 +54,8 @@ void run() {
         fmt::format("{} x kill -9 of one of {} workers, {} callers, 100 B echo", kills, workers, callers);
     r.row("kill.lost", lost, "calls", against);
     r.at_most(0, "kill.lost_beyond_executing", beyond, "calls", "failed, but for one for each kill");
+    r.at_most(50, "kill.told_ms_max", *std::max_element(told_ms.begin(), told_ms.end()), "ms",
+              "from the kill until the pool has no such worker any more, worst");
     r.at_most(60, "kill.whole_ms_median", median(whole_ms), "ms", "from the kill until all are ready again");
     r.at_most(200, "kill.whole_ms_max", *std::max_element(whole_ms.begin(), whole_ms.end()), "ms", "the same, worst");
     r.at_least(0.9, "kill.throughput_ratio", median(ratios), "x", "the second from the kill on, to the second before");

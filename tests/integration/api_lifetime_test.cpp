@@ -143,7 +143,7 @@ TEST_P(ApiLifetime, StopsWhileItStarts) {
     }
 }
 
-TEST_P(ApiLifetime, StopEndsTwoThousandQueuedCallsOnceEach) {
+TEST_P(ApiLifetime, StopEndsTenThousandQueuedCallsOnceEach) {
     auto how = options();
     how.calls_per_worker = 2;
     how.drain_timeout = 10s;
@@ -154,18 +154,18 @@ TEST_P(ApiLifetime, StopEndsTwoThousandQueuedCallsOnceEach) {
         for (const auto* name : {"a", "b", "c", "d"})
             async_execute(p, "hold", name, call_options(), [t](result<value> r) { (*t)(r); });
         CO_ASSERT(co_await comes_true([&] { return p.stats().in_flight == 4; }));
-        for (int i = 0; i < 2000; ++i) async_execute(p, "echo", i, call_options(), [t](result<value> r) { (*t)(r); });
-        EXPECT_EQ(p.stats().queued, 2000u);
+        for (int i = 0; i < 10'000; ++i) async_execute(p, "echo", i, call_options(), [t](result<value> r) { (*t)(r); });
+        EXPECT_EQ(p.stats().queued, 10'000u);
         std::optional<result<void>> down;
         async_stop(p, [&](result<void> r) { down = std::move(r); });
-        CO_ASSERT(co_await comes_true([&] { return t->ended == 2000; }));
-        EXPECT_EQ(t->by_code[stopped], 2000);
+        CO_ASSERT(co_await comes_true([&] { return t->ended == 10'000; }));
+        EXPECT_EQ(t->by_code[stopped], 10'000);
         EXPECT_FALSE(down) << "four calls are still running";
         EXPECT_TRUE(failed_with(co_await p.execute("echo", 1), errc::pool_stopped)) << "during stop";
         for (const auto* name : {"a", "b", "c", "d"}) let_go(name);
         CO_ASSERT(co_await comes_true([&] { return down.has_value(); }, 10s * slow));
         EXPECT_OK(*down);
-        EXPECT_EQ(t->ended, 2004);
+        EXPECT_EQ(t->ended, 10'004);
         EXPECT_EQ(t->by_code[0], 4) << "what was running was drained";
         const auto s = p.stats();
         EXPECT_EQ(s.submitted, s.succeeded + s.failed + s.cancelled + s.expired);
