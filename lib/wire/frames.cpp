@@ -76,11 +76,20 @@ std::optional<result<value>> outcome_of(const page::reply& left) {
 std::optional<std::string> frame_reader::read(v1::WorkUp& frame, std::vector<settlement>& replies) {
     if (const auto size = frame.ByteSizeLong(); size > max_frame_bytes)
         return fmt::format("a frame of {} bytes, {} are allowed", size, max_frame_bytes);
-    const auto items = static_cast<std::size_t>(frame.chunks_size()) + static_cast<std::size_t>(frame.replies_size());
+    const auto values = static_cast<std::size_t>(frame.values_size());
+    const auto replies_size = static_cast<std::size_t>(frame.replies_size());
+    const auto items = static_cast<std::size_t>(frame.chunks_size()) + replies_size + values;
     if (items > max_frame_items) return fmt::format("a frame of {} items, {} are allowed", items, max_frame_items);
     for (const auto& chunk : frame.chunks())
         if (auto breach = take(chunk)) return breach;
-    replies.reserve(static_cast<std::size_t>(frame.replies_size()));
+    if (static_cast<std::size_t>(frame.ids_size()) != values || static_cast<std::size_t>(frame.run_us_size()) != values)
+        return fmt::format("{} values, but {} ids and {} times", values, frame.ids_size(), frame.run_us_size());
+    replies.reserve(values + replies_size);
+    for (int i = 0; i < frame.values_size(); ++i) {
+        if (frame.values(i).size() > max_inline_bytes)
+            return fmt::format("a value of {} bytes in one piece", frame.values(i).size());
+        replies.push_back({frame.ids(i), decode(frame.values(i), "result")});
+    }
     for (auto& reply : *frame.mutable_replies()) {
         settlement s{reply.id(), value()};
         if (auto breach = take(reply, s)) return breach;
@@ -124,7 +133,6 @@ std::optional<std::string> frame_reader::take(const v1::Chunk& chunk) {
 
 std::optional<std::string> frame_reader::take(v1::Reply& reply, settlement& into) {
     switch (reply.outcome_case()) {
-        case v1::Reply::kValue: into.outcome = decode(reply.value(), "result"); return std::nullopt;
         case v1::Reply::kFailure:
             into.outcome = tl::unexpected(error_of(*reply.mutable_failure()));
             return std::nullopt;

@@ -169,7 +169,10 @@ def decode(data: bytes | bytearray) -> Any:
         raise Undecodable("bytes are left over behind the value") from None
     except Exception as error:  # what the extension raises differs between its versions
         raise Undecodable(f"not MessagePack: {type(error).__name__}: {error}") from None
-    if type(value) in _LOOKED_INTO and (_may_be_strange(data) or not _has_text_keys(value)) and not _is_plain(value):
+    kind = type(value)
+    if kind not in _LOOKED_INTO or (kind is list and len(data) <= MAX_DEPTH and b"\xff" not in data):
+        return value  # as _may_be_strange() would find, for what most calls bring
+    if (_may_be_strange(data) or not _has_text_keys(value)) and not _is_plain(value):
         raise Undecodable(find_refused(value, "arguments") or "arguments that cannot travel")
     return value
 

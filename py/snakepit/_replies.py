@@ -44,6 +44,9 @@ class Replies:
         outgoing.begin_frame()
         pieces_turn = bool(outgoing)  # one piece before the small replies, more behind them: neither starves
         add = frame.replies.add
+        ids: list[int] = []
+        values: list[bytes] = []
+        runs_us: list[int] = []
         while items > 0:
             if pieces_turn:
                 size, done = outgoing.put_piece(frame.chunks, room)
@@ -69,10 +72,15 @@ class Replies:
                 room -= size + _REPLY_SLACK
                 items -= 1
                 if isinstance(outcome, bytes):
-                    add(id=call_id, value=outcome, run_us=run_us)
+                    ids.append(call_id)
+                    values.append(outcome)
+                    runs_us.append(run_us)
                 else:
                     add(id=call_id, failure=outcome, run_us=run_us)
             if room < _LEAST_PIECE or not outgoing:
                 break
+        frame.ids.extend(ids)
+        frame.values.extend(values)
+        frame.run_us.extend(runs_us)
         encoded: bytes = frame.SerializeToString()
         return encoded

@@ -137,7 +137,7 @@ def main(package: Path, directory: Path, lane: str, cancels: int, seed: int) -> 
                 ended += 1
                 reply = host.reply(ended)
                 number = numbers.popleft()
-                if reply.WhichOneof("outcome") == "failure":
+                if reply.failure is not None:
                     assert kind(reply) == "CANCELLED", reply
                     count[reply.failure.message] += 1
                 else:

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,17 @@ from snakepit.v1 import control_pb2, work_pb2
 
 TOKEN = bytes(range(32))
 WAIT = 10.0
+
+
+@dataclass
+class Answer:
+    """The end of one call, in whichever way it came."""
+
+    id: int
+    run_us: int
+    value: bytes | None = None
+    transfer: int = 0
+    failure: work_pb2.Failure | None = None
 
 
 class Stream:
@@ -88,7 +100,7 @@ class FakeHost:
         )
         self._ids = 0
         self._transfers = 0
-        self._replies: dict[int, work_pb2.Reply] = {}
+        self._replies: dict[int, Answer] = {}
         self._values: dict[int, bytearray] = {}
         self.frames: list[work_pb2.WorkUp] = []
         self._server = grpc.server(
@@ -198,13 +210,13 @@ class FakeHost:
         fields.setdefault("tool", self.tool(tool) if tool else 0)
         return work_pb2.Call(id=self._ids, **fields)
 
-    def call(self, tool: str, arguments: object = (), **fields: Any) -> work_pb2.Reply:
+    def call(self, tool: str, arguments: object = (), **fields: Any) -> Answer:
         """Send one call and wait for its reply."""
         call = self.make_call(tool, arguments, **fields)
         self.send(call)
         return self.reply(call.id)
 
-    def call_large(self, tool: str, encoded: bytes, piece: int = 100_000) -> work_pb2.Reply:
+    def call_large(self, tool: str, encoded: bytes, piece: int = 100_000) -> Answer:
         """Send one call whose arguments travel in pieces."""
         self._transfers += 1
         for offset in range(0, len(encoded), piece):
@@ -220,23 +232,22 @@ class FakeHost:
             )
         return self.call(tool, transfer=self._transfers)
 
-    def reply(self, call_id: int) -> work_pb2.Reply:
+    def reply(self, call_id: int) -> Answer:
         while call_id not in self._replies:
             message = self.work.received.get(timeout=WAIT)
             assert message is not None, f"the worker ended Work before reply {call_id}"
             self._take(message)
         return self._replies[call_id]
 
-    def value(self, reply: work_pb2.Reply) -> Any:
-        assert reply.WhichOneof("outcome") != "failure", reply.failure
-        if reply.WhichOneof("outcome") == "transfer":
-            return _codec.decode(bytes(self._values[reply.transfer]))
-        return _codec.decode(reply.value)
+    def value(self, reply: Answer) -> Any:
+        assert reply.failure is None, reply.failure
+        return _codec.decode(bytes(self._values[reply.transfer]) if reply.value is None else reply.value)
 
     def _take(self, message: bytes) -> None:
         assert len(message) <= self.welcome.max_frame_bytes
         frame = work_pb2.WorkUp.FromString(message)
-        assert 0 < len(frame.chunks) + len(frame.replies) <= 512
+        assert 0 < len(frame.chunks) + len(frame.replies) + len(frame.ids) <= 512
+        assert len(frame.ids) == len(frame.values) == len(frame.run_us)
         self.frames.append(frame)
         for chunk in frame.chunks:
             stored = self._values.setdefault(chunk.transfer, bytearray())
@@ -244,9 +255,13 @@ class FakeHost:
             assert 1 <= len(chunk.data) <= 128 * 1024
             stored += chunk.data
             assert len(stored) <= chunk.total
+        answers = [Answer(*column) for column in zip(frame.ids, frame.run_us, frame.values)]
         for reply in frame.replies:
-            assert reply.id not in self._replies, f"reply {reply.id} came twice"
-            self._replies[reply.id] = reply
+            failure = reply.failure if reply.WhichOneof("outcome") == "failure" else None
+            answers.append(Answer(reply.id, reply.run_us, transfer=reply.transfer, failure=failure))
+        for answer in answers:
+            assert answer.id not in self._replies, f"reply {answer.id} came twice"
+            self._replies[answer.id] = answer
 
     # The end
 
@@ -270,9 +285,9 @@ class FakeHost:
         return failure
 
 
-def kind(reply: work_pb2.Reply) -> str:
+def kind(reply: Answer) -> str:
     """Why a call has no value."""
-    assert reply.WhichOneof("outcome") == "failure"
+    assert reply.failure is not None
     name: str = work_pb2.Failure.Kind.Name(reply.failure.kind)
     return name
 

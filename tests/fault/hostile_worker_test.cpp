@@ -44,9 +44,9 @@ INSTANTIATE_LANES(HostileWorker);
 
 v1::WorkUp reply_to(std::uint64_t id) {
     v1::WorkUp frame;
-    auto& r = *frame.add_replies();
-    r.set_id(id);
-    r.set_value("\xc0");
+    frame.add_ids(id);
+    frame.add_values("\xc0");
+    frame.add_run_us(1);
     return frame;
 }
 
@@ -72,7 +72,7 @@ TEST_P(HostileWorker, RepliesToACallOfLongAgo) { cut_off_for({reply_to(1)}, "sec
 
 TEST_P(HostileWorker, RepliesTwiceInOneFrame) {
     auto frame = reply_to(2);
-    *frame.add_replies() = frame.replies(0);
+    frame.MergeFrom(reply_to(2));
     with_pool(hostile(), [&](pool& p) -> awaitable<> {
         EXPECT_OK(co_await p.execute("echo", 1));
         const auto text = frame.SerializeAsString();
@@ -92,19 +92,31 @@ TEST_P(HostileWorker, RepliesWithoutAnOutcome) {
 
 TEST_P(HostileWorker, SendsMoreItemsThanAFrameMayHave) {
     v1::WorkUp frame;
-    for (int i = 0; i < 513; ++i) *frame.add_replies() = reply_to(2).replies(0);
+    for (int i = 0; i < 513; ++i) frame.MergeFrom(reply_to(2));
     cut_off_for({frame}, "513 items");
+}
+
+TEST_P(HostileWorker, RepliesWithColumnsOfDifferentLengths) {
+    auto frame = reply_to(2);
+    frame.add_ids(3);
+    cut_off_for({frame}, "1 values, but 2 ids and 1 times");
+}
+
+TEST_P(HostileWorker, SendsALargeValueInOnePiece) {
+    auto frame = reply_to(2);
+    frame.set_values(0, std::string(200'000, 'x'));
+    cut_off_for({frame}, "a value of 200000 bytes in one piece");
 }
 
 TEST_P(HostileWorker, SendsAFrameOverTheLimit) {
     auto frame = reply_to(2);
-    frame.mutable_replies(0)->set_value(std::string(300'000, 'x'));
+    frame.set_values(0, std::string(300'000, 'x'));
     cut_off_for({frame}, "bytes, 262144 are allowed");
 }
 
 TEST_P(HostileWorker, SendsAFrameOverGrpcsLimit) {
     auto frame = reply_to(2);
-    frame.mutable_replies(0)->set_value(std::string(3 << 20, 'x'));
+    frame.set_values(0, std::string(3 << 20, 'x'));
     cut_off_for({frame}, "bytes, 262144 are allowed");
 }
 
@@ -181,7 +193,7 @@ TEST_P(HostileWorker, ValuesThatCannotBeReadFailTheirCallAlone) {
         std::uint64_t id = 0;
         for (const auto& w : wrong) {
             auto frame = reply_to(++id);
-            frame.mutable_replies(0)->set_value(w);
+            frame.set_values(0, w);
             const auto text = frame.SerializeAsString();
             const value raw = bytes({text.begin(), text.end()});
             EXPECT_TRUE(failed_saying(co_await p.execute("answer", list(raw)), errc::unserializable, "result")) << id;
