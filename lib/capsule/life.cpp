@@ -157,7 +157,7 @@ asio::awaitable<error> life::serve(std::shared_ptr<life> self, departure& gone, 
         const auto effect = std::exchange(reason, {});
         const bool by_itself = !cut_short && co_await wait_gone(self, suspicion, gone);
         if (!gone.exited) self->body_->kill(SIGKILL);
-        co_await wait_gone(self, status_limit, gone);
+        co_await wait_gone(self, kill_limit, gone);
         const bool lost_us = exit_of(gone.wait_status).code == exit_lost;
         if (!by_itself || lost_us) reason = effect.empty() && lost_us ? "a stream to it ended" : effect;
     }
