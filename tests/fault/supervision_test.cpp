@@ -479,6 +479,96 @@ def version(): return text
     });
 }
 
+/// Two recycle_all at once: the code changes in between.
+class RecyclingTwice : public Recycling {
+protected:
+    [[nodiscard]] pool_options versioned() {
+        scratch().write("version", "one");
+        auto how = module_of(R"(
+import os, time, snakepit
+scratch = os.environ["SNAKEPIT_TEST_SCRATCH"]
+with open(scratch + "/version") as file: text = file.read()
+with open(scratch + "/imports", "a") as file: file.write(text + "\n")
+while os.path.exists(scratch + "/slow"): time.sleep(0.002)
+@snakepit.tool
+def version(): return [os.getpid(), text]
+@snakepit.tool
+def echo(value): return value
+@snakepit.tool
+def hold():
+    with open(scratch + "/begun", "a") as file: file.write("held\n")
+    while not os.path.exists(scratch + "/go"): time.sleep(0.002)
+)");
+        how.workers.min = 2;
+        return how;
+    }
+    [[nodiscard]] std::size_t imports() const { return line_count(scratch().path() / "imports"); }
+    /// Under a load, so that both workers are asked.
+    static awaitable<> all_are_of(pool& p, const char* version) {
+        load busy;
+        co_await under_load(p, busy, 8);
+        std::set<int> left{worker(p, 0).pid, worker(p, 1).pid};
+        for (int i = 0; i < 1'000 && !left.empty(); ++i) {
+            const auto said = co_await p.execute("version");
+            CO_ASSERT_OK(said);
+            EXPECT_EQ(said->at(1), version);
+            left.erase(said->at(0).get<int>());
+        }
+        EXPECT_TRUE(left.empty()) << *left.begin() << " was not asked";
+        co_await end(busy);
+    }
+};
+
+TEST_F(RecyclingTwice, WhileTheModuleIsImportedLoadsTheNewestCode) {
+    with_pool(versioned(), [this](pool& p) -> awaitable<> {
+        load busy;
+        co_await under_load(p, busy, 8);
+        scratch().write("slow", "");
+        scratch().write("version", "two");
+        std::optional<result<void>> first;
+        std::optional<result<void>> second;
+        async_recycle_all(p, [&](result<void> r) { first = std::move(r); });
+        CO_ASSERT(co_await comes_true([&] { return imports() == 2; }));
+        scratch().write("version", "three");
+        async_recycle_all(p, [&](result<void> r) { second = std::move(r); });
+        fs::remove(scratch().path() / "slow");
+        CO_ASSERT(co_await comes_true([&] { return first && second; }));
+        EXPECT_OK(*first);
+        EXPECT_OK(*second);
+        EXPECT_EQ(imports(), 3u);
+        co_await end(busy);
+        co_await all_are_of(p, "three");
+    });
+}
+
+TEST_F(RecyclingTwice, WhileWorkersAreReplacedLoadsTheNewestCode) {
+    with_pool(versioned(), [this](pool& p) -> awaitable<> {
+        std::vector<result<value>> held;
+        for (int i = 0; i < 2; ++i)
+            async_execute(p, "hold", value::array(), call_options(), [&](result<value> r) { held.push_back(r); });
+        CO_ASSERT(co_await comes_true([&] { return line_count(scratch().path() / "begun") == 2; }));
+        const auto before = std::pair(worker(p, 0).pid, worker(p, 1).pid);
+        scratch().write("version", "two");
+        std::optional<result<void>> first;
+        std::optional<result<void>> second;
+        async_recycle_all(p, [&](result<void> r) { first = std::move(r); });
+        // w0 has its successor, and its turn goes on, since its predecessor is at a call; w1 waits for a turn.
+        CO_ASSERT(co_await comes_true([&] { return worker(p, 0).pid != before.first; }));
+        scratch().write("version", "three");
+        async_recycle_all(p, [&](result<void> r) { second = std::move(r); });
+        CO_ASSERT(co_await comes_true([&] { return imports() == 3; }));
+        co_await wait_for(100ms);
+        EXPECT_FALSE(first || second || !held.empty());
+        EXPECT_EQ(worker(p, 1).pid, before.second);
+        scratch().write("go", "");
+        CO_ASSERT(co_await comes_true([&] { return first && second && held.size() == 2; }));
+        EXPECT_OK(*first);
+        EXPECT_OK(*second);
+        for (const auto& h : held) EXPECT_OK(h);
+        co_await all_are_of(p, "three");
+    });
+}
+
 TEST_F(Recycling, OfWhatIsNotThereIsRefused) {
     run([&]() -> awaitable<> {
         pool p(io->get_executor(), watched());
