@@ -177,6 +177,9 @@ class Zygote:
                         zygote.close()
                         self._be_worker(descriptors)
                     # Nobody reaps our children, so this is the worker and no other process, even when it has died.
+                    # Out of the zygote's group before anybody hears of it: that group may end at any moment then.
+                    with suppress(OSError):  # the worker does it too: whoever comes first
+                        os.setpgid(pid, pid)
                     pidfd = os.pidfd_open(pid)
                 except OSError as error:  # a worker that has no pidfd is never told what to do, and goes
                     _requests.tell(zygote, {"failed": request_id, "message": f"cannot fork: {error}"})

@@ -257,3 +257,15 @@ def test_the_life_line_ends_the_zygote_and_not_its_workers(start: Start) -> None
         watch(zygote.host, 2, pidfd)
         os.kill(pid, signal.SIGKILL)
         assert zygote.host.receive()[0] == {"exited": 2, "status": signal.SIGKILL}
+
+
+def test_a_worker_that_is_not_yet_awake_outlives_its_zygote(start: Start) -> None:
+    zygote = start(TOOL + "import time\nos.register_at_fork(after_in_child=lambda: time.sleep(0.2))\n")
+    zygote.receive()
+    pid, _, launch = zygote.fork(1)
+    zygote.host.open.remove(zygote.life_line)
+    os.close(zygote.life_line)
+    assert ended(zygote.pidfd)
+    assert zygote.host.receive()[0]["status"] == signal.SIGKILL
+    with launch:
+        until(partial(reads_its_launch_socket, pid))
