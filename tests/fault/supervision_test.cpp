@@ -1,5 +1,6 @@
 // What the heartbeat, the grace of a cancelled call and the restart budget make of workers. (C12, C17, S4, S7, S8)
 
+#include "pool/pool_impl.hpp"
 #include "support/pool_fixture.hpp"
 
 #include <asio/bind_cancellation_slot.hpp>
@@ -357,6 +358,74 @@ TEST_F(Recycling, LetsTheOldWorkerFinishWhatItHolds) {
     });
 }
 
+TEST_F(Recycling, IsOfSoManyAtOnceAndThereAreNeverFewerToServe) {
+    auto how = watched(4);
+    how.calls_per_worker = 1;
+    how.lifecycle.max_recycling = 2;
+    with_pool(how, [](pool& p) -> awaitable<> {
+        int extra = 0;  // workers, old or new, above those that the pool has
+        int most = 0;
+        const auto ear = p.impl()->events().subscribe([&](const detail::event& e) {
+            if (const auto* m = std::get_if<detail::happened::moved>(&e.what); m && m->to == worker_state::recycling)
+                most = std::max(most, ++extra);
+            else if (std::holds_alternative<detail::happened::ended>(e.what)) --extra;
+        });
+        // As many callers as places: a call has to wait when one of these is missing.
+        bool over = false;
+        int running = 0;
+        std::uint64_t served = 0;
+        std::uint64_t waited = 0;
+        std::function<void()> call = [&] {
+            ++running;
+            async_execute(p, "echo", 1, call_options(), [&](const result<value>& r) {
+                EXPECT_OK(r);
+                ++served;
+                --running;
+                if (!over) call();
+            });
+            if (p.stats().queued != 0) ++waited;
+        };
+        for (int i = 0; i < 4; ++i) call();
+        for (int i = 0; i < 3; ++i) CO_ASSERT_OK(co_await p.recycle_all());
+        over = true;
+        CO_ASSERT(co_await comes_true([&] { return running == 0; }));
+        EXPECT_EQ(most, 2);
+        EXPECT_EQ(extra, 0);
+        EXPECT_EQ(waited, 0u) << "of " << served;
+        for (const auto& w : p.stats().workers) EXPECT_EQ(w.recycles.at(recycle_reason::asked), 3u) << w.id;
+    });
+}
+
+TEST_F(Recycling, EndsAnOldWorkerThatDoesNotFinishInTime) {
+    auto how = watched();
+    how.drain_timeout = 100ms;
+    how.stop_grace = 100ms;
+    with_pool(how, [this](pool& p) -> awaitable<> {
+        const auto begun = scratch().path() / "begun";
+        for (const bool defies_sigterm : {false, true}) {
+            SCOPED_TRACE(defies_sigterm);
+            fs::remove(begun);
+            const auto before = worker(p).pid;
+            std::optional<result<value>> held;
+            const value arguments = list(begun.string(), 60.0, defies_sigterm);
+            async_execute(p, "ignore", arguments, call_options(), [&](result<value> r) { held = std::move(r); });
+            CO_ASSERT(co_await comes_true([&] { return fs::exists(begun); }));
+            std::vector<result<value>> behind;
+            for (int i = 0; i < 5; ++i)
+                async_execute(p, "pid", value::array(), call_options(), [&](result<value> r) { behind.push_back(r); });
+            CO_ASSERT_OK(co_await p.recycle("w0"));
+            CO_ASSERT(co_await comes_true([&] { return held && behind.size() == 5; }));
+            EXPECT_TRUE(failed_saying(*held, errc::worker_lost, "was to be replaced", "drain_timeout was over"));
+            for (const auto& b : behind) EXPECT_EQ(b, worker(p).pid);
+            EXPECT_FALSE(is_alive(before));
+            EXPECT_NE(worker(p).last_exit.find(defies_sigterm ? "SIGKILL" : "SIGTERM"), std::string::npos)
+                << worker(p).last_exit;
+        }
+        EXPECT_EQ(worker(p).restarts, 0u);
+        EXPECT_EQ(p.stats().failed, 2u);
+    });
+}
+
 TEST_F(Recycling, ByCallsAndByAge) {
     auto how = watched(2);
     how.lifecycle.max_calls = 200;
@@ -422,6 +491,25 @@ TEST_F(Recycling, NotByTheLatencyOfAWorkerThatStoodStillOnce) {
         CO_ASSERT(co_await comes_true([&] { return worker(p).heartbeat.latency < 30ms * slow; }));
         EXPECT_TRUE(worker(p).recycles.empty());
         EXPECT_EQ(worker(p).incarnation, 1u);
+    });
+}
+
+TEST_F(Recycling, ByMemoryThatAWorkerMayNotHave) {
+    auto how = watched();
+    with_pool(how, [&](pool& p) -> awaitable<> {
+        CO_ASSERT(co_await comes_true([&] { return worker(p).heartbeat.resident_bytes != 0; }));
+        how.lifecycle.max_memory_bytes = worker(p).heartbeat.resident_bytes + (64 << 20);
+    });
+    with_pool(how, [](pool& p) -> awaitable<> {
+        const auto before = worker(p).pid;
+        CO_ASSERT_OK(co_await p.execute("leak", 20 << 20));
+        co_await wait_for(300ms);
+        EXPECT_EQ(worker(p).pid, before);
+        CO_ASSERT_OK(co_await p.execute("leak", 80 << 20));
+        CO_ASSERT(co_await comes_true([&] { return worker(p).recycles.contains(recycle_reason::memory); }));
+        CO_ASSERT(co_await comes_true([&] { return !is_alive(before); }));
+        EXPECT_NE(worker(p).pid, before);
+        EXPECT_EQ(worker(p).restarts, 0u);
     });
 }
 

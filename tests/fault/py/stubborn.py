@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import signal
 import threading
 import time
 
@@ -32,8 +33,10 @@ def hang() -> None:
 
 
 @snakepit.tool
-def ignore(path: str, seconds: float) -> bool:
+def ignore(path: str, seconds: float, sigterm: bool = False) -> bool:
     """Go on whatever the caller wants."""
+    if sigterm:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with open(path, "w"):
         pass
     end = time.monotonic() + seconds
