@@ -190,6 +190,56 @@ TEST_F(Supervision, AWorkerThatEndsTooOftenIsOutOfServiceAndTriedAgain) {
     });
 }
 
+TEST_F(Supervision, WorkersThatTogetherEndTooOftenCostTheLastOfThem) {
+    auto how = watched(4);
+    how.restart_limit.per_worker = 1'000;
+    how.restart_limit.per_pool = 3;
+    how.restart_backoff.longest = 500ms;
+    with_pool(how, [](pool& p) -> awaitable<> {
+        for (std::size_t i = 0; i < 3; ++i) {
+            ::kill(worker(p, i).pid, SIGKILL);
+            CO_ASSERT(
+                co_await comes_true([&] { return worker(p, i).incarnation == 2 && is(p, worker_state::ready, i); }));
+        }
+        EXPECT_EQ(p.stats().degraded, "");
+        ::kill(worker(p, 3).pid, SIGKILL);
+        CO_ASSERT(co_await comes_true([&] { return is(p, worker_state::dead, 3); }));
+        const auto degraded = p.stats().degraded;
+        EXPECT_NE(degraded.find("w3: restarted too often"), std::string::npos) << degraded;
+        EXPECT_NE(degraded.find("3 for the pool"), std::string::npos) << degraded;
+        for (std::size_t i = 0; i < 3; ++i) {
+            EXPECT_TRUE(serves(worker(p, i))) << i;
+            EXPECT_EQ(degraded.find("w" + std::to_string(i)), std::string::npos) << degraded;
+        }
+        CO_ASSERT_OK(co_await p.execute("echo", 1));
+        CO_ASSERT(co_await comes_true([&] { return is_whole(p); }));
+        EXPECT_EQ(p.stats().degraded, "");
+        EXPECT_EQ(worker(p, 3).incarnation, 2u) << "the first probe did it";
+    });
+}
+
+TEST_F(Supervision, WhatWasPlannedIsNoRestart) {
+    auto how = watched();
+    how.restart_limit.per_worker = 1;
+    how.restart_limit.per_pool = 1;
+    with_pool(how, [](pool& p) -> awaitable<> {
+        for (int i = 0; i < 5; ++i) {
+            CO_ASSERT_OK(co_await p.recycle("w0"));
+            const worker_count more{2, 2};
+            CO_ASSERT_OK(co_await p.resize(more));
+            const worker_count again{1, 1};
+            CO_ASSERT_OK(co_await p.resize(again));
+        }
+        EXPECT_EQ(worker(p).restarts, 0u);
+        EXPECT_EQ(p.stats().degraded, "");
+        const auto before = worker(p);
+        ::kill(before.pid, SIGKILL);
+        CO_ASSERT(co_await comes_true([&] { return worker(p).restarts == 1; }));
+        CO_ASSERT_OK(co_await p.execute("echo", 1));
+        EXPECT_EQ(worker(p).incarnation, before.incarnation + 1) << "the budget was whole";
+    });
+}
+
 TEST_F(Supervision, APoolOfWhichNothingWorksRefusesCallsUntilSomethingDoes) {
     auto how = watched();
     how.restart_limit.per_worker = 1;
