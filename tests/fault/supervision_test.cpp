@@ -70,6 +70,28 @@ TEST_F(Supervision, AHungWorkerIsDumpedAndReplaced) {
     });
 }
 
+TEST_F(Supervision, AWorkerThatMissesFewInARowIsNotEnded) {
+    auto how = watched();
+    how.heartbeat.max_missed = 10;
+    with_pool(how, [](pool& p) -> awaitable<> {
+        const auto first = worker(p).pid;
+        // Each time it misses three or four; all together more than it may in a row.
+        for (int i = 0; i < 20 && worker(p).heartbeat.missed <= 10; ++i) {
+            const auto before = worker(p).heartbeat.missed;
+            std::optional<result<value>> outcome;
+            async_execute(p, "hold", 200 * slow, call_options(), [&](result<value> r) { outcome = std::move(r); });
+            CO_ASSERT(co_await comes_true([&] { return is(p, worker_state::missed_heartbeat) || outcome; }));
+            CO_ASSERT(co_await comes_true([&] { return outcome.has_value(); }));
+            CO_ASSERT_OK(*outcome);
+            EXPECT_GT(worker(p).heartbeat.missed, before);
+            CO_ASSERT(co_await comes_true([&] { return is(p, worker_state::ready); }));
+        }
+        EXPECT_GT(worker(p).heartbeat.missed, 10u);
+        EXPECT_EQ(worker(p).pid, first);
+        EXPECT_EQ(worker(p).incarnation, 1u) << worker(p).last_exit;
+    });
+}
+
 TEST_F(Supervision, AStoppedWorkerGetsNoCallsAndIsNotEnded) {
     with_pool(watched(2), [](pool& p) -> awaitable<> {
         const auto asleep = worker(p, 0).pid;

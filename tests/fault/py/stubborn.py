@@ -33,6 +33,12 @@ def hang() -> None:
 
 
 @snakepit.tool
+def hold(milliseconds: int) -> None:
+    """Wait without letting another thread run, and without using the processor."""
+    ctypes.PyDLL(None).usleep(milliseconds * 1000)
+
+
+@snakepit.tool
 def ignore(path: str, seconds: float, sigterm: bool = False) -> bool:
     """Go on whatever the caller wants."""
     if sigterm:
