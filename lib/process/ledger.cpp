@@ -154,8 +154,9 @@ void ledger::record(std::string_view what, int pid, int pidfd, stray_mark mark) 
     auto line = fmt::format("{} {} {}", what, pid, *started);
     if (mark != 0) line += fmt::format(" {}", mark);
     line += '\n';
-    // When the disk is full the pool goes on: a ledger is for the worst case, and the life-lines are there.
-    (void)write_all(fd_.get(), line);
+    // When the disk is full the pool goes on: a ledger is for the worst case, and the life-lines are there. What is
+    // missing is made good as soon as there is room.
+    if (!write_all(fd_.get(), line)) compact_at_ = 0;
     entries_.push_back({std::move(line), pid, *started});
     if (entries_.size() >= compact_at_) compact();
 }
@@ -176,8 +177,9 @@ void ledger::compact() {
     // Locked and whole before it takes the place of the other, which goes on when this fails.
     if (next && ::flock(next.get(), LOCK_EX) == 0 && write_all(next.get(), text) &&
         ::rename(beside.c_str(), file_.c_str()) == 0)
-        fd_ = std::move(next);
-    else ::unlink(beside.c_str());
+        return void(fd_ = std::move(next));
+    ::unlink(beside.c_str());
+    compact_at_ = 0;
 }
 
 void ledger::close() noexcept {

@@ -1,5 +1,5 @@
 // What a host has left that could not clean up behind itself goes at the next start, and nothing else does. (C1, C6,
-// C7, S17)
+// C7, C48, S17)
 
 #include "process/ledger.hpp"
 #include "process/pidfd.hpp"
@@ -8,8 +8,10 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sched.h>
 #include <spawn.h>
 #include <sys/file.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -260,6 +262,76 @@ TEST_F(Ledger, ForgetsWhatHasEndedAndKeepsWhatHasNot) {
     EXPECT_FALSE(stays.process().is_gone());
     book.close();
     EXPECT_FALSE(fs::exists(dir));
+}
+
+/// A file system of one page, seen by this thread and what it starts alone, so that it goes with them. The rest of this
+/// program does not see it any more when the object has ended.
+class tiny_disk {
+public:
+    explicit tiny_disk(fs::path at) : at_(std::move(at)) {
+        made_ = ::unshare(CLONE_NEWNS) == 0 && ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+                ::mount("tmpfs", at_.c_str(), "tmpfs", 0, "size=4k,mode=0700") == 0;
+    }
+    ~tiny_disk() {
+        if (!made_) return;
+        EXPECT_EQ(::umount2(at_.c_str(), MNT_DETACH), 0);
+    }
+    tiny_disk(const tiny_disk&) = delete;
+    tiny_disk& operator=(const tiny_disk&) = delete;
+    [[nodiscard]] bool made() const { return made_; }
+    void grow() const { EXPECT_EQ(::mount("tmpfs", at_.c_str(), "tmpfs", MS_REMOUNT, "size=1m,mode=0700"), 0); }
+
+private:
+    fs::path at_;
+    bool made_ = false;
+};
+constexpr auto may_not_mount = "this user may not mount a file system in a namespace of its own";
+
+TEST_F(Ledger, WithoutRoomForItTheStartFailsInWordsAndTheNextOneWorks) {
+    const tiny_disk disk(runtime());
+    if (!disk.made()) GTEST_SKIP() << may_not_mount;
+    const auto filler = runtime() / "filler";
+    std::ofstream(filler) << std::string(4096, 'x');
+    ASSERT_EQ(fs::file_size(filler), 4096u);
+    run([&]() -> awaitable<> {
+        pool p(io->get_executor(), options());
+        EXPECT_TRUE(failed_saying(co_await p.start(), errc::socket_directory, "cannot keep a ledger", "No space left"));
+    });
+    fs::remove(filler);
+    EXPECT_TRUE(fs::is_empty(runtime())) << leftovers();
+    with_pool(options(), [](pool& p) -> awaitable<> { EXPECT_OK(co_await p.execute("echo", 1)); });
+}
+
+TEST_F(Ledger, OnADiskThatIsFullIsMadeGoodWhenThereIsRoomAgain) {
+    const tiny_disk disk(runtime());
+    if (!disk.made()) GTEST_SKIP() << may_not_mount;
+    const auto file = runtime() / "0.ledger";
+    detail::ledger book;
+    ASSERT_TRUE(book.open(file.string(), ""));
+    const auto record = [&](const std::string& what, const stranger& s) {
+        const auto pidfd = detail::open_pidfd(s.pid());
+        book.record(what, s.pid(), pidfd.get());
+    };
+    const stranger torn;
+    const stranger left_out;
+    const stranger later;
+    {
+        const stranger short_lived;
+        const auto room = 4096 - 10 - fs::file_size(file) - (line(short_lived).size() - std::string("worker").size());
+        record(std::string(room, 'x'), short_lived);
+    }
+    record("worker", torn);
+    ASSERT_EQ(fs::file_size(file), 4096u);
+    ASSERT_EQ(file_text(file).find(line(torn)), std::string::npos);
+    record("worker", left_out);
+    EXPECT_FALSE(fs::exists(runtime() / "0.ledger-new"));
+    disk.grow();
+    record("worker", later);
+    for (const auto* s : {&torn, &left_out, &later})
+        EXPECT_NE(file_text(file).find("\n" + line(*s)), std::string::npos);
+    EXPECT_EQ(line_count(file), 3u + 3u);
+    book.close();
+    EXPECT_TRUE(fs::is_empty(runtime()));
 }
 
 }  // namespace
