@@ -31,17 +31,26 @@ public:
         if (!::mkdtemp(name.data()))
             throw fs::filesystem_error("mkdtemp", name, std::error_code(errno, std::generic_category()));
         path_ = name;
-        std::ofstream(path_ / (std::string(module_name) + ".py")) << module_text;
+        const auto file = path_ / (std::string(module_name) + ".py");
+        std::ofstream to(file);
+        to << module_text;
+        to.close();
+        if (to) return;
+        const std::error_code why(errno, std::generic_category());
+        remove();
+        throw fs::filesystem_error("cannot write", file, why);
     }
     trial_directory(const trial_directory&) = delete;
     trial_directory& operator=(const trial_directory&) = delete;
-    ~trial_directory() {
-        std::error_code none;
-        fs::remove_all(path_, none);
-    }
+    ~trial_directory() { remove(); }
     [[nodiscard]] const fs::path& path() const noexcept { return path_; }
 
 private:
+    void remove() const noexcept {
+        std::error_code none;
+        fs::remove_all(path_, none);
+    }
+
     fs::path path_;
 };
 
@@ -111,8 +120,8 @@ int examine_worker(const common_options& common, doctor_report& into) {
                          "see the other findings; a longer --start-timeout helps where starting is only slow");
             });
     } catch (const fs::filesystem_error& e) {
-        into.add(level::problem, "worker", fmt::format("no directory for a trial: {}", e.what()),
-                 "set TMPDIR to a directory that can be written to");
+        into.add(level::problem, "worker", fmt::format("no directory with a module for a trial: {}", e.what()),
+                 "set TMPDIR to a directory that can be written to, on a disk that is not full");
     }
     into.facts["worker"] = std::move(facts);
     return code > exit_signalled ? code : exit_ok;

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import stat
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,3 +130,41 @@ def test_a_socket_directory_that_is_not_private_is_a_problem(snakepit: Command, 
     assert (code, report["socket"]["private"]) == (1, False)
     assert "socket" in [finding["subject"] for finding in findings(report, "problem")]
     assert os.listdir(open_to_all) == []
+
+
+def limited(which: int, soft: int) -> Callable[[], None]:
+    """What a process is to do before it is the command."""
+    return lambda: resource.setrlimit(which, (soft, resource.getrlimit(which)[1]))
+
+
+def test_few_open_files_are_a_warning_with_its_remedy(snakepit: Command) -> None:
+    code, report = examine(snakepit, preexec_fn=limited(resource.RLIMIT_NOFILE, 512))
+    assert (code, report["limits"]["open_files"]) == (0, 512)
+    [warning] = [one for one in findings(report, "warning") if "open files" in one["text"]]
+    assert warning["text"] == "open files: 512"
+    assert "ulimit -n 1024" in warning["remedy"]
+
+
+def test_a_python_that_is_too_old_is_named_with_both_versions(snakepit: Command, tmp_path: Path) -> None:
+    # The real interpreter, which says that it is an older one.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys, platform\nsys.version_info = (3, 6, 9, 'final', 0)\nplatform.python_version = lambda: '3.6.9'\n"
+    )
+    old = tmp_path / "old"
+    old.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path} exec {sys.executable} "$@"\n')
+    old.chmod(0o755)
+    code, report = examine(snakepit, "--python", str(old))
+    assert (code, report["usable"], report["worker"]) == (1, False, None)
+    [warning] = [one for one in findings(report, "warning") if one["subject"] == "python"]
+    assert "3.6.9" in warning["text"]
+    assert "too old" in warning["text"]
+    assert "3.9" in warning["text"] + warning["remedy"]
+
+
+def test_a_disk_that_is_full_is_a_problem_with_its_remedy(snakepit: Command) -> None:
+    # No file may have a byte, and who tries is told so instead of ended.
+    code, report = examine(snakepit, preexec_fn=limited(resource.RLIMIT_FSIZE, 0), restore_signals=False)
+    assert (code, report["usable"], report["worker"]["started"]) == (1, False, False)
+    [problem] = [one for one in findings(report, "problem") if one["subject"] == "worker"]
+    assert "cannot write" in problem["text"]
+    assert "TMPDIR" in problem["remedy"]
