@@ -1,6 +1,7 @@
 // A system that has too little of something, or is set up in an odd way. (C9, C48, C51)
 
 #include "process/unique_fd.hpp"
+#include "support/control_group.hpp"
 #include "support/pool_fixture.hpp"
 
 #include <fcntl.h>
@@ -20,6 +21,12 @@ protected:
         how.start_method = GetParam();
         how.restart_backoff = {5ms, 50ms};
         return how;
+    }
+    /// 0: there is none.
+    static int zygote_of(int launcher, const std::vector<worker_stats>& workers) {
+        for (const auto& child : children_of(launcher))
+            if (std::ranges::none_of(workers, [&](const auto& w) { return w.pid == child.pid; })) return child.pid;
+        return 0;
     }
 };
 INSTANTIATE_TEST_SUITE_P(Method, Resources, testing::Values(start_method::fork, start_method::spawn),
@@ -110,6 +117,49 @@ TEST_P(Resources, APoolThatRunsOutOfDescriptorsRecoversWithThem) {
         }
         const std::function<bool()> back = [&] { return p.stats().workers[0].state == worker_state::ready; };
         EXPECT_TRUE(co_await comes_true(back));
+        EXPECT_OK(co_await p.execute("echo", one));
+    });
+}
+
+TEST_P(Resources, WithoutAProcessToSpareWorkersServeOnAndComeBackWhenThereIsOne) {
+    const control_group group("pids");
+    if (!group.put("pids.max", "max"))
+        GTEST_SKIP() << "this machine lets nobody limit the number of processes by control groups";
+    with_pool(ours(), [&](pool& p) -> awaitable<> {
+        const auto one = list(1);
+        const auto nothing = value::array();
+        const auto launcher = co_await p.execute("parent", nothing);
+        CO_ASSERT_OK(launcher);
+        // Launcher and, if there is one, zygote: those that fork.
+        const auto workers = p.stats().workers;
+        int forkers = 0;
+        for (const int pid : {launcher->get<int>(), zygote_of(launcher->get<int>(), workers)}) {
+            if (pid == 0) continue;
+            ++forkers;
+            CO_ASSERT(group.put("cgroup.procs", std::to_string(pid)));
+        }
+        const bool forked = GetParam() == start_method::fork;
+        EXPECT_EQ(forkers, forked ? 2 : 1);
+        // A fork takes two: where one may be made, that is the process in between.
+        const std::string words = forked ? "cannot fork: [Errno 11]" : "could not start a worker: [Errno 11]";
+        for (int spare = forked ? 1 : 0; spare >= 0; --spare) {
+            CO_ASSERT(group.put("pids.max", std::to_string(forkers + spare)));
+            EXPECT_TRUE(failed_saying(co_await p.recycle("w0"), errc::launch_failed, words));
+            EXPECT_NE(p.stats().workers[0].recycling_failed.find(words), std::string::npos);
+            EXPECT_EQ(p.stats().workers[0].pid, workers[0].pid) << "the old one serves on";
+            EXPECT_OK(co_await p.execute("echo", one));
+        }
+
+        ::kill(workers[0].pid, SIGKILL);
+        const std::function<bool()> tried = [&] { return p.stats().workers[0].restarts >= 3; };
+        CO_ASSERT(co_await comes_true(tried));
+        EXPECT_NE(p.stats().workers[0].last_exit.find(words), std::string::npos) << p.stats().workers[0].last_exit;
+        EXPECT_OK(co_await p.execute("echo", one));
+        EXPECT_EQ(p.stats().workers[1].pid, workers[1].pid) << "the other is not disturbed";
+
+        CO_ASSERT(group.put("pids.max", "max"));
+        const std::function<bool()> back = [&] { return p.stats().workers[0].state == worker_state::ready; };
+        CO_ASSERT(co_await comes_true(back));
         EXPECT_OK(co_await p.execute("echo", one));
     });
 }
