@@ -128,10 +128,29 @@ TEST_P(LastWords, ACallThatEndsTwoWorkersIsPoison) {
 }
 
 TEST_P(LastWords, ACrashInCCodeArrivesAsAPythonStack) {
-    with_pool(mortal(1), [](pool& p) -> awaitable<> {
-        for (const auto& [way, words] : {std::pair{"segfault", "Segmentation fault"}, {"abort", "Aborted"}}) {
+    struct kind {
+        const char* way;
+        int signal;
+        const char* words;
+    };
+    constexpr kind kinds[] = {
+        {"segfault", SIGSEGV, "Segmentation fault"},
+        {"abort", SIGABRT, "Aborted"},
+        {"bus", SIGBUS, "Bus error"},
+        {"float", SIGFPE, "Floating point exception"},
+        {"illegal", SIGILL, "Illegal instruction"},
+    };
+    auto how = mortal(1);
+    how.heartbeat.initial_delay = 0ms;
+    how.heartbeat.interval = 20ms;
+    with_pool(how, [&](pool& p) -> awaitable<> {
+        for (const auto& [way, signal, words] : kinds) {
+            SCOPED_TRACE(way);
+            CO_ASSERT(co_await comes_true([&] { return p.stats().workers[0].heartbeat.resident_bytes != 0; }));
             const auto lost = co_await p.execute("die", way);
             CO_ASSERT(!lost && lost.error().exit());
+            EXPECT_EQ(lost.error().exit()->signal, signal);
+            EXPECT_GT(lost.error().exit()->resident_bytes, 1'000'000u) << "as of its last pong";
             const auto& stack = lost.error().exit()->python_stack;
             EXPECT_NE(stack.find(words), std::string::npos) << lost.error();
             EXPECT_NE(stack.find("mortal.py\", line "), std::string::npos) << stack;

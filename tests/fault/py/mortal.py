@@ -26,6 +26,9 @@ _WAYS = {
     "term": lambda: os.kill(os.getpid(), signal.SIGTERM),
     "abort": os.abort,
     "segfault": lambda: ctypes.string_at(0),
+    "bus": lambda: os.kill(os.getpid(), signal.SIGBUS),
+    "float": lambda: os.kill(os.getpid(), signal.SIGFPE),
+    "illegal": lambda: os.kill(os.getpid(), signal.SIGILL),
     "thread": lambda: threading.Thread(target=os._exit, args=(4,)).start() or time.sleep(60),
 }
 
