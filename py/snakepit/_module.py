@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -14,7 +15,8 @@ def import_module(name: str, python_path: Sequence[str]) -> ModuleType:
     When there is no such module the ModuleNotFoundError says where it was searched; a module that calls sys.exit()
     gives an ImportError.
     """
-    sys.path[:0] = python_path
+    # The host's paths are bytes: this Python's own names for them may be others, as the locale wants it.
+    sys.path[:0] = [os.fsdecode(entry.encode(errors="surrogateescape")) for entry in python_path]
     if not all(part.isidentifier() for part in name.split(".")):
         raise ModuleNotFoundError(f"{name!r} is not the name of a module: give it as in an import statement", name=name)
     try:
