@@ -5,11 +5,14 @@
 #include "support/pool_fixture.hpp"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <algorithm>
 #include <csignal>
+#include <locale>
 
 namespace snakepit::test {
 namespace {
@@ -174,6 +177,67 @@ TEST_P(Resources, AnyUmaskWillDo) {
         });
     }
     ::umask(before);
+}
+
+TEST_P(Resources, AnyLocaleOfTheWorkersWillDo) {
+    scratch().write("\u00e9/speaking.py", R"(
+import os, sys, snakepit
+@snakepit.tool
+def echo(value): return value
+@snakepit.tool
+def fail(words): raise ValueError(words)
+@snakepit.tool
+def die(words):
+    print(words, file=sys.stderr, flush=True)
+    os._exit(3)
+)");
+    const std::string words = "Gr\u00f6\u00dfe \u8a9e \U0001f40d";
+    using variables = std::map<std::string, std::string>;
+    const std::pair<variables, std::string> kinds[] = {
+        {{{"LC_ALL", "C"}}, words},
+        {{{"LC_ALL", "POSIX"}}, words},
+        {{{"LC_ALL", "xx_YY.bogus"}}, words},
+        // What Python is to write is ASCII: its streams cannot take more, and all else can.
+        {{{"LC_ALL", "C"}, {"PYTHONUTF8", "0"}, {"PYTHONCOERCECLOCALE", "0"}}, "Gr\\xf6\\xdfe \\u8a9e \\U0001f40d"},
+    };
+    for (const auto& [set, printed] : kinds) {
+        SCOPED_TRACE(set.at("LC_ALL") + " " + printed);
+        auto how = ours("speaking");
+        how.python_path.insert(how.python_path.begin(), (scratch().path() / "\u00e9").string());
+        how.environment.insert(set.begin(), set.end());
+        with_pool(how, [&](pool& p) -> awaitable<> {
+            EXPECT_EQ((co_await p.execute("echo", words)), words);
+            EXPECT_TRUE(failed_saying(co_await p.execute("fail", words), errc::tool_raised, words));
+            const auto lost = co_await p.execute("die", words);
+            CO_ASSERT(!lost && lost.error().exit());
+            EXPECT_NE(lost.error().exit()->output_tail.find(printed), std::string::npos) << lost.error();
+        });
+    }
+}
+
+/// As German has it, of the whole program.
+class german_numbers : public std::numpunct<char> {
+    [[nodiscard]] char do_decimal_point() const override { return ','; }
+    [[nodiscard]] char do_thousands_sep() const override { return '.'; }
+    [[nodiscard]] std::string do_grouping() const override { return "\3"; }
+};
+
+TEST_P(Resources, AnyLocaleOfTheApplicationWillDo) {
+    const auto before = std::locale::global(std::locale(std::locale(), new german_numbers));
+    with_pool(ours(), [this](pool& p) -> awaitable<> {
+        const value numbers = list(1234567, 1234.5);
+        const value arguments = list(numbers);
+        EXPECT_EQ((co_await p.execute("echo", arguments)), numbers);
+        std::string book;
+        for (const auto& file : fs::recursive_directory_iterator(runtime()))
+            if (file.path().extension() == ".ledger") book = file_text(file.path());
+        for (const auto& w : p.stats().workers)
+            EXPECT_NE(book.find(fmt::format("\nworker {} ", w.pid)), std::string::npos) << book;
+        ::kill(p.stats().workers[0].pid, SIGKILL);
+        const std::function<bool()> back = [&] { return p.stats().workers[0].restarts == 1 && is_whole(p); };
+        EXPECT_TRUE(co_await comes_true(back));
+    });
+    std::locale::global(before);
 }
 
 TEST_P(Resources, AHomeThatIsNotThereOrCannotBeWrittenToDoesNotMatter) {
