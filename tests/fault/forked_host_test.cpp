@@ -1,7 +1,9 @@
-// The application forks while its pool runs: the child keeps nothing alive, reaches nothing, and is told so. (C57)
+// The application forks, or starts a program, while its pool runs: the child keeps nothing alive, reaches nothing, and
+// is told so. (C57)
 
 #include "support/host_process.hpp"
 
+#include <unistd.h>
 #include <csignal>
 
 namespace snakepit::test {
@@ -13,6 +15,16 @@ protected:
     static watched_process forked(host_process& host, const std::string& how) {
         host.tell(how);
         return watched_process(std::stoi(host.hear("child: ")));
+    }
+    static fs::path proc(const watched_process& of) { return "/proc/" + std::to_string(of.pid()); }
+    /// Beside its stdin, stdout and stderr, and what this program was started with, which all that it starts inherits.
+    static std::string kept_by(const watched_process& program) {
+        const auto inherited = descriptors_of(::getpid());
+        std::string found;
+        for (const auto& [fd, link] : descriptors_of(program.pid()))
+            if (const auto it = inherited.find(fd); fd > 2 && (it == inherited.end() || it->second != link))
+                found += " " + std::to_string(fd) + ": " + link;
+        return found;
     }
     static void works_as_before(host_process& host, const std::vector<std::pair<int, int>>& before) {
         for (int i = 0; i < 20; ++i) {
@@ -96,6 +108,26 @@ TEST_F(ForkedHost, HasAChildThatRunsOnWithTheSameExecutorAndHarmsNobody) {
     works_as_before(host, before);
     host.tell("stop");
     EXPECT_EQ(host.hear("stop: "), "ok");
+}
+
+TEST_F(ForkedHost, MayLeaveAProgramBehindThatKeepsNothingOfThePool) {
+    for (const auto* method : {"fork", "spawn"}) {
+        SCOPED_TRACE(method);
+        scratch().write("held", "");
+        host_process host(config(2, method));
+        ASSERT_EQ(host.hear("start: "), "ok");
+        for (int i = 0; i < 2; ++i) host.tell("call hold []");
+        auto all = held(10);
+        add_children(host, all);
+        const auto program = forked(host, "spawn");
+        ASSERT_TRUE(eventually([&] { return file_text(proc(program) / "comm") == "sleep\n"; }));
+        std::string more;
+        EXPECT_TRUE(eventually([&] { return (more = kept_by(program)).empty(); }, 1s * slow)) << more;
+        host.process().kill(SIGKILL);
+        EXPECT_EQ(survivors(all, limit), "");
+        EXPECT_FALSE(program.is_gone());
+        program.kill(SIGKILL);
+    }
 }
 
 }  // namespace

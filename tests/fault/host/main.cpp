@@ -5,7 +5,9 @@
 #include <snakepit/async.hpp>
 #include <snakepit/pool.hpp>
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <spawn.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 #include <asio/co_spawn.hpp>
@@ -67,7 +69,7 @@ asio::awaitable<void> ask_all(snakepit::pool& pool) {
 
 class host {
 public:
-    explicit host(char** argv) : argv_(argv), in_(io_, ::dup(STDIN_FILENO)) {
+    explicit host(char** argv) : argv_(argv), in_(io_, ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)) {
         pool_.emplace(io_.get_executor(), options_of(argv));
     }
 
@@ -106,6 +108,7 @@ private:
         if (command == "call") return call(words);
         if (command == "stats") return stats();
         if (command == "exec") ::execl("/bin/sleep", "sleep", "600", nullptr);
+        if (command == "spawn") return spawn();
         if (command == "fork") return fork();
         if (command == "fork-and-run") return fork_and_run();
         say("unknown command");
@@ -128,6 +131,17 @@ private:
         std::string line = "workers:";
         for (const auto& w : pool_->stats().workers) line += fmt::format(" {}/{}", w.pid, w.incarnation);
         say(line);
+    }
+
+    /// A program that outlives this one. No handler of pthread_atfork runs for it.
+    static void spawn() {
+        char program[] = "sleep";
+        char time[] = "600";
+        char* const arguments[] = {program, time, nullptr};
+        pid_t child = 0;
+        if (const int failed = ::posix_spawnp(&child, program, nullptr, nullptr, arguments, environ); failed != 0)
+            return say(fmt::format("cannot spawn: {}", failed));
+        say(fmt::format("child: {}", child));
     }
 
     /// The child asks for everything, destroys the pool, and stays.
