@@ -2,7 +2,9 @@
 
 #include "support/host_process.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <csignal>
 #include <fstream>
 
@@ -55,6 +57,11 @@ protected:
         EXPECT_OK(co_await p.stop());
         co_await gone(second);
     }
+    /// Whether a process is left of the tool `flee`, however short each of them lives.
+    [[nodiscard]] bool are_fleeing() const {
+        const detail::unique_fd file(::open((scratch().path() / "fleeing").c_str(), O_RDWR | O_CLOEXEC));
+        return ::flock(file.get(), LOCK_EX | LOCK_NB) != 0;
+    }
     static constexpr int many = 1'000;
 };
 INSTANTIATE_TEST_SUITE_P(Method, Strays, testing::Values(start_method::fork, start_method::spawn),
@@ -98,6 +105,27 @@ TEST_P(Strays, AThousandGoWithTheirWorkerAndAtTheStop) {
             EXPECT_LT(clock::now() - at, 5s * slow);
         },
         60s * slow);
+}
+
+TEST_P(Strays, GoAlthoughTheyForkMeanwhile) {
+    constexpr int count = 20;
+    constexpr auto within = 2s * slow;
+    for (const bool without_launcher : {false, true}) {
+        SCOPED_TRACE(without_launcher);
+        with_pool(littering(1), [&](pool& p) -> awaitable<> {
+            const auto nothing = value::array();
+            const auto launcher = co_await p.execute("parent", nothing);
+            CO_ASSERT_OK(launcher);
+            const auto arguments = list(count, std::chrono::duration<double>(5 * within).count());
+            CO_ASSERT_OK(co_await p.execute("flee", arguments));
+            EXPECT_TRUE(are_fleeing());
+            if (without_launcher) ::kill(launcher->get<int>(), SIGKILL);
+            ::kill(p.stats().workers[0].pid, SIGKILL);
+            const std::function<bool()> gone = [&] { return !are_fleeing(); };
+            EXPECT_TRUE(co_await comes_true(gone, within));
+            EXPECT_OK(co_await p.execute("parent", nothing));
+        });
+    }
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 """Tools that leave processes behind in every way there is. Each writes its number into the file `held`."""
 
 import ctypes
+import fcntl
 import os
 import signal
 import subprocess
@@ -83,6 +84,24 @@ def grandchildren(count):
 
 
 @snakepit.tool
+def flee(count, seconds):
+    """As many processes, each of which goes on in a child of its own, again and again, for so long at most. While there
+    is one, the file `fleeing` is locked."""
+    until = time.monotonic() + seconds
+    lock = os.open(os.path.join(os.path.dirname(_HELD), "fleeing"), os.O_CREAT | os.O_RDWR, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_SH)
+    for i in range(count):
+        if os.fork() == 0:
+            if i % 10 == 0:
+                os.setsid()
+            while time.monotonic() < until:
+                if os.fork() != 0:
+                    os._exit(0)
+            os._exit(0)
+    os.close(lock)
+
+
+@snakepit.tool
 def echo(value):
     return value
 
@@ -100,8 +119,6 @@ def parent():
 @snakepit.tool
 def disarm():
     """The life-line no longer ends this process."""
-    import fcntl
-
     fcntl.fcntl(4, fcntl.F_SETOWN, 0)
     fcntl.fcntl(4, fcntl.F_SETFL, fcntl.fcntl(4, fcntl.F_GETFL) & ~os.O_ASYNC)
 
