@@ -57,6 +57,7 @@ host_process::host_process(const config& how) {
     if (!how.socket_directory.empty()) words.push_back(how.socket_directory);
     std::vector<std::string> variables = {"SNAKEPIT_TEST_SCRATCH=" + how.scratch.string(),
                                           "XDG_RUNTIME_DIR=" + how.runtime.string(), how.marker};
+    variables.insert(variables.end(), how.environment.begin(), how.environment.end());
     if (how.fast_pulse) variables.emplace_back("SNAKEPIT_TEST_FAST_PULSE=1");
     for (char** e = environ; *e; ++e)
         if (std::string_view(*e).substr(0, 16) != "XDG_RUNTIME_DIR=") variables.emplace_back(*e);
@@ -121,7 +122,7 @@ std::vector<std::pair<int, int>> host_process::workers() {
 }
 
 host_process::config HostTest::config(int workers, const std::string& method) const {
-    return {method, workers, scratch().path(), runtime(), "", marker_name + "=" + marker(), false};
+    return {method, workers, scratch().path(), runtime(), "", marker_name + "=" + marker(), false, {}};
 }
 
 std::vector<watched_process> HostTest::held(std::size_t count) const {

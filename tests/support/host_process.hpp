@@ -37,10 +37,11 @@ public:
         std::string method = "fork";
         int workers = 2;
         fs::path scratch;
-        fs::path runtime;              ///< $XDG_RUNTIME_DIR
-        std::string socket_directory;  ///< empty: below `runtime`
-        std::string marker;            ///< "NAME=text" of its environment
-        bool fast_pulse = false;       ///< heartbeats of 200 ms, else of a minute
+        fs::path runtime;                           ///< $XDG_RUNTIME_DIR
+        std::string socket_directory;               ///< empty: below `runtime`
+        std::string marker;                         ///< "NAME=text" of its environment
+        bool fast_pulse = false;                    ///< heartbeats of 200 ms, else of a minute
+        std::vector<std::string> environment = {};  ///< more of it, "NAME=text" each
     };
     explicit host_process(const config& how);
     ~host_process();

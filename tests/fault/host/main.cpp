@@ -20,6 +20,7 @@
 #include <asio/use_awaitable.hpp>
 #include <csignal>
 #include <cstdlib>
+#include <ctime>
 #include <optional>
 #include <sstream>
 #include <string>
@@ -106,6 +107,12 @@ private:
         std::string command;
         words >> command;
         if (command == "call") return call(words);
+        if (command == "call-within") {
+            int milliseconds = 0;
+            words >> milliseconds;
+            return call(words, std::chrono::milliseconds(milliseconds));
+        }
+        if (command == "time") return say(fmt::format("time: {}", std::time(nullptr)));
         if (command == "stats") return stats();
         if (command == "exec") ::execl("/bin/sleep", "sleep", "600", nullptr);
         if (command == "spawn") return spawn();
@@ -114,14 +121,14 @@ private:
         say("unknown command");
     }
 
-    /// "call TOOL ARGUMENTS", as JSON.
-    void call(std::istringstream& words) {
+    /// "call TOOL ARGUMENTS", as JSON; "call-within MILLISECONDS TOOL ARGUMENTS".
+    void call(std::istringstream& words, std::chrono::milliseconds limit = {}) {
         std::string tool;
         std::string arguments;
         words >> tool;
         std::getline(words, arguments);
         auto options = snakepit::call_options();
-        options.timeout(snakepit::call_options::no_timeout);
+        options.timeout(limit);  // 0: none
         snakepit::async_execute(*pool_, tool, value::parse(arguments), options, [tool](const result<value>& r) {
             say(tool + ": " + (r ? r->dump() : r.error().summary()));
         });

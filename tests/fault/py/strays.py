@@ -73,6 +73,15 @@ def hold(gil=False, litter=True):
 
 
 @snakepit.tool
+def rest(seconds):
+    """The time of day, as Python sees it before and after."""
+    _note()
+    before = time.time()
+    time.sleep(seconds)
+    return [before, time.time()]
+
+
+@snakepit.tool
 def grandchildren(count):
     """As many processes, every tenth in a session of its own."""
     for i in range(count):
