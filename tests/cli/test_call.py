@@ -98,6 +98,18 @@ def test_what_tools_print_goes_to_stderr(snakepit: Command) -> None:
     assert (code, out.strip().isdigit(), err) == (0, True, "[w0] hello\n")
 
 
+def test_a_module_that_cannot_be_forked_is_told_of_on_stderr(snakepit: Command) -> None:
+    (snakepit.directory / "threaded.py").write_text(
+        "import snakepit, threading\nthreading.Thread(target=threading.Event().wait, daemon=True, name='it').start()\n"
+        "@snakepit.tool\ndef f(): return 'served'\n"
+    )
+    code, out, err = snakepit("call", "threaded:f")
+    assert (code, out) == (0, '"served"\n')
+    [warning] = err.splitlines()
+    assert warning.startswith("[fork server] snakepit: module threaded leaves 2 threads running (it)")
+    assert warning.endswith("; so each worker is spawned")
+
+
 def test_modules_are_looked_for_in_the_paths_given(snakepit: Command, tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()

@@ -63,6 +63,8 @@ asio::awaitable<void> ask_all(snakepit::pool& pool) {
     say_outcome("child execute", co_await pool.execute("pid"));
     say_outcome("child recycle", co_await pool.recycle("w0"));
     say_outcome("child recycle_all", co_await pool.recycle_all());
+    const snakepit::worker_count one{1, 1};
+    say_outcome("child resize", co_await pool.resize(one));
     say_outcome("child start", co_await pool.start());
     say_outcome("child stop", co_await pool.stop());
     say(fmt::format("child sees {} workers and {} tools", pool.stats().workers.size(), pool.tools().size()));
