@@ -176,6 +176,7 @@ void capsule::hand_over() {
 }
 
 void capsule::carry_on() {
+    current_->publish();  // if it does not answer its heartbeat, that will be told again
     {
         const std::lock_guard lock(mutex_);
         stats_.recycling_failed = last_end_.message();
@@ -201,9 +202,6 @@ result<void> capsule::unless_impossible() const {
     if (finished_ || machine_.state() == worker_state::stopping)
         return tl::unexpected(error(errc::pool_stopped, "the pool is stopping or has stopped"));
     if (machine_.state() == worker_state::dead) return tl::unexpected(last_end_);
-    if (machine_.state() == worker_state::missed_heartbeat)
-        return tl::unexpected(
-            error(errc::worker_lost, "it does not answer its heartbeat: it will be ended, or come back"));
     return {};
 }
 

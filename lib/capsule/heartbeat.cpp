@@ -95,8 +95,7 @@ bool heartbeat::was_starved(std::chrono::milliseconds ran) {
 
 void heartbeat::is_well() {
     missed_in_a_row_ = 0;
-    overdue_ = false;
-    tell_(happening::alive);
+    if (std::exchange(overdue_, false)) tell_(happening::alive);
 }
 
 void heartbeat::pong(const heard::pong& p) {
@@ -107,7 +106,7 @@ void heartbeat::pong(const heard::pong& p) {
         seen_.resident_bytes = p.resident_bytes;
     }
     note_latency(std::chrono::duration_cast<std::chrono::microseconds>(clock::now() - sent_at_));
-    if (overdue_) is_well();
+    is_well();
     wake_.cancel();
 }
 

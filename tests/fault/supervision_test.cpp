@@ -430,6 +430,40 @@ TEST_F(Recycling, LetsTheOldWorkerFinishWhatItHolds) {
     });
 }
 
+TEST_F(Recycling, ReplacesAWorkerThatDoesNotAnswerAtTheMoment) {
+    auto how = watched();
+    how.drain_timeout = how.stop_grace = 100ms;
+    with_pool(how, [](pool& p) -> awaitable<> {
+        const auto asleep = worker(p).pid;
+        ::kill(asleep, SIGSTOP);
+        CO_ASSERT(co_await comes_true([&] { return is(p, worker_state::missed_heartbeat); }));
+        CO_ASSERT_OK(co_await p.recycle("w0"));
+        EXPECT_FALSE(is_alive(asleep));
+        EXPECT_OK(co_await p.execute("echo", 1));
+        EXPECT_EQ(worker(p).restarts, 0u);
+        EXPECT_EQ(worker(p).recycles.at(recycle_reason::asked), 1u);
+    });
+}
+
+TEST_F(Recycling, GivesNoCallsToAnOldWorkerThatDoesNotAnswerAnyMore) {
+    auto how = watched(2);
+    how.warmup = "take_a_second";
+    with_pool(how, [](pool& p) -> awaitable<> {
+        const auto asleep = worker(p).pid;
+        std::optional<result<void>> recycled;
+        async_recycle(p, "w0", [&](result<void> r) { recycled = std::move(r); });
+        CO_ASSERT(co_await comes_true([&] { return is(p, worker_state::recycling); }));
+        const auto missed = worker(p).heartbeat.missed;
+        ::kill(asleep, SIGSTOP);
+        CO_ASSERT(co_await comes_true([&] { return worker(p).heartbeat.missed > missed; }));
+        for (int i = 0; i < 20; ++i) EXPECT_NE((co_await p.call<int>("pid")), asleep);
+        EXPECT_FALSE(recycled);
+        ::kill(asleep, SIGCONT);
+        CO_ASSERT(co_await comes_true([&] { return recycled.has_value(); }));
+        EXPECT_OK(*recycled);
+    });
+}
+
 TEST_F(Recycling, IsOfSoManyAtOnceAndThereAreNeverFewerToServe) {
     auto how = watched(4);
     how.calls_per_worker = 1;
@@ -438,7 +472,8 @@ TEST_F(Recycling, IsOfSoManyAtOnceAndThereAreNeverFewerToServe) {
         int extra = 0;  // workers, old or new, above those that the pool has
         int most = 0;
         const auto ear = p.impl()->events().subscribe([&](const detail::event& e) {
-            if (const auto* m = std::get_if<detail::happened::moved>(&e.what); m && m->to == worker_state::recycling)
+            if (const auto* m = std::get_if<detail::happened::moved>(&e.what);
+                m && m->from != m->to && m->to == worker_state::recycling)
                 most = std::max(most, ++extra);
             else if (std::holds_alternative<detail::happened::ended>(e.what)) --extra;
         });

@@ -61,12 +61,14 @@ INSTANTIATE_TEST_SUITE_P(
                       row{quiet, h::alive, a::publish, ready},                                      //
                       row{quiet, h::silent, a::give_up_on, missed_heartbeat},                       //
                       row{quiet, h::lost, a::back_off, restarting},                                 //
-                      row{quiet, h::worn, a::none, missed_heartbeat},                               //
+                      row{quiet, h::worn, a::breed, recycling},                                     //
                       row{up, h::silent, a::none, ready},                                           //
                       row{up, h::worn, a::breed, recycling},                                        //
                       row{recycled, h::worn, a::none, recycling},                                   //
                       row{recycled, h::successor_up, a::hand_over, ready},                          //
                       row{recycled, h::successor_failed, a::carry_on, ready},                       //
+                      row{recycled, h::missed, a::withhold, recycling},                             //
+                      row{recycled, h::alive, a::publish, recycling},                               //
                       row{recycled, h::lost, a::promote, booting},                                  //
                       row{{h::up, h::worn, h::lost}, h::up, a::publish, ready},                     //
                       row{{h::up, h::worn, h::lost}, h::not_up, a::back_off, restarting},           //

@@ -66,6 +66,11 @@ def drag(seconds: float) -> None:
     threading.Thread(target=hold_on, daemon=True).start()
 
 
+@snakepit.tool
+def take_a_second() -> None:
+    time.sleep(1)
+
+
 _leaked = []
 
 
