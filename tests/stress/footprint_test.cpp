@@ -43,8 +43,9 @@ void expect_flat(const footprint& early, const footprint& late) {
         EXPECT_LE(late.threads[i], early.threads[i] + laid_on) << i;
         EXPECT_LE(late.descriptors[i], early.descriptors[i] + laid_on) << i;
     }
-    constexpr std::uint64_t noise_kib = (4 << 10) * slow * slow;
-    for (std::size_t i = 0; i < late.resident_kib.size(); ++i)
+    constexpr std::uint64_t noise_kib = 4 << 10;
+    // AddressSanitizer keeps what was freed, and looks for leaks itself: but not in workers.
+    for (std::size_t i = slow == 1 ? 0 : 1; i < late.resident_kib.size(); ++i)
         EXPECT_LE(late.resident_kib[i], early.resident_kib[i] + noise_kib) << i;
 }
 
