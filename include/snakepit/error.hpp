@@ -49,7 +49,16 @@ enum class errc {
     protocol_violation = 27,  ///< a worker broke the protocol while it was started; later that is worker_lost
 
     // The pool is another process's.
-    forked = 30  ///< this process was forked from the one that the pool belongs to; see `pool`
+    forked = 30,  ///< this process was forked from the one that the pool belongs to; see `pool`
+
+    // A session would not. Nothing was changed.
+    session_closed = 40,      ///< it was closed or has expired; its key may name another one by now
+    version_conflict = 41,    ///< the variable does not have the version that was expected; somebody was faster
+    invalid_name = 42,        ///< of a session or variable: empty, over 200 bytes, not UTF-8, or twice in one change
+    too_many_sessions = 43,   ///< as many as `session_options::max_sessions` allows
+    too_many_variables = 44,  ///< more than `session_options::max_variables` in one session
+    value_too_large = 45,     ///< over `session_options::max_value_bytes`
+    session_too_large = 46    ///< over `session_options::max_session_bytes` in one session
 };
 
 /// What to do about an error: compare `error::code()` with these.

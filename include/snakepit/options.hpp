@@ -3,6 +3,7 @@
 /// How a pool and a call are configured.
 
 #include <snakepit/export.hpp>
+#include <snakepit/session_options.hpp>
 
 #include <chrono>
 #include <cstddef>
@@ -137,6 +138,7 @@ struct pool_options {
     heartbeat_options heartbeat{};
     lifecycle_options lifecycle{};
     scaling_options scaling{};
+    session_options sessions{};
     /// How many restarts within `window` are too many: such a worker is out of service (`worker_state::dead`) and tried
     /// again every `restart_backoff.longest`; the pool is degraded meanwhile. What was planned (recycling, `stop`)
     /// never counts. 1 to 1,000,000 each; window 1 s to 24 hours.

@@ -31,6 +31,13 @@ std::string_view name_of(const std::error_code& code) {
         case errc::socket_directory: return "socket_directory";
         case errc::protocol_mismatch: return "protocol_mismatch";
         case errc::protocol_violation: return "protocol_violation";
+        case errc::session_closed: return "session_closed";
+        case errc::version_conflict: return "version_conflict";
+        case errc::invalid_name: return "invalid_name";
+        case errc::too_many_sessions: return "too_many_sessions";
+        case errc::too_many_variables: return "too_many_variables";
+        case errc::value_too_large: return "value_too_large";
+        case errc::session_too_large: return "session_too_large";
     }
     return "unknown";
 }

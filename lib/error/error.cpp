@@ -33,6 +33,13 @@ const char* describe(errc e) {
         case errc::protocol_mismatch: return "protocol mismatch";
         case errc::protocol_violation: return "protocol violation";
         case errc::forked: return "forked";
+        case errc::session_closed: return "session closed";
+        case errc::version_conflict: return "version conflict";
+        case errc::invalid_name: return "invalid name";
+        case errc::too_many_sessions: return "too many sessions";
+        case errc::too_many_variables: return "too many variables";
+        case errc::value_too_large: return "value too large";
+        case errc::session_too_large: return "session too large";
     }
     return "unknown error";
 }
@@ -66,7 +73,9 @@ private:
             case errc::worker_lost:
             case errc::pool_degraded:
             case errc::start_timeout:
-            case errc::launch_failed: return failure::retry_elsewhere;
+            case errc::launch_failed:
+            case errc::version_conflict:
+            case errc::too_many_sessions: return failure::retry_elsewhere;
             case errc::deadline_exceeded:
             case errc::cancelled: return failure::caller_gave_up;
             default: return failure::permanent;

@@ -13,12 +13,14 @@ using ::testing::HasSubstr;
 
 TEST(Error, HasWordsForEachCode) {
     for (const auto e :
-         {errc::queue_full,       errc::deadline_exceeded, errc::cancelled,          errc::worker_lost,
-          errc::pool_stopped,     errc::not_started,       errc::already_started,    errc::pool_degraded,
-          errc::poison_call,      errc::unknown_tool,      errc::bad_arguments,      errc::tool_raised,
-          errc::unserializable,   errc::message_too_large, errc::type_mismatch,      errc::invalid_options,
-          errc::python_unfit,     errc::module_failed,     errc::start_timeout,      errc::launch_failed,
-          errc::socket_directory, errc::protocol_mismatch, errc::protocol_violation, errc::forked}) {
+         {errc::queue_full,         errc::deadline_exceeded, errc::cancelled,          errc::worker_lost,
+          errc::pool_stopped,       errc::not_started,       errc::already_started,    errc::pool_degraded,
+          errc::poison_call,        errc::unknown_tool,      errc::bad_arguments,      errc::tool_raised,
+          errc::unserializable,     errc::message_too_large, errc::type_mismatch,      errc::invalid_options,
+          errc::python_unfit,       errc::module_failed,     errc::start_timeout,      errc::launch_failed,
+          errc::socket_directory,   errc::protocol_mismatch, errc::protocol_violation, errc::forked,
+          errc::session_closed,     errc::version_conflict,  errc::invalid_name,       errc::too_many_sessions,
+          errc::too_many_variables, errc::value_too_large,   errc::session_too_large}) {
         const std::error_code code = e;
         EXPECT_STREQ(code.category().name(), "snakepit");
         EXPECT_NE(code.message(), "unknown error") << code.value();
@@ -29,6 +31,8 @@ TEST(Error, HasWordsForEachCode) {
 TEST(Error, SaysWhatToDoAboutIt) {
     EXPECT_TRUE(std::error_code(errc::worker_lost) == failure::retry_elsewhere);
     EXPECT_TRUE(std::error_code(errc::queue_full) == failure::retry_elsewhere);
+    EXPECT_TRUE(std::error_code(errc::version_conflict) == failure::retry_elsewhere);
+    EXPECT_TRUE(std::error_code(errc::session_closed) == failure::permanent);
     EXPECT_TRUE(std::error_code(errc::cancelled) == failure::caller_gave_up);
     EXPECT_TRUE(std::error_code(errc::deadline_exceeded) == failure::caller_gave_up);
     EXPECT_TRUE(std::error_code(errc::tool_raised) == failure::permanent);
