@@ -6,6 +6,7 @@
 #include <snakepit/error.hpp>
 #include <snakepit/export.hpp>
 #include <snakepit/options.hpp>
+#include <snakepit/session.hpp>
 #include <snakepit/stats.hpp>
 #include <snakepit/tools.hpp>
 #include <snakepit/value.hpp>
@@ -155,6 +156,12 @@ public:
         auto list = detail::positional(tool, arguments...);
         return call_encoded<T>(impl_, std::move(tool), std::move(list), options);
     }
+
+    /** A handle on the session of this key; does nothing yet. Sessions can be used before `start`, and until `stop` has
+        completed: running calls may use them while the pool stops.
+
+        @param key  UTF-8, 1 to `max_name_bytes` bytes; anything else is errc::invalid_name from the first operation */
+    [[nodiscard]] snakepit::session session(std::string key) const;
 
     /// The tools of the module, in its order; empty before `start()` has completed with success. When a worker that was
     /// started again has another version of the module, the newest one's.

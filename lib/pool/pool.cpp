@@ -1,4 +1,5 @@
 #include "pool/pool_impl.hpp"
+#include "session/session_state.hpp"
 
 #include <snakepit/async.hpp>
 #include <snakepit/pool.hpp>
@@ -92,6 +93,10 @@ asio::awaitable<result<value>> pool::execute_on(std::shared_ptr<detail::pool_imp
             to->begin_execute(std::move(name), std::move(given), std::move(how), {std::move(handler), home});
         },
         asio::use_awaitable, std::move(impl), std::move(tool), std::move(arguments), std::move(options));
+}
+
+snakepit::session pool::session(std::string key) const {
+    return snakepit::session(std::make_shared<detail::session_state>(impl_->sessions(), std::move(key)));
 }
 
 std::vector<tool_spec> pool::tools() const { return impl_->tools(); }

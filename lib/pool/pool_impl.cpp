@@ -2,6 +2,7 @@
 
 #include "pool/limits.hpp"
 #include "pool/nearest_names.hpp"
+#include "pool/refusals.hpp"
 #include "process/fork_shield.hpp"
 #include "value/codec.hpp"
 #include "value/utf8.hpp"
@@ -54,15 +55,6 @@ call::clock::time_point deadline_after(call::clock::duration timeout) {
     return for_ever ? call::clock::time_point::max() : now + timeout;
 }
 
-error forked_error() {
-    return {errc::forked,
-            "this process was forked from the one that the pool belongs to, without its threads and those of "
-            "gRPC; make pools in the parent, in a child that was forked before any pool started, or behind "
-            "an exec()"};
-}
-
-error stopped_error() { return {errc::pool_stopped, "the pool is stopping or has stopped"}; }
-
 /// @return  whether it has been answered
 bool refuse_in_child(completion<result<void>>& done) {
     if (!fork_shield::in_child()) return false;
@@ -79,7 +71,13 @@ std::vector<std::shared_ptr<pool_impl>>& kept_for_ever() {
 }  // namespace
 
 pool_impl::pool_impl(asio::any_io_executor on, pool_options options)
-    : on_(std::move(on)), strand_(on_), options_(std::move(options)), alarm_(strand_) {}
+    : on_(std::move(on)),
+      strand_(on_),
+      options_(std::move(options)),
+      sessions_(std::make_shared<session_host>(options_.sessions)),
+      alarm_(strand_) {
+    if (sessions_->memory()) sweeper_ = std::make_shared<sweeper>(strand_, sessions_->memory());
+}
 
 // ---- calls
 
@@ -181,6 +179,7 @@ asio::awaitable<result<void>> pool_impl::start(std::shared_ptr<pool_impl> self) 
         self->phase_ = phase::running;
         self->board_->open();
         self->crew_->open();
+        if (self->sweeper_) self->sweeper_->start();
         co_return up;
     }
     // What fails because the pool is being stopped is not the reason.
@@ -334,6 +333,8 @@ asio::awaitable<void> pool_impl::bring_down(std::shared_ptr<pool_impl> self) {
     if (self->endpoint_) self->endpoint_->close();
     if (self->source_) co_await worker_source::end(self->source_);
     if (self->book_) self->book_->close();
+    if (self->sweeper_) self->sweeper_->stop();
+    self->sessions_->shut(stopped_error());
     self->phase_ = phase::stopped;
     self->alarm_.cancel();
     for (const auto& w : std::exchange(self->stop_waiters_, {}))
@@ -351,8 +352,9 @@ void pool_impl::end_now() noexcept {
     const auto source = source_;
     const auto book = book_;
     lock.unlock();
-    const error why(errc::pool_stopped, "the pool was destroyed");
+    const auto why = destroyed_error();
     if (board) board->shut(why);
+    sessions_->shut(why);
     if (workers) workers->end_now(why);
     if (door) door->close();
     if (source) source->close();

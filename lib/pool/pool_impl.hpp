@@ -4,6 +4,8 @@
 #include "pool/crew.hpp"
 #include "pool/switchboard.hpp"
 #include "process/worker_source.hpp"
+#include "session/session_host.hpp"
+#include "session/sweeper.hpp"
 #include "telemetry/event_bus.hpp"
 #include "wire/endpoint.hpp"
 
@@ -38,6 +40,8 @@ public:
     [[nodiscard]] std::vector<worker_stats> workers() const;
     /// What happens in the pool, for whoever wants to know; also before the start.
     [[nodiscard]] event_bus& events() const noexcept { return *events_; }
+    /// Outlives the pool in the hands of its handles.
+    [[nodiscard]] const std::shared_ptr<session_host>& sessions() const noexcept { return sessions_; }
     [[nodiscard]] const asio::any_io_executor& executor() const noexcept { return on_; }
     /// The pool object is destroyed: everything ends, with or without the executor.
     void end_now() noexcept;
@@ -62,6 +66,7 @@ private:
     const asio::strand<asio::any_io_executor> strand_;
     const pool_options options_;
     const std::shared_ptr<event_bus> events_ = std::make_shared<event_bus>();
+    const std::shared_ptr<session_host> sessions_;
     std::shared_ptr<switchboard> board_;
 
     // The strand's.
@@ -69,6 +74,7 @@ private:
     asio::steady_timer alarm_;
     call::clock::time_point alarm_at_ = call::clock::time_point::max();
     std::vector<std::shared_ptr<waiter>> stop_waiters_;
+    std::shared_ptr<sweeper> sweeper_;  // null: sessions live elsewhere
 
     // The mutex's: what end_now and stats need from any thread.
     mutable std::mutex mutex_;

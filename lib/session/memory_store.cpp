@@ -255,13 +255,15 @@ void memory_store::sweep(time_point now, std::size_t budget) {
     if (next != never) set_alarm(next);
 }
 
-void memory_store::on_alarm(std::function<void(time_point)> ring) {
+std::shared_ptr<const memory_store::bell> memory_store::on_alarm(bell ring) {
+    auto made = std::make_shared<const bell>(std::move(ring));
     std::unique_lock lock(alarm_mutex_);
-    ring_ = ring ? std::make_shared<const std::function<void(time_point)>>(std::move(ring)) : nullptr;
-    const auto listener = ring_;
+    std::erase_if(bells_, [](const auto& b) { return b.expired(); });
+    bells_.push_back(made);
     const auto at = time_point(clock::duration(alarm_at_.load(std::memory_order_relaxed)));
     lock.unlock();
-    if (listener && at != never) (*listener)(at);
+    if (at != never) (*made)(at);
+    return made;
 }
 
 void memory_store::set_alarm(time_point at) {
@@ -270,9 +272,10 @@ void memory_store::set_alarm(time_point at) {
     std::unique_lock lock(alarm_mutex_);
     if (ticks >= alarm_at_.load(std::memory_order_relaxed)) return;
     alarm_at_.store(ticks, std::memory_order_relaxed);
-    const auto listener = ring_;
+    const auto bells = bells_;
     lock.unlock();
-    if (listener) (*listener)(at);
+    for (const auto& b : bells)
+        if (const auto ring = b.lock()) (*ring)(at);
 }
 
 // ---- variables

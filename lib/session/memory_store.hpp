@@ -66,9 +66,11 @@ public:
     /** Ends sessions that have expired, looking at `budget` of them at most, and sets the alarm for the next sweep: to
         `now` when there is more to do at once. */
     void sweep(time_point now, std::size_t budget = 1'024);
+    using bell = std::function<void(time_point)>;
     /// @param ring  called, holding no mutex, with a time at which a sweep has something to do, whenever that becomes
-    ///              earlier than what it was last told; before long also when there are sessions already. Null: nobody
-    void on_alarm(std::function<void(time_point)> ring);
+    ///              earlier than what it was last told; at once when there are sessions already
+    /// @return  the end of its life is the end of the calls
+    [[nodiscard]] std::shared_ptr<const bell> on_alarm(bell ring);
 
 private:
     struct session;
@@ -93,7 +95,7 @@ private:
 
     std::atomic<clock::rep> alarm_at_ = never.time_since_epoch().count();  // changed under the mutex
     std::mutex alarm_mutex_;
-    std::shared_ptr<const std::function<void(time_point)>> ring_;
+    std::vector<std::weak_ptr<const bell>> bells_;
 };
 
 }  // namespace snakepit::detail

@@ -28,7 +28,10 @@ protected:
     /// Makes a store whose alarms are written down.
     void make(const session_options& options) {
         store = std::make_unique<memory_store>(options);
-        store->on_alarm([this](time_point at) { alarms.push_back(at - start); });
+        listen();
+    }
+    void listen() {
+        bell = store->on_alarm([this](time_point at) { alarms.push_back(at - start); });
     }
     session_id open(const std::string& key = "alice") { return store->open(key, now).value(); }
     bool lives(const session_id& id) { return store->names(id, now).has_value(); }
@@ -42,6 +45,7 @@ protected:
     time_point now = start;
     std::unique_ptr<memory_store> store;
     std::vector<memory_store::clock::duration> alarms;
+    std::shared_ptr<const memory_store::bell> bell;
 };
 
 TEST_F(MemoryStore, IsSweptWhenTheFirstSessionExpires) {
@@ -71,9 +75,9 @@ TEST_F(MemoryStore, IsSweptWhenTheFirstSessionExpires) {
 TEST_F(MemoryStore, TellsTheAlarmOfSessionsThatWereThereBefore) {
     store = std::make_unique<memory_store>(session_options{.ttl = 1s});
     open();
-    store->on_alarm([this](time_point at) { alarms.push_back(at - start); });
+    listen();
     EXPECT_THAT(alarms, ElementsAre(1s));
-    store->on_alarm(nullptr);
+    bell.reset();
     ASSERT_TRUE(store->expire_after(open(), 1ms, now));
     EXPECT_THAT(alarms, ElementsAre(1s));
 }

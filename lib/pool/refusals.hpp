@@ -1,0 +1,18 @@
+#pragma once
+// Why a pool does nothing for anybody, in the same words wherever it is asked.
+
+#include <snakepit/error.hpp>
+
+namespace snakepit::detail {
+
+inline error forked_error() {
+    return {errc::forked,
+            "this process was forked from the one that the pool belongs to, without its threads and those of "
+            "gRPC; make pools in the parent, in a child that was forked before any pool started, or behind "
+            "an exec()"};
+}
+
+inline error stopped_error() { return {errc::pool_stopped, "the pool is stopping or has stopped"}; }
+inline error destroyed_error() { return {errc::pool_stopped, "the pool was destroyed"}; }
+
+}  // namespace snakepit::detail

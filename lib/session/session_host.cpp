@@ -1,0 +1,56 @@
+#include "session/session_host.hpp"
+
+#include "pool/refusals.hpp"
+#include "process/fork_shield.hpp"
+#include "session/memory_backend.hpp"
+
+#include <algorithm>
+
+namespace snakepit::detail {
+namespace {
+
+std::shared_ptr<memory_store> memory_of(const session_backend& backend) {
+    const auto* const ours = dynamic_cast<const memory_backend*>(&backend);
+    return ours ? ours->store() : nullptr;
+}
+
+}  // namespace
+
+session_host::session_host(const session_options& options)
+    : max_value_bytes_(options.max_value_bytes),
+      backend_(options.backend ? options.backend : make_memory_backend(options)),
+      memory_(memory_of(*backend_)) {}
+
+std::optional<error> session_host::refusal() const {
+    if (fork_shield::in_child()) return forked_error();  // before any mutex: a thread that is no more may hold it
+    if (!is_shut_.load(std::memory_order_acquire)) return {};
+    const std::lock_guard lock(mutex_);
+    return why_;
+}
+
+void session_host::add(const std::shared_ptr<watch_queue>& watch) {
+    std::unique_lock lock(mutex_);
+    if (why_) {
+        const auto why = *why_;
+        lock.unlock();
+        return watch->end(why);
+    }
+    if (watches_.size() >= prune_at_) {
+        std::erase_if(watches_, [](const auto& w) { return w.expired(); });
+        prune_at_ = std::max<std::size_t>(16, watches_.size() * 2);
+    }
+    watches_.push_back(watch);
+}
+
+void session_host::shut(const error& why) {
+    std::unique_lock lock(mutex_);
+    if (why_) return;
+    why_ = why;
+    is_shut_.store(true, std::memory_order_release);
+    const auto watches = std::move(watches_);
+    lock.unlock();
+    for (const auto& w : watches)
+        if (const auto live = w.lock()) live->end(why);
+}
+
+}  // namespace snakepit::detail
