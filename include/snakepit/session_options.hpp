@@ -26,7 +26,7 @@ struct session_options {
     std::size_t max_variables = 10'000;
     /// One value, encoded as MessagePack. 1 byte to 1 GiB.
     std::size_t max_value_bytes = std::size_t{1} << 20;
-    /// Names and values of one session together. 1 byte to 1 TiB.
+    /// Names and values of one session together. 1 byte to 1 GiB.
     std::size_t max_session_bytes = std::size_t{16} << 20;
     /// How long a session lives that nobody uses; `session::expire_after` changes it for one. 0: for ever. At most
     /// 10,000 days.

@@ -81,7 +81,7 @@ std::vector<option_mistake> pool_options::mistakes() const {
     c.range<std::size_t>("sessions.max_sessions", sessions.max_sessions, 1, 100'000'000);
     c.range<std::size_t>("sessions.max_variables", sessions.max_variables, 1, 1'000'000);
     c.range<std::size_t>("sessions.max_value_bytes", sessions.max_value_bytes, 1, std::size_t{1} << 30);
-    c.range<std::size_t>("sessions.max_session_bytes", sessions.max_session_bytes, 1, std::size_t{1} << 40);
+    c.range<std::size_t>("sessions.max_session_bytes", sessions.max_session_bytes, 1, std::size_t{1} << 30);
     c.time("sessions.ttl", sessions.ttl, 0ms, 24h * 10'000);
     c.range("restart_limit.per_worker", restart_limit.per_worker, 1, 1'000'000);
     c.range("restart_limit.per_pool", restart_limit.per_pool, 1, 1'000'000);

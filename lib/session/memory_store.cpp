@@ -24,25 +24,34 @@ error closed_error(const session_id& id) {
 
 constexpr std::chrono::milliseconds longest_ttl = std::chrono::hours(24) * 10'000;
 
+/// What a pool has checked; others may say what they like.
+session_options kept(session_options options) {
+    options.max_session_bytes = std::min<std::size_t>(options.max_session_bytes, std::size_t{1} << 30);
+    options.ttl = std::clamp(options.ttl, std::chrono::milliseconds(0), longest_ttl);
+    options.backend = nullptr;
+    return options;
+}
+
 }  // namespace
 
-/// What every operation looks at comes first, and fits into two cache lines.
+/// Four cache lines, in the order in which operations come to them; the first two variables are the last two lines.
 struct alignas(64) memory_store::session {
     std::uint64_t incarnation = 0;  // 0: not in use
     std::uint32_t hash = 0;         // of the key
     std::uint32_t pins = 0;
     time_point expires = never;
     std::chrono::milliseconds ttl{0};  // 0: never
-    std::uint64_t versions = 0;        // given so far
-    std::size_t bytes = 0;
-    variable_table variables;
-    std::shared_ptr<watch_group> watchers{};  // null: there were none
-
     std::string key{};
-    list_hook<session> wheel_hook{};
-    std::uint16_t wheel_slot = 0;
-    std::uint32_t next_free = 0;
 
+    list_hook<session> wheel_hook{};
+    std::uint64_t versions = 0;  // given so far
+    std::uint32_t bytes = 0;
+    std::uint16_t wheel_slot = 0;
+    std::unique_ptr<std::shared_ptr<watch_group>> watchers{};  // null: there were none, as nearly always
+    variable_table variables{};
+
+    /// Of one that is not in use.
+    [[nodiscard]] std::uint32_t& next_free() noexcept { return hash; }
     [[nodiscard]] bool has_expired(time_point now) const noexcept { return pins == 0 && expires <= now; }
     [[nodiscard]] session_id id() const { return {key, incarnation}; }
 };
@@ -67,13 +76,13 @@ public:
     /// @return  null when it has ended
     session* find(const session_id& id, time_point now) {
         const auto slot = static_cast<std::uint32_t>(id.incarnation >> shard_bits) & ((1U << slot_bits) - 1);
-        auto* const s = in.sessions.at(slot);
+        auto* const s = fetched(in.sessions.at(slot));
         if (!s || s->incarnation != id.incarnation || id.incarnation == 0) return nullptr;
         if (s->hash != static_cast<std::uint32_t>(hash_of(id.key))) return nullptr;
         return alive(*s, now);
     }
     session* find(std::string_view key, std::uint32_t hash, time_point now) {
-        const auto slot = in.by_key.find(hash, [&](std::uint32_t i) { return in.sessions.at(i)->key == key; });
+        const auto slot = in.by_key.find(hash, [&](std::uint32_t i) { return fetched(in.sessions.at(i))->key == key; });
         return slot == name_index::none ? nullptr : alive(*in.sessions.at(slot), now);
     }
     void bury(variable_table variables) {
@@ -93,8 +102,18 @@ public:
     shard& in;
 
 private:
+    /// All of its cache lines at once, instead of one after the other.
+    static session* fetched(session* s) noexcept {
+        if (!s) return s;
+        for (std::size_t at = 64; at < sizeof(session); at += 64)
+            __builtin_prefetch(reinterpret_cast<const char*>(s) + at);
+        return s;
+    }
     session* alive(session& s, time_point now) {
-        if (!s.has_expired(now)) return &s;
+        if (!s.has_expired(now)) {
+            s.variables.prefetch();
+            return &s;
+        }
         store_.end(*this, s);
         return nullptr;
     }
@@ -107,13 +126,20 @@ private:
 };
 
 memory_store::memory_store(const session_options& options)
-    : limits_(options), shards_(std::make_unique<std::array<shard, std::size_t{1} << shard_bits>>()) {}
+    : limits_(kept(options)), shards_(std::make_unique<std::array<shard, std::size_t{1} << shard_bits>>()) {}
 memory_store::~memory_store() = default;
 
 // ---- sessions that come and go
 
 memory_store::shard& memory_store::shard_of(const session_id& id) const noexcept {
     return (*shards_)[id.incarnation & ((1U << shard_bits) - 1)];
+}
+
+void memory_store::expect(std::string_view key) {
+    const auto hash = hash_of(key);
+    auto& in = (*shards_)[hash >> (64 - shard_bits)];
+    const std::lock_guard lock(in.mutex);
+    in.by_key.prefetch(static_cast<std::uint32_t>(hash));
 }
 
 result<session_id> memory_store::open(std::string key, time_point now) {
@@ -159,8 +185,8 @@ result<session_id> memory_store::make(visit& v, std::string key, std::uint32_t h
 void memory_store::end(visit& v, session& s) {
     const auto slot = static_cast<std::uint32_t>(s.incarnation >> shard_bits) & ((1U << slot_bits) - 1);
     if (s.watchers) {
-        s.watchers->queue({session_event::what::closed});
-        v.tell(std::move(s.watchers));
+        (*s.watchers)->queue({session_event::what::closed});
+        v.tell(std::move(*s.watchers));
     }
     if (s.wheel_hook.linked) v.in.wheel->erase(s);
     v.in.by_key.erase(s.hash, slot);
@@ -290,7 +316,7 @@ result<std::vector<stored_variable>> memory_store::read(const session_id& id, st
     if (!s) return tl::unexpected(closed_error(id));
     use(v, *s, now);
     for (std::size_t i = 0; i < names.size(); ++i)
-        if (const auto* e = s->variables.find(names[i])) found[i] = {e->bytes, e->version};
+        if (const auto* e = s->variables.find(names[i])) found[i] = {e->value.bytes(), e->version};
     return found;
 }
 
@@ -328,7 +354,7 @@ std::optional<error> refuse_form(std::span<const session_change> changes, const 
 /// @return  the bytes that the session will have, or why the changes cannot be made
 result<std::size_t> memory_store::bytes_after(session& s, std::span<const session_change> changes) const {
     auto variables = s.variables.size();
-    auto bytes = s.bytes;
+    std::size_t bytes = s.bytes;
     for (const auto& c : changes) {
         const auto* const e = s.variables.find(c.name);
         const auto version = e ? e->version : 0;
@@ -337,7 +363,7 @@ result<std::size_t> memory_store::bytes_after(session& s, std::span<const sessio
                 error(errc::version_conflict, fmt::format("{} has version {}, not {}", c.name, version, *c.expected)));
         if (e) {
             --variables;
-            bytes -= c.name.size() + e->bytes->size();
+            bytes -= c.name.size() + e->value.size();
         }
         if (c.bytes) {
             ++variables;
@@ -365,28 +391,31 @@ result<std::vector<std::uint64_t>> memory_store::write(const session_id& id, std
     use(v, *s, now);
     const auto bytes = bytes_after(*s, changes);
     if (!bytes) return tl::unexpected(bytes.error());
-    s->bytes = *bytes;
-    const bool watched = s->watchers && !s->watchers->empty();
+    s->bytes = static_cast<std::uint32_t>(*bytes);
+    const bool watched = s->watchers && !(*s->watchers)->empty();
     for (std::size_t i = 0; i < changes.size(); ++i) {
         auto& c = changes[i];
         auto* const e = s->variables.find(c.name);
         if (!c.bytes && !e) continue;
         versions[i] = ++s->versions;
         if (watched)
-            s->watchers->queue(
-                {c.bytes ? session_event::what::changed : session_event::what::erased, c.name, c.bytes, versions[i]});
+            (*s->watchers)
+                ->queue({c.bytes ? session_event::what::changed : session_event::what::erased, c.name, c.bytes,
+                         versions[i]});
         // Old values are freed with the changes, outside of the mutex.
         if (!c.bytes) {
-            c.bytes = std::move(e->bytes);
+            c.bytes = e->value.release();
             s->variables.erase(*e);
         } else if (e) {
             e->version = versions[i];
-            e->bytes.swap(c.bytes);
+            auto old = e->value.release();
+            e->value = kept_value(std::move(c.bytes));
+            c.bytes = std::move(old);
         } else {
             s->variables.add(std::move(c.name), std::move(c.bytes), versions[i]);
         }
     }
-    if (watched) v.tell(s->watchers);
+    if (watched) v.tell(*s->watchers);
     return versions;
 }
 
@@ -394,8 +423,8 @@ result<std::shared_ptr<void>> memory_store::watch(const session_id& id, watch_gr
     visit v(*this, shard_of(id));
     auto* const s = v.find(id, now);
     if (!s) return tl::unexpected(closed_error(id));
-    if (!s->watchers) s->watchers = std::make_shared<watch_group>();
-    return s->watchers->add(std::move(tell));
+    if (!s->watchers) s->watchers = std::make_unique<std::shared_ptr<watch_group>>(std::make_shared<watch_group>());
+    return (*s->watchers)->add(std::move(tell));
 }
 
 }  // namespace snakepit::detail

@@ -21,6 +21,7 @@
 #include <mutex>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace snakepit::detail {
@@ -43,6 +44,8 @@ public:
     memory_store(const memory_store&) = delete;
     memory_store& operator=(const memory_store&) = delete;
 
+    /// Somebody is about to open it: has where it is looked up fetched into the cache.
+    void expect(std::string_view key);
     [[nodiscard]] result<session_id> open(std::string key, time_point now);
     [[nodiscard]] result<std::vector<stored_variable>> read(const session_id& id, std::span<const std::string> names,
                                                             time_point now);
@@ -76,8 +79,8 @@ private:
     struct session;
     struct shard;
     class visit;
-    static constexpr unsigned shard_bits = 4;
-    static constexpr unsigned slot_bits = 24;
+    static constexpr unsigned shard_bits = 3;
+    static constexpr unsigned slot_bits = 25;
     static constexpr auto never = time_point::max();
 
     [[nodiscard]] shard& shard_of(const session_id& id) const noexcept;

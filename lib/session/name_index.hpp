@@ -1,6 +1,8 @@
 #pragma once
 // Finds numbered things by their names, with one look into memory where there is no clash.
 
+#include "session/huge_memory.hpp"
+
 #include <absl/hash/hash.h>
 #include <cstddef>
 #include <cstdint>
@@ -20,6 +22,11 @@ public:
     static constexpr std::uint32_t none = ~std::uint32_t{0};
 
     [[nodiscard]] std::size_t size() const noexcept { return size_; }
+
+    /// Has the place where this hash is looked for fetched into the cache.
+    void prefetch(std::uint32_t hash) const noexcept {
+        if (!places_.empty()) __builtin_prefetch(&places_[home(hash)]);
+    }
 
     /// @param is  asked whether a number with this hash is the one
     template <class Is>
@@ -64,6 +71,8 @@ private:
         std::uint32_t number = none;
     };
 
+    using places = std::vector<place, huge_allocator<place>>;
+
     [[nodiscard]] std::size_t mask() const noexcept { return places_.size() - 1; }
     [[nodiscard]] std::size_t home(std::uint32_t hash) const noexcept { return hash & mask(); }
     [[nodiscard]] std::size_t after(std::size_t i) const noexcept { return (i + 1) & mask(); }
@@ -78,13 +87,13 @@ private:
         places_[i] = p;
     }
     void grow() {
-        std::vector<place> before(places_.empty() ? 16 : places_.size() * 2);
+        places before(places_.empty() ? 16 : places_.size() * 2);
         std::swap(before, places_);
         for (const auto& p : before)
             if (p.number != none) put(p);
     }
 
-    std::vector<place> places_;  // as many as a power of two, or none
+    places places_;  // as many as a power of two, or none
     std::size_t size_ = 0;
 };
 

@@ -28,6 +28,10 @@ std::optional<error> session_host::refusal() const {
     return why_;
 }
 
+void session_host::expect(std::string_view key) const {
+    if (memory_ && !fork_shield::in_child()) memory_->expect(key);
+}
+
 void session_host::add(const std::shared_ptr<watch_queue>& watch) {
     std::unique_lock lock(mutex_);
     if (why_) {

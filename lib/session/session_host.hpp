@@ -12,6 +12,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 namespace snakepit::detail {
@@ -26,6 +27,8 @@ public:
     [[nodiscard]] session_backend& backend() const noexcept { return *backend_; }
     /// Null: sessions live elsewhere.
     [[nodiscard]] const std::shared_ptr<memory_store>& memory() const noexcept { return memory_; }
+    /// An operation on this key will follow.
+    void expect(std::string_view key) const;
     [[nodiscard]] std::size_t max_value_bytes() const noexcept { return max_value_bytes_; }
 
     /// It ends with the pool, if not before.

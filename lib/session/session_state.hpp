@@ -15,7 +15,9 @@ namespace snakepit::detail {
 /// @par Thread safety  every member from any thread
 class session_state {
 public:
-    session_state(std::shared_ptr<session_host> at, std::string key) : host(std::move(at)), key_(std::move(key)) {}
+    session_state(std::shared_ptr<session_host> at, std::string key) : host(std::move(at)), key_(std::move(key)) {
+        host->expect(key_);
+    }
 
     [[nodiscard]] const std::string& key() const noexcept { return key_; }
     /// Incarnation 0: it was not opened yet.
