@@ -58,7 +58,12 @@ enum class errc {
     too_many_sessions = 43,   ///< as many as `session_options::max_sessions` allows
     too_many_variables = 44,  ///< more than `session_options::max_variables` in one session
     value_too_large = 45,     ///< over `session_options::max_value_bytes`
-    session_too_large = 46    ///< over `session_options::max_session_bytes` in one session
+    session_too_large = 46,   ///< over `session_options::max_session_bytes` in one session
+    backend_failed = 47,      ///< the team's own `session_backend` threw
+
+    // Python called C++.
+    host_tool_failed = 50,  ///< a host tool threw
+    would_deadlock = 51     ///< a host tool called the pool, and all workers would wait for each other
 };
 
 /// What to do about an error: compare `error::code()` with these.

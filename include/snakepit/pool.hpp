@@ -3,8 +3,10 @@
 /// The pool: asynchronous C++ calls Python.
 
 #include <snakepit/array.hpp>
+#include <snakepit/detail/conversion.hpp>
 #include <snakepit/error.hpp>
 #include <snakepit/export.hpp>
+#include <snakepit/host_tools.hpp>
 #include <snakepit/options.hpp>
 #include <snakepit/session.hpp>
 #include <snakepit/stats.hpp>
@@ -23,23 +25,6 @@
 namespace snakepit {
 namespace detail {
 class pool_impl;
-
-template <class T>
-inline constexpr bool is_integer =
-    std::is_integral_v<T> && !std::is_same_v<T, bool> && !std::is_same_v<T, char> && !std::is_same_v<T, wchar_t> &&
-    !std::is_same_v<T, char8_t> && !std::is_same_v<T, char16_t> && !std::is_same_v<T, char32_t>;
-
-/// Whether a number goes into T unharmed; nlohmann's conversions would cut it to size.
-template <class T>
-bool fits(const value& reply) {
-    if constexpr (is_integer<T>) {
-        if (reply.is_number_unsigned()) return std::in_range<T>(reply.get<std::uint64_t>());
-        if (reply.is_number_integer()) return std::in_range<T>(reply.get<std::int64_t>());
-        return !reply.is_number_float() && !reply.is_boolean();
-    } else {
-        return true;
-    }
-}
 
 /// The reply as T by nlohmann's conversions.
 template <class T>
@@ -162,6 +147,9 @@ public:
 
         @param key  UTF-8, 1 to `max_name_bytes` bytes; anything else is errc::invalid_name from the first operation */
     [[nodiscard]] snakepit::session session(std::string key) const;
+
+    /// What Python may call; see `host_tools`. Tools can be offered before `start`, and at any time.
+    [[nodiscard]] snakepit::host_tools host_tools() const;
 
     /// The tools of the module, in its order; empty before `start()` has completed with success. When a worker that was
     /// started again has another version of the module, the newest one's.

@@ -48,6 +48,8 @@ using life_event = std::variant<attachment_event, heard::exited, heard::status, 
                                 heard::told_to_end, heard::hurry, heard::given_up>;
 using life_mailbox = mailbox<life_event>;
 
+class desk;
+
 /// What every capsule of a pool shares.
 struct pool_services {
     asio::any_io_executor on;
@@ -57,6 +59,7 @@ struct pool_services {
     std::shared_ptr<worker_source> source;
     std::shared_ptr<endpoint> door;
     std::shared_ptr<switchboard> board;
+    std::shared_ptr<desk> answers;
     std::shared_ptr<pool_health> health;
     std::shared_ptr<restart_budget> restarts;  ///< of all workers together
     std::shared_ptr<recycling_gate> gate;

@@ -40,6 +40,9 @@ const char* describe(errc e) {
         case errc::too_many_variables: return "too many variables";
         case errc::value_too_large: return "value too large";
         case errc::session_too_large: return "session too large";
+        case errc::backend_failed: return "session backend failed";
+        case errc::host_tool_failed: return "host tool failed";
+        case errc::would_deadlock: return "would deadlock";
     }
     return "unknown error";
 }
@@ -75,6 +78,8 @@ private:
             case errc::start_timeout:
             case errc::launch_failed:
             case errc::version_conflict:
+            case errc::backend_failed:
+            case errc::would_deadlock:
             case errc::too_many_sessions: return failure::retry_elsewhere;
             case errc::deadline_exceeded:
             case errc::cancelled: return failure::caller_gave_up;

@@ -12,10 +12,13 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace snakepit::detail {
 
+class helper;
 class line;
+class session_use;
 
 /// Where a call is. Changes under the switchboard's mutex only.
 enum class call_place : std::uint8_t {
@@ -61,10 +64,16 @@ struct call {
     std::shared_ptr<const std::string> large;  ///< MessagePack over max_inline_bytes
 
     // The switchboard's again.
-    std::size_t offset = 0;         ///< how much of `large` was sent
-    std::uint64_t transfer = 0;     ///< its number on the line, from its first piece on
-    result<value> outcome;          ///< once answered
-    clock::time_point given_up_at;  ///< by its caller, when it was at its worker
+    std::size_t offset = 0;                        ///< how much of `large` was sent
+    std::uint64_t transfer = 0;                    ///< its number on the line, from its first piece on
+    result<value> outcome;                         ///< once answered
+    clock::time_point given_up_at;                 ///< by its caller, when it was at its worker
+    std::vector<std::shared_ptr<helper>> helpers;  ///< what works for it in the host
+    int nested = 0;                                ///< calls that these have made and that have not ended
+
+    // The caller's again.
+    std::shared_ptr<session_use> session_held;  ///< null: it has no session
+    std::shared_ptr<call> parent;               ///< for whose host tool it was made; null: for none
 };
 
 using call_ptr = std::shared_ptr<call>;

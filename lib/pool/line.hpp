@@ -6,6 +6,7 @@
 
 #include <absl/container/flat_hash_map.h>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -28,15 +29,24 @@ struct out_call {
     std::shared_ptr<const call> of;  ///< for `arguments`, `session` and `deadline`, which do not change any more
 };
 
+/// An answer to a question of the worker's.
+struct out_answer {
+    std::uint64_t number = 0;
+    std::uint64_t transfer = 0;                ///< 0: the bytes go along with it
+    std::shared_ptr<const std::string> bytes;  ///< a Finding
+};
+
 /// What leaves as one frame.
 struct out_frame {
     std::vector<out_chunk> chunks;
+    std::vector<out_answer> answers;
     std::vector<out_call> calls;
     std::size_t bytes = 0;
 
-    [[nodiscard]] std::size_t items() const noexcept { return chunks.size() + calls.size(); }
+    [[nodiscard]] std::size_t items() const noexcept { return chunks.size() + answers.size() + calls.size(); }
     void clear() {
         chunks.clear();
+        answers.clear();
         calls.clear();
         bytes = 0;
     }
@@ -91,6 +101,9 @@ private:
     intrusive_list<call, &call::hook> transfers;  // large calls that are being sent, turn by turn
     std::vector<std::uint64_t> aborts;            // transfers to be forgotten
     std::uint64_t last_transfer = 0;
+    std::deque<out_answer> answers;        // small ones that wait for a frame
+    std::deque<out_answer> large_answers;  // the first is being sent, when it has a transfer
+    std::size_t answer_offset = 0;         // how much of it was
     std::string worker;
     list_hook<line> all_hook;
     std::shared_ptr<line> self;  // until it is closed

@@ -99,6 +99,8 @@ snakepit::session pool::session(std::string key) const {
     return snakepit::session(std::make_shared<detail::session_state>(impl_->sessions(), std::move(key)));
 }
 
+snakepit::host_tools pool::host_tools() const { return snakepit::host_tools(impl_); }
+
 std::vector<tool_spec> pool::tools() const { return impl_->tools(); }
 pool_stats pool::stats() const { return impl_->stats(); }
 std::vector<worker_stats> pool::workers() const { return impl_->workers(); }

@@ -1,11 +1,12 @@
 #include "pool/pool_impl.hpp"
 
+#include "host/call_scope.hpp"
+#include "pool/desk.hpp"
 #include "pool/limits.hpp"
 #include "pool/nearest_names.hpp"
 #include "pool/refusals.hpp"
 #include "process/fork_shield.hpp"
 #include "value/codec.hpp"
-#include "value/utf8.hpp"
 
 #include <fmt/format.h>
 #include <asio/co_spawn.hpp>
@@ -19,8 +20,6 @@
 
 namespace snakepit::detail {
 namespace {
-
-constexpr std::size_t longest_session = 256;
 
 /// Threads of numerical libraries times workers: without a share for each they trample on each other.
 std::map<std::string, std::string> worker_environment(const pool_options& options) {
@@ -91,9 +90,6 @@ void pool_impl::begin_execute(std::string tool, value arguments, call_options op
     const auto board = board_;
     lock.unlock();
     if (!board) return fail(error(errc::not_started, "await pool.start() first"));
-    if (options.session().size() > longest_session || !is_utf8(options.session()))
-        return fail(error(errc::bad_arguments,
-                          fmt::format("the session's key has to be UTF-8 of at most {} bytes", longest_session)));
     auto encoded = encode(arguments, "args", options_.max_message_bytes);
     if (!encoded) return fail(encoded.error());
 
@@ -104,6 +100,19 @@ void pool_impl::begin_execute(std::string tool, value arguments, call_options op
     c->session = options.session();
     c->idempotent = options.is_idempotent();
     c->deadline = deadline_after(options.timeout());
+    if (const auto* outer = current_outer_call(); outer && outer->board == board.get()) {
+        c->parent = outer->call;
+        c->deadline = std::min(c->deadline, outer->call->deadline);
+        if (c->session.empty()) {
+            c->session = outer->call->session;
+            c->session_held = outer->call->session_held;
+        }
+    }
+    if (!c->session.empty() && !c->session_held) {
+        auto held = sessions_->hold(c->session);
+        if (!held) return fail(held.error());
+        c->session_held = std::move(*held);
+    }
     c->done = std::move(done);
     if (auto slot = c->done.slot(); slot.is_connected())
         slot.assign([weak = std::weak_ptr(c), board](asio::cancellation_type type) {
@@ -199,13 +208,14 @@ asio::awaitable<result<void>> pool_impl::bring_up(std::shared_ptr<pool_impl> sel
     const auto book = std::make_shared<ledger>();
     const launcher::config launch{options.python, worker_environment(options), options.start_timeout, book};
     const zygote::config module{options.module, paths, options.start_timeout, options.output == worker_output::forward};
-    const auto services = std::make_shared<pool_services>(
-        pool_services{self->on_, options, paths, book,
-                      std::make_shared<worker_source>(self->strand_, launch, module, options.start_method),
-                      std::make_shared<endpoint>(self->strand_, options.max_message_bytes), board,
-                      std::make_shared<pool_health>(board, self->events_),
-                      std::make_shared<restart_budget>(options.restart_limit.per_pool, options.restart_limit.window),
-                      std::make_shared<recycling_gate>(options.lifecycle.max_recycling), self->events_});
+    const auto services = std::make_shared<pool_services>(pool_services{
+        self->on_, options, paths, book,
+        std::make_shared<worker_source>(self->strand_, launch, module, options.start_method),
+        std::make_shared<endpoint>(self->strand_, options.max_message_bytes), board,
+        std::make_shared<desk>(self->on_, board, self->sessions_, self->host_tools_, options.max_message_bytes),
+        std::make_shared<pool_health>(board, self->events_),
+        std::make_shared<restart_budget>(options.restart_limit.per_pool, options.restart_limit.window),
+        std::make_shared<recycling_gate>(options.lifecycle.max_recycling), self->events_});
     const auto workers = std::make_shared<crew>(self->strand_, services);
     {
         const std::lock_guard lock(self->mutex_);

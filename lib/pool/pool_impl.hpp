@@ -1,6 +1,7 @@
 #pragma once
 // What a pool is made of, and how it comes up and goes down.
 
+#include "host/registry.hpp"
 #include "pool/crew.hpp"
 #include "pool/switchboard.hpp"
 #include "process/worker_source.hpp"
@@ -40,6 +41,7 @@ public:
     [[nodiscard]] std::vector<worker_stats> workers() const;
     /// What happens in the pool, for whoever wants to know; also before the start.
     [[nodiscard]] event_bus& events() const noexcept { return *events_; }
+    [[nodiscard]] host_registry& host_tools() const noexcept { return *host_tools_; }
     /// Outlives the pool in the hands of its handles.
     [[nodiscard]] const std::shared_ptr<session_host>& sessions() const noexcept { return sessions_; }
     [[nodiscard]] const asio::any_io_executor& executor() const noexcept { return on_; }
@@ -67,6 +69,7 @@ private:
     const pool_options options_;
     const std::shared_ptr<event_bus> events_ = std::make_shared<event_bus>();
     const std::shared_ptr<session_host> sessions_;
+    const std::shared_ptr<host_registry> host_tools_ = std::make_shared<host_registry>();
     std::shared_ptr<switchboard> board_;
 
     // The strand's.

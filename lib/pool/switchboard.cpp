@@ -1,6 +1,7 @@
 #include "pool/switchboard.hpp"
 
 #include "pool/completions.hpp"
+#include "pool/helper.hpp"
 #include "pool/limits.hpp"
 #include "pool/nearest_names.hpp"
 
@@ -29,7 +30,13 @@ private:
     std::shared_ptr<lane> lane_;
 };
 
+error call_is_over() { return {errc::session_closed, "the call is over"}; }
+
 error gave_up(errc why) {
+    if (why == errc::would_deadlock)
+        return {why,
+                "every worker runs a call whose host tool has called the pool and waits, and this is such a call: more "
+                "workers, or host tools that do not call the pool, would help"};
     return {why, why == errc::cancelled ? "the caller cancelled the call" : "the call's timeout is over"};
 }
 
@@ -45,6 +52,7 @@ struct switchboard::consequences {
     std::vector<call_ptr> buried;  // for their workers, long after their callers; freed without the mutex
     std::vector<std::shared_ptr<lane>> flushes;
     std::vector<not_wanted> cancels;
+    std::vector<std::pair<std::shared_ptr<helper>, error>> let_go;
     std::shared_ptr<lane> served;
     std::function<void()> tell_of_waiting;
     bool alarm = false;
@@ -125,8 +133,8 @@ void switchboard::submit(call_ptr c) {
         line* free_line = nullptr;
         refused = refusal(*c, too_late);
         if (!refused) {
-            free_line = queue_.empty() ? pick(*c) : nullptr;
-            if (!free_line && queue_.size() >= allowed_.queue) {
+            free_line = queue_.empty() || c->parent ? pick(*c) : nullptr;
+            if (!free_line && !c->parent && queue_.size() >= allowed_.queue) {
                 ++counters_.refused;
                 refused = errc::queue_full;
             }
@@ -138,6 +146,10 @@ void switchboard::submit(call_ptr c) {
             c->ticket = ++counters_.submitted;
             retries_.earn();
             c->self = c;
+            if (c->parent) {
+                ++c->parent->nested;
+                nested_.push_back(c.get());
+            }
             if (has_deadline) {
                 deadlines_.insert(*c, tick_of(c->deadline));
                 if (c->due_tick < alarm_at_) {
@@ -146,7 +158,7 @@ void switchboard::submit(call_ptr c) {
                 }
             }
             if (!free_line) {
-                enqueue(*c, nullptr, now);
+                enqueue(*c, c->parent ? queue_.front() : nullptr, now);  // a worker waits for it
                 warmer_.joined(*c, *queue_.front());
                 if (tell_of_waiting_) todo.tell_of_waiting = std::exchange(tell_of_waiting_, nullptr);
             } else {
@@ -162,6 +174,7 @@ void switchboard::submit(call_ptr c) {
                     home = asio::require(c->done.executor(), asio::execution::blocking.never);
                 }
             }
+            if (c->parent) break_deadlocks(todo);
         }
     }
     if (refused) {
@@ -183,10 +196,13 @@ void switchboard::give_up(call& c, errc why) {
 
 void switchboard::give_up_locked(call& c, errc why, consequences& todo) {
     if (c.answered || c.place == call_place::outside) return;
-    ++(why == errc::cancelled ? counters_.cancelled : counters_.expired);
+    ++(why == errc::cancelled           ? counters_.cancelled
+       : why == errc::deadline_exceeded ? counters_.expired
+                                        : counters_.failed);
     const auto reason = tl::unexpected(gave_up(why).with_tool(c.tool));
     if (c.place == call_place::sent && c.id != 0) {  // its place is free when the worker says so
         c.given_up_at = call::clock::now();
+        let_helpers_go(c, reason.value(), todo);
         answer(c.self, reason, todo);
         if (todo.cancels.empty() || todo.cancels.back().at != c.on->out) todo.cancels.push_back({c.on->out, {}});
         todo.cancels.back().ids.push_back(c.id);
@@ -264,7 +280,9 @@ bool switchboard::take(line& from, out_frame& into) {
     const std::lock_guard lock(mutex_);
     from.flush_posted = nullptr;
     if (from.writing || from.closed) return false;
-    if (from.outbox.empty() && from.transfers.empty() && from.aborts.empty()) return false;
+    if (from.outbox.empty() && from.transfers.empty() && from.aborts.empty() && from.answers.empty() &&
+        from.large_answers.empty())
+        return false;
     old_chunks.swap(into.chunks);
     into.clear();
 
@@ -300,8 +318,11 @@ bool switchboard::take(line& from, out_frame& into) {
         into.bytes += item_overhead;
     }
     from.aborts.clear();
+    add_answers(from, into);  // tools wait for these
     constexpr std::size_t least_piece = std::size_t{4} << 10;
-    if (!from.transfers.empty()) add_chunk();  // large values move on also while small calls fill every frame
+    const auto may_begin = [&] { return from.answer_offset == 0 || from.transfers.front()->offset > 0; };
+    if (!from.transfers.empty() && may_begin())
+        add_chunk();  // large values move on also while small calls fill every frame
     while (call* c = from.outbox.front()) {
         if (!c->large && !room(c->weight)) break;
         from.outbox.erase(*c);
@@ -313,7 +334,8 @@ bool switchboard::take(line& from, out_frame& into) {
             add_call(*c, 0);
         }
     }
-    while (!from.transfers.empty() && room(least_piece + 2 * item_overhead + from.transfers.front()->session.size()))
+    while (!from.transfers.empty() && may_begin() &&
+           room(least_piece + 2 * item_overhead + from.transfers.front()->session.size()))
         add_chunk();
     from.writing = true;
     return true;
@@ -354,6 +376,79 @@ std::optional<std::string> switchboard::settle(line& from, std::vector<settlemen
     act(todo);
     return breach;
 }
+
+// ---- running calls
+
+switchboard::asker switchboard::held_by(const line& l, std::uint64_t id) const {
+    const std::lock_guard lock(mutex_);
+    asker found{nullptr, id > 0 && id <= l.last_id};
+    if (const auto held = l.sent.find(id); held != l.sent.end()) found.who = held->second->self;
+    return found;
+}
+
+bool switchboard::add_helper(call& of, std::shared_ptr<helper> h) {
+    const std::lock_guard lock(mutex_);
+    if (of.answered || of.place != call_place::sent) return false;
+    of.helpers.push_back(std::move(h));
+    return true;
+}
+
+void switchboard::remove_helper(call& of, const helper& h) {
+    std::shared_ptr<helper> kept;  // freed without the mutex
+    const std::lock_guard lock(mutex_);
+    const auto at =
+        std::find_if(of.helpers.begin(), of.helpers.end(), [&](const auto& each) { return each.get() == &h; });
+    if (at == of.helpers.end()) return;
+    kept = std::move(*at);
+    of.helpers.erase(at);
+}
+
+void switchboard::answer(line& to, std::uint64_t number, std::string finding) {
+    consequences todo;
+    {
+        const std::lock_guard lock(mutex_);
+        if (to.closed) return;
+        out_answer a{number, 0, std::make_shared<const std::string>(std::move(finding))};
+        (a.bytes->size() > max_inline_bytes ? to.large_answers : to.answers).push_back(std::move(a));
+        want_flush(to, todo);
+    }
+    act(todo);
+}
+
+/// Of the large ones one is sent at a time, and while it is no large call is begun.
+void switchboard::add_answers(line& from, out_frame& into) const {
+    const auto room = [&](std::size_t bytes) {
+        return into.bytes + bytes + item_overhead <= max_frame_bytes && into.items() + 2 <= max_frame_items;
+    };
+    while (!from.answers.empty() && room(from.answers.front().bytes->size())) {
+        into.bytes += from.answers.front().bytes->size() + item_overhead;
+        into.answers.push_back(std::move(from.answers.front()));
+        from.answers.pop_front();
+    }
+    constexpr std::size_t least_piece = std::size_t{4} << 10;
+    while (!from.large_answers.empty() && room(least_piece + 2 * item_overhead)) {
+        auto& a = from.large_answers.front();
+        if (a.transfer == 0) {
+            const auto is_open = [](const call* c) { return c->offset > 0; };
+            bool any = false;
+            for (const call* c = from.transfers.front(); c && !any; c = c->hook.next) any = is_open(c);
+            if (any) return;
+            a.transfer = ++from.last_transfer;
+        }
+        const auto left = a.bytes->size() - from.answer_offset;
+        const auto size = std::min({left, max_inline_bytes, max_frame_bytes - into.bytes - 2 * item_overhead});
+        into.chunks.push_back({a.transfer, from.answer_offset, size, a.bytes});
+        into.bytes += size + item_overhead;
+        from.answer_offset += size;
+        if (size < left) continue;
+        into.bytes += item_overhead;
+        into.answers.push_back({a.number, a.transfer, nullptr});
+        from.answer_offset = 0;
+        from.large_answers.pop_front();
+    }
+}
+
+// ---- lines again
 
 std::uint64_t switchboard::suspend(line& l) {
     consequences todo;
@@ -411,6 +506,8 @@ void switchboard::disconnect(line& l, const error& why, last_words said) {
         leave_bucket(l);
         l.routable = false;
         l.closed = true;
+        l.answers.clear();
+        l.large_answers.clear();
         give_back_unsent(l, todo);
         for (auto& reply : said.replies) {
             if (const auto held = l.sent.find(reply.id); held != l.sent.end()) {
@@ -477,6 +574,7 @@ void switchboard::give_back(std::vector<call*>& calls, consequences& todo) {
         }
         --counters_.in_flight;
         release(*c);
+        let_helpers_go(*c, call_is_over(), todo);
         c->on = nullptr;
         c->id = 0;
         c->transfer = 0;
@@ -631,6 +729,11 @@ backlog switchboard::look(bool remember) {
     return found;
 }
 
+void switchboard::expect_workers(std::size_t most) {
+    const std::lock_guard lock(mutex_);
+    workers_ = most;
+}
+
 pool_stats switchboard::stats() const {
     const std::lock_guard lock(mutex_);
     auto s = counters_;
@@ -642,13 +745,15 @@ pool_stats switchboard::stats() const {
 
 // ---- under the mutex
 
-/// The least loaded line that has the tool and room for the arguments.
+/// The least loaded line that has the tool and room for the arguments. Not behind a call that waits for one of its own:
+/// that might be this one.
 line* switchboard::pick(const call& c) {
     for (std::size_t word = 0; word < bucket_bits_.size(); ++word) {
         for (auto bits = bucket_bits_[word]; bits != 0; bits &= bits - 1) {
             auto& bucket = buckets_[word * 64 + static_cast<std::size_t>(std::countr_zero(bits))];
             for (line* l = bucket.front(); l; l = l->bucket_hook.next)
-                if (l->has(c.tool_index) && (l->in_flight == 0 || l->in_flight + c.weight <= allowed_.in_flight))
+                if (l->has(c.tool_index) && (l->in_flight == 0 || l->in_flight + c.weight <= allowed_.in_flight) &&
+                    !(c.parent && l->load > 0 && waits_for_nested(*l)))
                     return l;
         }
     }
@@ -672,11 +777,44 @@ void switchboard::enqueue(call& c, call* before, call::clock::time_point now) {
     queue_.insert(before, c);
 }
 
+/// The call that the worker runs, as far as the host knows.
+call* switchboard::first_of(const line& l) {
+    call* first = nullptr;
+    for (const auto& [id, c] : l.sent)
+        if (!first || id < first->id) first = c;
+    return first;
+}
+
+bool switchboard::waits_for_nested(const line& l) {
+    const call* first = first_of(l);
+    return first && first->nested > 0;
+}
+
+/// Host tools have called the pool, and every worker runs a call that waits for such a one: none of these that has not
+/// begun ever will. The newest, which closed the circle, ends.
+void switchboard::break_deadlocks(consequences& todo) {
+    while (!nested_.empty() && !lines_.empty() && lines_.size() >= workers_) {
+        for (line* l = lines_.front(); l; l = l->all_hook.next)
+            if (!waits_for_nested(*l)) return;
+        const auto has_not_begun = [](const call* c) {
+            return !c->answered && (c->place != call_place::sent || c->id == 0 || first_of(*c->on) != c);
+        };
+        const auto newest = std::find_if(nested_.rbegin(), nested_.rend(), has_not_begun);
+        if (newest == nested_.rend()) return;
+        give_up_locked(**newest, errc::would_deadlock, todo);
+    }
+}
+
+/// What works for the call in the host has nobody to work for.
+void switchboard::let_helpers_go(call& c, const error& why, consequences& todo) {
+    for (auto& h : std::exchange(c.helpers, {})) todo.let_go.emplace_back(std::move(h), why);
+}
+
 void switchboard::pump(consequences& todo) {
     std::optional<call::clock::time_point> now;  // the same for all: a clock is read once
     while (call* c = queue_.front()) {
         line* l = pick(*c);
-        if (!l && is_offered(tools_[c->tool_index])) return;
+        if (!l && is_offered(tools_[c->tool_index])) break;
         queue_.erase(*c);
         queue_warmer::turn_has_come(*c);
         if (l) {
@@ -693,12 +831,14 @@ void switchboard::pump(consequences& todo) {
                                   .with_tool(c->tool)),
                todo);
     }
+    break_deadlocks(todo);
 }
 
 /// The end of a call that has a place on a line, for its worker, and for its caller if that has not come before.
 void switchboard::end(call& c, result<value> outcome, consequences& todo) {
     release(c);
     c.place = call_place::ended;
+    let_helpers_go(c, call_is_over(), todo);
     if (c.answered) {
         todo.buried.push_back(std::move(c.self));
         return;
@@ -717,6 +857,7 @@ void switchboard::end_by_reply(line& from, call& c, result<value> outcome, conse
 /// The caller's end of the call.
 void switchboard::answer(call_ptr c, result<value> outcome, consequences& todo) {
     if (c->due_hook.linked) deadlines_.erase(*c);
+    if (c->parent && std::erase(nested_, c.get()) != 0) --c->parent->nested;
     if (c->on) --counters_.in_flight;
     c->answered = true;
     c->outcome = std::move(outcome);
@@ -767,6 +908,7 @@ void switchboard::act(consequences& todo) {
     deliver(std::move(todo.ended));
     for (const auto& l : todo.flushes) l->flush();
     for (const auto& c : todo.cancels) c.at->cancel(c.ids);
+    for (const auto& [who, why] : todo.let_go) who->give_up(why);
     if (todo.served) todo.served->served();
     if (todo.tell_of_waiting) todo.tell_of_waiting();
     if (!todo.alarm) return;

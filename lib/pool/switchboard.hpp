@@ -86,6 +86,22 @@ public:
     /// Gives up what is due; the alarm's answer.
     void expire(call::clock::time_point now);
 
+    // The host's side of a running call.
+
+    struct asker {
+        call_ptr who;           ///< null: it has ended
+        bool is_known = false;  ///< this worker was sent a call of this id
+    };
+    /// A call that a worker was sent and has not ended, so far as is known here: it may be at the next one while a
+    /// large reply is on its way.
+    [[nodiscard]] asker held_by(const line& l, std::uint64_t id) const;
+    /// Something in the host works for the call from now on. It is given up when the call is.
+    /// @return  false: nobody wants it any more
+    [[nodiscard]] bool add_helper(call& of, std::shared_ptr<helper> h);
+    void remove_helper(call& of, const helper& h);
+    /// The answer to a question of the worker's: an encoded Finding.
+    void answer(line& to, std::uint64_t number, std::string finding);
+
     // The workers' side.
 
     /// A worker is ready: calls may go to it from now on. Its module may have changed since the pool was started: a
@@ -141,6 +157,8 @@ public:
     /// Compares what waits with what waited at the look before that was to be remembered. Takes time for each worker,
     /// and none of a call.
     [[nodiscard]] backlog look(bool remember);
+    /// As many workers as there can be: while some are missing, those that wait for each other may wait for these.
+    void expect_workers(std::size_t most);
     /// The counters; workers are not filled in.
     [[nodiscard]] pool_stats stats() const;
 
@@ -169,6 +187,11 @@ private:
     void enter_bucket(line& l);
     void leave_bucket(line& l);
     void end_queue(const error& why, consequences& todo);
+    void let_helpers_go(call& c, const error& why, consequences& todo);
+    void add_answers(line& from, out_frame& into) const;
+    [[nodiscard]] static call* first_of(const line& l);
+    [[nodiscard]] static bool waits_for_nested(const line& l);
+    void break_deadlocks(consequences& todo);
     void give_back_unsent(line& l, consequences& todo);
     void give_back(std::vector<call*>& calls, consequences& todo);
     [[nodiscard]] std::optional<error> end_of(call& c, const error& why, const last_words& said);
@@ -191,6 +214,8 @@ private:
     intrusive_list<line, &line::all_hook> lines_;                    // not disconnected yet
     queue_warmer warmer_;
     retry_budget retries_;
+    std::size_t workers_ = 0;
+    std::vector<call*> nested_;  // calls of host tools that have not ended
     std::function<void()> tell_of_waiting_;
     std::uint64_t seen_ticket_ = 0;  // the newest call when `look` came by
     timing_wheel<call> deadlines_;

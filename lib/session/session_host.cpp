@@ -3,6 +3,7 @@
 #include "pool/refusals.hpp"
 #include "process/fork_shield.hpp"
 #include "session/memory_backend.hpp"
+#include "session/session_names.hpp"
 
 #include <algorithm>
 
@@ -55,6 +56,19 @@ void session_host::shut(const error& why) {
     lock.unlock();
     for (const auto& w : watches)
         if (const auto live = w.lock()) live->end(why);
+}
+
+result<std::shared_ptr<session_use>> session_host::hold(const std::string& key) const {
+    if (const auto refused = refusal()) return tl::unexpected(*refused);
+    if (const auto bad = refuse_name(key, "the session's key")) return tl::unexpected(*bad);
+    if (!memory_) return std::make_shared<session_use>(key);
+    const auto now = memory_store::clock::now();
+    for (;;) {
+        auto opened = memory_->open(key, now);
+        if (!opened) return tl::unexpected(std::move(opened).error());
+        // Somebody may close it in between: then there is another one.
+        if (memory_->pin(*opened, now)) return std::make_shared<session_use>(memory_, std::move(*opened));
+    }
 }
 
 }  // namespace snakepit::detail

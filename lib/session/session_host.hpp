@@ -2,6 +2,7 @@
 // The sessions of one pool, as its handles reach them.
 
 #include "session/memory_store.hpp"
+#include "session/session_use.hpp"
 #include "session/watch_queue.hpp"
 
 #include <snakepit/error.hpp>
@@ -25,6 +26,9 @@ public:
     /// Why no operation can be done: errc::forked, pool_stopped. Nothing: it can.
     [[nodiscard]] std::optional<error> refusal() const;
     [[nodiscard]] session_backend& backend() const noexcept { return *backend_; }
+    /// A call's hold on the session of this key, which is made if there is none.
+    /// @return  or errc::invalid_name, too_many_sessions, pool_stopped, forked
+    [[nodiscard]] result<std::shared_ptr<session_use>> hold(const std::string& key) const;
     /// Null: sessions live elsewhere.
     [[nodiscard]] const std::shared_ptr<memory_store>& memory() const noexcept { return memory_; }
     /// An operation on this key will follow.

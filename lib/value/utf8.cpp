@@ -1,8 +1,11 @@
 #include "value/utf8.hpp"
 
+#include <snakepit/value.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 namespace snakepit::detail {
 namespace {
@@ -56,6 +59,12 @@ bool is_utf8(std::string_view text) noexcept {
         left -= length;
     }
     return true;
+}
+
+std::string valid_utf8(std::string text) {
+    if (is_utf8(text)) return text;
+    const auto quoted = value(std::move(text)).dump(-1, ' ', false, value::error_handler_t::replace);
+    return value::parse(quoted).get<std::string>();
 }
 
 }  // namespace snakepit::detail

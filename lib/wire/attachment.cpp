@@ -1,6 +1,8 @@
 #include "wire/attachment.hpp"
 
+#include "pool/desk.hpp"
 #include "pool/limits.hpp"
+#include "value/utf8.hpp"
 #include "wire/control_stream.hpp"
 #include "wire/work_stream.hpp"
 
@@ -10,9 +12,29 @@
 
 namespace snakepit::detail {
 
-attachment::attachment(identity who, limits allowed, std::shared_ptr<switchboard> board,
+namespace {
+
+void describe(const tool_spec& tool, v1::ToolSpec& to) {
+    to.set_name(tool.name);
+    to.set_doc(valid_utf8(tool.doc));
+    to.set_returns(tool.returns);
+    for (const auto& p : tool.parameters) {
+        auto& each = *to.add_parameters();
+        each.set_name(valid_utf8(p.name));
+        each.set_kind(v1::Parameter::POSITIONAL_OR_KEYWORD);
+        each.set_annotation(p.annotation);
+    }
+}
+
+}  // namespace
+
+attachment::attachment(identity who, limits allowed, std::shared_ptr<switchboard> board, std::shared_ptr<desk> answers,
                        std::function<void(attachment_event)> tell)
-    : who_(std::move(who)), allowed_(allowed), board_(std::move(board)), tell_(std::move(tell)) {}
+    : who_(std::move(who)),
+      allowed_(allowed),
+      board_(std::move(board)),
+      desk_(std::move(answers)),
+      tell_(std::move(tell)) {}
 attachment::~attachment() = default;
 
 bool attachment::bind(unique_fd for_cut) {
@@ -63,6 +85,7 @@ void attachment::welcome(std::uint32_t spoken_by_worker) {
     w.set_max_frame_bytes(max_frame_bytes);
     w.set_max_message_bytes(allowed_.max_message_bytes);
     w.set_max_inflight_bytes(max_inflight_bytes);
+    for (const auto& tool : desk_->tools().specs()) describe(tool, *w.add_host_tools());
     {
         const std::lock_guard lock(mutex_);
         welcomed_ = true;

@@ -25,6 +25,7 @@ class ControlDown;
 namespace snakepit::detail {
 
 class control_stream;
+class desk;
 class work_stream;
 
 /// What a connection has to say to its capsule.
@@ -69,7 +70,7 @@ public:
     };
 
     /// @param tell  called for each event, on gRPC's threads or the caller's: hand over and leave
-    attachment(identity who, limits allowed, std::shared_ptr<switchboard> board,
+    attachment(identity who, limits allowed, std::shared_ptr<switchboard> board, std::shared_ptr<desk> answers,
                std::function<void(attachment_event)> tell);
     ~attachment() override;
 
@@ -121,6 +122,7 @@ private:
     const identity who_;
     const limits allowed_;
     const std::shared_ptr<switchboard> board_;
+    const std::shared_ptr<desk> desk_;
     const std::function<void(attachment_event)> tell_;
 
     std::mutex mutex_;

@@ -1,8 +1,10 @@
 #include "wire/frames.hpp"
 
+#include "error/names.hpp"
 #include "pool/limits.hpp"
 #include "snakepit/v1/work.pb.h"
 #include "value/codec.hpp"
+#include "value/utf8.hpp"
 
 #include <fmt/format.h>
 
@@ -49,6 +51,12 @@ void encode_frame(const out_frame& from, v1::WorkDown& to) {
         c.set_total(chunk.whole->size());
         c.set_data(chunk.whole->data() + chunk.offset, chunk.size);
     }
+    for (const auto& answer : from.answers) {
+        auto& a = *to.add_answers();
+        a.set_number(answer.number);
+        if (answer.transfer) a.set_transfer(answer.transfer);
+        else a.set_finding(*answer.bytes);
+    }
     const auto now = call::clock::now();
     const auto since_boot = std::chrono::duration_cast<std::chrono::microseconds>(now.time_since_epoch());
     to.set_sent_us(static_cast<std::uint64_t>(since_boot.count()));  // steady_clock is CLOCK_MONOTONIC on Linux
@@ -73,12 +81,48 @@ std::optional<result<value>> outcome_of(const page::reply& left) {
     return tl::unexpected(error_of(failure));
 }
 
-std::optional<std::string> frame_reader::read(v1::WorkUp& frame, std::vector<settlement>& replies) {
+std::string encode_finding(const finding& what) {
+    v1::Finding to;
+    if (const auto* variables = std::get_if<std::vector<stored_variable>>(&what)) {
+        for (const auto& v : *variables) {
+            auto& each = *to.add_variables();
+            if (v.bytes) each.set_value(*v.bytes);
+            each.set_version(v.version);
+        }
+    } else if (const auto* versions = std::get_if<std::vector<std::uint64_t>>(&what)) {
+        to.mutable_versions()->Add(versions->begin(), versions->end());
+    } else if (const auto* names = std::get_if<std::vector<std::string>>(&what)) {
+        for (const auto& n : *names) to.add_names(n);
+    } else if (const auto* v = std::get_if<found::value>(&what)) {
+        to.set_value(v->bytes);
+    } else {
+        const auto* gone = std::get_if<given_up>(&what);
+        const auto* why = gone ? &gone->why : std::get_if<error>(&what);
+        if (!why) return {};  // done
+        auto& refusal = *to.mutable_refusal();
+        refusal.set_given_up(gone != nullptr);
+        refusal.set_reason(std::string(name_of(why->code())));
+        constexpr std::size_t longest = 8 << 10;
+        refusal.set_message(valid_utf8(why->message().substr(0, longest)));
+        if (const auto* python = why->python()) {
+            auto& raised = *refusal.mutable_raised();
+            raised.set_kind(v1::Failure::TOOL_RAISED);
+            raised.set_type(python->type);
+            raised.set_message(python->message);
+            raised.set_traceback(python->traceback);
+        }
+    }
+    return to.SerializeAsString();
+}
+
+std::optional<std::string> frame_reader::read(v1::WorkUp& frame, std::vector<settlement>& replies,
+                                              std::vector<question>& questions) {
     if (const auto size = frame.ByteSizeLong(); size > max_frame_bytes)
         return fmt::format("a frame of {} bytes, {} are allowed", size, max_frame_bytes);
     const auto values = static_cast<std::size_t>(frame.values_size());
     const auto replies_size = static_cast<std::size_t>(frame.replies_size());
-    const auto items = static_cast<std::size_t>(frame.chunks_size()) + replies_size + values;
+    const auto items = static_cast<std::size_t>(frame.chunks_size()) + replies_size + values +
+                       static_cast<std::size_t>(frame.asks_size());
     if (items > max_frame_items) return fmt::format("a frame of {} items, {} are allowed", items, max_frame_items);
     for (const auto& chunk : frame.chunks())
         if (auto breach = take(chunk)) return breach;
@@ -95,6 +139,67 @@ std::optional<std::string> frame_reader::read(v1::WorkUp& frame, std::vector<set
         if (auto breach = take(reply, s)) return breach;
         replies.push_back(std::move(s));
     }
+    for (const auto& ask : frame.asks()) {
+        question q;
+        if (auto breach = take(ask, q)) return breach;
+        questions.push_back(std::move(q));
+    }
+    return std::nullopt;
+}
+
+std::optional<std::string> frame_reader::take(const v1::Ask& ask, question& into) {
+    into.number = ask.number();
+    into.call = ask.call();
+    v1::Question q;
+    std::string whole;
+    if (ask.has_transfer()) {
+        if (const auto breach = take_transfer(ask.transfer(), whole))
+            return fmt::format("question {} {}", ask.number(), *breach);
+    } else if (ask.question().size() > max_inline_bytes) {
+        return fmt::format("a question of {} bytes in one piece", ask.question().size());
+    }
+    if (!q.ParseFromString(ask.has_transfer() ? whole : ask.question()))
+        return fmt::format("question {} cannot be read", ask.number());
+    switch (q.kind_case()) {
+        case v1::Question::kRead:
+            into.what = asked::read{{q.read().names().begin(), q.read().names().end()}};
+            return std::nullopt;
+        case v1::Question::kWrite: {
+            asked::write w;
+            for (auto& c : *q.mutable_write()->mutable_changes()) {
+                auto& change = w.changes.emplace_back();
+                change.name = std::move(*c.mutable_name());
+                if (c.has_value()) change.bytes = std::make_shared<const std::string>(std::move(*c.mutable_value()));
+                if (c.has_expected()) change.expected = c.expected();
+            }
+            into.what = std::move(w);
+            return std::nullopt;
+        }
+        case v1::Question::kNames: into.what = asked::names(); return std::nullopt;
+        case v1::Question::kExpireAfter: {
+            constexpr std::uint64_t longest = 1'000ull * 3600 * 24 * 10'000;
+            const auto ttl = std::min<std::uint64_t>(q.expire_after().milliseconds(), longest);
+            into.what = asked::expire_after{std::chrono::milliseconds(ttl)};
+            return std::nullopt;
+        }
+        case v1::Question::kClose: into.what = asked::close(); return std::nullopt;
+        case v1::Question::kHostCall:
+            into.what = asked::host_call{std::move(*q.mutable_host_call()->mutable_tool()),
+                                         std::move(*q.mutable_host_call()->mutable_arguments())};
+            return std::nullopt;
+        case v1::Question::KIND_NOT_SET: break;
+    }
+    return fmt::format("question {} asks for nothing that is known", ask.number());
+}
+
+/// A transfer that is complete, which is then forgotten.
+std::optional<std::string> frame_reader::take_transfer(std::uint64_t number, std::string& into) {
+    const auto whole = open_.find(number);
+    if (whole == open_.end() || whole->second.data.size() != whole->second.total)
+        return "refers to a transfer that is not complete";
+    into = std::move(whole->second.data);
+    open_bytes_ -= whole->second.total;
+    open_.erase(whole);
     return std::nullopt;
 }
 
@@ -137,12 +242,10 @@ std::optional<std::string> frame_reader::take(v1::Reply& reply, settlement& into
             into.outcome = tl::unexpected(error_of(*reply.mutable_failure()));
             return std::nullopt;
         case v1::Reply::kTransfer: {
-            const auto whole = open_.find(reply.transfer());
-            if (whole == open_.end() || whole->second.data.size() != whole->second.total)
-                return fmt::format("reply to call {} refers to a transfer that is not complete", reply.id());
-            into.outcome = decode(whole->second.data, "result");
-            open_bytes_ -= whole->second.total;
-            open_.erase(whole);
+            std::string whole;
+            if (const auto breach = take_transfer(reply.transfer(), whole))
+                return fmt::format("reply to call {} {}", reply.id(), *breach);
+            into.outcome = decode(whole, "result");
             return std::nullopt;
         }
         case v1::Reply::OUTCOME_NOT_SET: break;

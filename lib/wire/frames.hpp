@@ -2,6 +2,7 @@
 // Frames to and from protobuf, and large values put together from their chunks.
 
 #include "pool/line.hpp"
+#include "pool/question.hpp"
 #include "pool/switchboard.hpp"
 #include "process/page.hpp"
 
@@ -12,6 +13,7 @@
 #include <vector>
 
 namespace snakepit::v1 {
+class Ask;
 class Chunk;
 class Reply;
 class WorkDown;
@@ -21,6 +23,9 @@ class WorkUp;
 namespace snakepit::detail {
 
 void encode_frame(const out_frame& from, v1::WorkDown& to);
+
+/// A Finding, encoded.
+[[nodiscard]] std::string encode_finding(const finding& what);
 
 /// A reply that a worker has left behind, decoded. Nothing when it cannot be read.
 [[nodiscard]] std::optional<result<value>> outcome_of(const page::reply& left);
@@ -32,9 +37,10 @@ class frame_reader {
 public:
     explicit frame_reader(std::size_t max_message_bytes) : max_message_bytes_(max_message_bytes) {}
 
-    /** Appends the replies of a frame, decoded.
+    /** Appends the replies of a frame, decoded, and the questions.
         @return  the breach of protocol, if there is one; the worker must be cut off then */
-    [[nodiscard]] std::optional<std::string> read(v1::WorkUp& frame, std::vector<settlement>& replies);
+    [[nodiscard]] std::optional<std::string> read(v1::WorkUp& frame, std::vector<settlement>& replies,
+                                                  std::vector<question>& questions);
 
 private:
     struct transfer {
@@ -43,6 +49,8 @@ private:
     };
     std::optional<std::string> take(const v1::Chunk& chunk);
     std::optional<std::string> take(v1::Reply& reply, settlement& into);
+    std::optional<std::string> take(const v1::Ask& ask, question& into);
+    std::optional<std::string> take_transfer(std::uint64_t number, std::string& into);
 
     const std::size_t max_message_bytes_;
     std::unordered_map<std::uint64_t, transfer> open_;

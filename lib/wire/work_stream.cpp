@@ -1,5 +1,7 @@
 #include "wire/work_stream.hpp"
 
+#include "pool/desk.hpp"
+
 namespace snakepit::detail {
 
 void work_stream::carry(std::shared_ptr<line> l) {
@@ -37,8 +39,11 @@ void work_stream::written(bool ok) {
 bool work_stream::message(v1::WorkUp& in) {
     const auto l = carried();
     replies_.clear();
-    auto breach = reader_.read(in, replies_);
+    questions_.clear();
+    auto breach = reader_.read(in, replies_, questions_);
     if (!breach && !replies_.empty()) breach = l ? to_->board_->settle(*l, replies_) : "a reply before the first call";
+    for (auto& q : questions_)
+        if (!breach) breach = l ? to_->desk_->take(l, std::move(q)) : "a question before the first call";
     if (breach) to_->report_broken("it broke the protocol: " + *breach, true);
     return !breach;
 }

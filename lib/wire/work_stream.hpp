@@ -35,6 +35,7 @@ private:
     // The reader's: gRPC's thread.
     frame_reader reader_;
     std::vector<settlement> replies_;
+    std::vector<question> questions_;
 };
 
 }  // namespace snakepit::detail

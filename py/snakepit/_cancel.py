@@ -72,6 +72,15 @@ class Asker:
         self._send()
         self._asked.set()
 
+    def is_main_thread(self) -> bool:
+        return threading.get_ident() == self._main_thread
+
+    def raise_in_wait(self, call_id: int) -> None:
+        """For code of ours that waits for the host on the main thread, where the signal does not raise."""
+        if self.running == call_id:
+            self._unheard = 0
+            raise Cancelled("expired" if self._overdue() else "cancelled")
+
     def _send(self) -> None:
         with suppress(OSError):  # the tool has blocked it, and the kernel keeps no more
             signal.pthread_kill(self._main_thread, _ASK)

@@ -6,7 +6,7 @@ from collections import deque
 from typing import Union
 
 from snakepit._protocol import KIB, MAX_FRAME_BYTES, MAX_FRAME_ITEMS, MAX_INLINE_BYTES
-from snakepit._transfers import Outgoing, ProtocolError
+from snakepit._transfers import Outgoing, ProtocolError, Refer
 from snakepit.v1 import work_pb2
 
 _FRAME_SLACK = 256  # tags and lengths of the frame itself and of one chunk
@@ -30,32 +30,38 @@ class Replies:
         # (call id, outcome, run_us). Appending and taking are atomic; no lock is needed for each reply.
         self._ready: deque[tuple[int, Outcome, int]] = deque()
         self.add = self._ready.append
+        self._asks: deque[tuple[int, int, bytes]] = deque()  # (number, call id, question)
 
     def __bool__(self) -> bool:
-        return bool(self._ready or self._outgoing)
+        return bool(self._ready or self._asks or self._outgoing)
+
+    def ask(self, number: int, call_id: int, question: bytes) -> None:
+        """Queue a question. Any thread."""
+        self._asks.append((number, call_id, question))
 
     def next_frame(self) -> bytes | None:
         """The next frame, encoded, or None when there is nothing to say."""
         ready, outgoing = self._ready, self._outgoing
-        if not ready and not outgoing:
+        if not ready and not outgoing and not self._asks:
             return None
         frame = work_pb2.WorkUp()
         room, items = self._room, MAX_FRAME_ITEMS - 1  # a piece may need two items: itself and its reply
         outgoing.begin_frame()
         pieces_turn = bool(outgoing)  # one piece before the small replies, more behind them: neither starves
         add = frame.replies.add
+        if self._asks:  # somebody waits for these, so they go first
+            room, items = self._put_asks(frame, room, items)
         ids: list[int] = []
         values: list[bytes] = []
         runs_us: list[int] = []
         while items > 0:
             if pieces_turn:
-                size, done = outgoing.put_piece(frame.chunks, room)
+                size, was_last = outgoing.put_piece(frame, room)
                 if size == 0:
                     break
                 room -= size + _FRAME_SLACK
                 items -= 1
-                if done is not None:
-                    add(id=done.call_id, transfer=done.transfer, run_us=done.run_us)
+                if was_last:
                     items -= 1
                     room -= _REPLY_SLACK
             pieces_turn = True
@@ -63,7 +69,7 @@ class Replies:
                 call_id, outcome, run_us = ready.popleft()
                 size = len(outcome) if isinstance(outcome, bytes) else outcome.ByteSize()
                 if size > self._inline and isinstance(outcome, bytes):
-                    outgoing.add(call_id, outcome, run_us)
+                    outgoing.add(outcome, _reply_for(call_id, run_us))
                     continue
                 if size + _REPLY_SLACK > room:
                     ready.appendleft((call_id, outcome, run_us))
@@ -84,3 +90,28 @@ class Replies:
         frame.run_us.extend(runs_us)
         encoded: bytes = frame.SerializeToString()
         return encoded
+
+    def _put_asks(self, frame: work_pb2.WorkUp, room: int, items: int) -> tuple[int, int]:
+        """What is left of room and items."""
+        asks = self._asks
+        while asks and items > 0:
+            number, call_id, question = asks.popleft()
+            size = len(question)
+            if size > self._inline:
+                self._outgoing.add(question, _ask_for(number, call_id))
+                continue
+            if size + _REPLY_SLACK > room:
+                asks.appendleft((number, call_id, question))
+                break
+            frame.asks.add(number=number, call=call_id, question=question)
+            room -= size + _REPLY_SLACK
+            items -= 1
+        return room, items
+
+
+def _reply_for(call_id: int, run_us: int) -> Refer:
+    return lambda frame, transfer: frame.replies.add(id=call_id, transfer=transfer, run_us=run_us)
+
+
+def _ask_for(number: int, call_id: int) -> Refer:
+    return lambda frame, transfer: frame.asks.add(number=number, call=call_id, transfer=transfer)

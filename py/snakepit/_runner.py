@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Sequence
 from math import inf
@@ -10,14 +11,17 @@ from time import monotonic
 from typing import Any, NamedTuple, NoReturn
 
 from snakepit import _codec
+from snakepit._asks import Asks, Unanswered
 from snakepit._cancel import Asker, Cancelled
 from snakepit._context import CurrentCall
 from snakepit._failure import describe
+from snakepit._host_errors import SessionClosed, SessionLimit
 from snakepit._lane import Lane
 from snakepit._leave import leave
 from snakepit._page import BEGUN, STARTED, Page
-from snakepit._protocol import EXIT_PROTOCOL, MAX_MESSAGE_BYTES
+from snakepit._protocol import END_SECONDS, EXIT_PROTOCOL, MAX_MESSAGE_BYTES
 from snakepit._replies import Replies
+from snakepit._session import Session
 from snakepit._text import cut_middle
 from snakepit._tools import Tool
 from snakepit._transfers import Incoming, ProtocolError
@@ -55,6 +59,7 @@ class Runner:
         self._max_message = limits.max_message_bytes
         self._incoming = Incoming(limits.max_message_bytes, limits.max_inflight_bytes)
         self._replies = Replies(limits.max_frame_bytes, limits.max_inflight_bytes)
+        self._asks = Asks(self._replies)
         self._inbox: deque[tuple[float, Any]] = deque()  # (when it was sent, its calls)
         self._lane: Lane | None = None
         self._received_id = 0
@@ -71,6 +76,7 @@ class Runner:
         self._unwanted: set[int] = set()
         self._stopping = False
         self._asked_to_stop = 0
+        self._was_asked = threading.Event()
         self._end_at = inf
         self._asker = Asker(Runner._run.__code__, self._is_open, self._is_overdue)
 
@@ -82,6 +88,11 @@ class Runner:
             parsed = work_pb2.WorkDown.FromString(frame)
             for chunk in parsed.chunks:
                 self._incoming.add(chunk)
+            for answer in parsed.answers:
+                transferred = answer.WhichOneof("body") == "transfer"
+                self._asks.answered(
+                    answer.number, self._incoming.take(answer.transfer) if transferred else answer.finding
+                )
             calls = parsed.calls
             if calls:
                 # A frame waits here while a tool runs. The host's clock is ours, unless it is on another machine.
@@ -129,8 +140,10 @@ class Runner:
     def _ask_to_stop(self, call_id: int) -> None:
         if self._is_open(call_id):
             self._asked_to_stop = call_id
+            self._was_asked.set()
             _remember(self._current)
             self._asker.ask(call_id)
+            self._asks.interrupt()
 
     def _is_open(self, call_id: int) -> bool:
         """Whether a call that has begun (0: none ever has) goes on."""
@@ -159,17 +172,52 @@ class Runner:
             _remember(self._current)  # a cancel may have come meanwhile
         return self._current
 
+    def session(self) -> Session | None:
+        """The running call's session. Any thread. Raises RuntimeError when no call is running."""
+        call = self.current_call()
+        if call is None:
+            raise RuntimeError("snakepit.session() works only while a tool runs for a caller")
+        return Session(call.session, call.id, self.ask_host) if call.session else None
+
+    def ask_host(self, call_id: int, question: work_pb2.Question) -> work_pb2.Finding:
+        """Ask for a running call. Any thread. Raises SessionClosed when the call is over."""
+        encoded = question.SerializeToString()
+        if len(encoded) > self._max_message:
+            raise SessionLimit(
+                f"{len(encoded)} bytes to send; max_message_bytes is {self._max_message}", "message_too_large"
+            )
+        if not self._is_open(call_id) or self._forked:
+            raise SessionClosed("the call is over", "session_closed")
+        on_main = self._asker.is_main_thread()
+
+        def give_up_if_asked() -> None:
+            if on_main and self._asked_to_stop == call_id:
+                self._asker.raise_in_wait(call_id)
+
+        try:
+            finding = work_pb2.Finding.FromString(bytes(self._asks.ask(call_id, encoded, give_up_if_asked)))
+        except Unanswered:
+            raise SessionClosed("the call is over", "session_closed") from None
+        if on_main and finding.refusal.given_up:
+            # Cancel is on its way: Cancelled is raised once, and for one reason.
+            while self._asked_to_stop != call_id and self._was_asked.wait(END_SECONDS):
+                self._was_asked.clear()
+            give_up_if_asked()
+        return finding
+
     # The main thread's own.
 
     def serve(self, lane: Lane) -> bool:
         """Run calls until there is nothing more to do (True) or the stream is lost (False)."""
         self._lane = lane
+        asks = self._asks
+        asks.use(lane)
         self._asker.listen()
         os.register_at_fork(after_in_child=self._after_fork)
         inbox = self._inbox
         if self.finished():
             return True
-        while lane.turn():
+        while asks.drive(lane, lambda: inbox):
             while inbox:
                 self._sent_at, calls = inbox.popleft()
                 if not self._replies:
@@ -245,6 +293,8 @@ class Runner:
         page.end(call_id, outcome)
         replies.add((call_id, outcome, int(took * 1e6) or 1))
         self._ended_calls += 1
+        if self._asks:
+            self._asks.end_of_call(call_id)
 
     def _ended_by(self, error: BaseException) -> Any:
         if not issubclass(type(error), Cancelled) or self._asked_to_stop != self._begun_id:
@@ -276,7 +326,7 @@ class Runner:
 
     def _let_replies_leave(self) -> None:
         if self._lane is not None:
-            self._lane.flush_all()
+            self._asks.flush_all(self._lane)
             self._leave_by = monotonic() + _SLOW
 
     def _is_unwanted(self, call_id: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,22 +57,16 @@ class Incoming:
         self._inflight -= total
 
 
+Refer = Callable[[Any, int], None]
+"""Adds to a frame what refers to a transfer of that number."""
+
+
 @dataclass
 class _Outgoing:
     transfer: int
-    call_id: int
-    run_us: int
+    refer: Refer
     data: memoryview
     sent: int = 0
-
-
-@dataclass(frozen=True)
-class Sent:
-    """A transfer whose last piece has just been put into a frame."""
-
-    transfer: int
-    call_id: int
-    run_us: int
 
 
 class Outgoing:
@@ -90,10 +85,10 @@ class Outgoing:
     def __bool__(self) -> bool:
         return bool(self._waiting or self._open)
 
-    def add(self, call_id: int, data: bytes, run_us: int) -> None:
-        """Queue the value of a reply."""
+    def add(self, data: bytes, refer: Refer) -> None:
+        """Queue a value, and what the frame with its last piece is to have too."""
         self._count += 1
-        self._waiting.append(_Outgoing(self._count, call_id, run_us, memoryview(data)))
+        self._waiting.append(_Outgoing(self._count, refer, memoryview(data)))
 
     def begin_frame(self) -> None:
         """Transfers that the frame before has completed are closed now; not earlier, since the pieces of a frame
@@ -101,25 +96,26 @@ class Outgoing:
         self._inflight -= self._closing
         self._closing = 0
 
-    def put_piece(self, chunks: Any, room: int) -> tuple[int, Sent | None]:
-        """Add the next piece, of at most `room` bytes, to `chunks`; return its size and what it completed, if any.
+    def put_piece(self, frame: Any, room: int) -> tuple[int, bool]:
+        """Add the next piece, of at most `room` bytes, to a frame, and behind the last one what refers to it.
 
-        The size is 0 when no transfer can be opened in this frame.
+        Return its size, 0 when no transfer can be opened in this frame, and whether it was the last.
         """
         self._open_waiting()
         if not self._open:
-            return 0, None
+            return 0, False
         current = self._open[0]
         total = len(current.data)
         piece = current.data[current.sent : current.sent + min(room, self.PIECE_BYTES)]
-        chunks.add(transfer=current.transfer, offset=current.sent, total=total, data=bytes(piece))
+        frame.chunks.add(transfer=current.transfer, offset=current.sent, total=total, data=bytes(piece))
         current.sent += len(piece)
         if current.sent < total:
             self._open.rotate(-1)
-            return len(piece), None
+            return len(piece), False
         self._open.popleft()
         self._closing += total
-        return len(piece), Sent(current.transfer, current.call_id, current.run_us)
+        current.refer(frame, current.transfer)
+        return len(piece), True
 
     def _open_waiting(self) -> None:
         while self._waiting:

@@ -150,7 +150,7 @@ def _run(launch_descriptor: int, page: int, obtain: Callable[[Launch], ModuleTyp
     _grpc_settings.put()
     with stage("grpc"):
         # Before the host says go: this takes most of the time of a start.
-        from snakepit import _control, _lane, _runner
+        from snakepit import _control, _host_tools, _lane, _runner, _session
         from snakepit._page import Page
     with stage("connect"):
         launch = read_launch(launch_descriptor)
@@ -196,6 +196,8 @@ def _run(launch_descriptor: int, page: int, obtain: Callable[[Launch], ModuleTyp
             Page(page),
         )
         _context.set_provider(runner.current_call)
+        _session.set_provider(runner.session)
+        _host_tools.set_provider(runner.current_call, runner.ask_host, welcome.host_tools)
         lane = _lane.open_lane(lane_name, channel, metadata, runner, lane_reason)
 
     def lost(reason: str) -> None:

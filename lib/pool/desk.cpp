@@ -1,0 +1,115 @@
+#include "pool/desk.hpp"
+
+#include "host/tool_run.hpp"
+#include "pool/nearest_names.hpp"
+#include "session/session_use.hpp"
+#include "wire/frames.hpp"
+
+#include <fmt/format.h>
+#include <asio/co_spawn.hpp>
+#include <exception>
+#include <type_traits>
+#include <utility>
+
+namespace snakepit::detail {
+namespace {
+
+template <class T>
+finding finding_of(result<T> r) {
+    if (!r) return std::move(r).error();
+    if constexpr (std::is_void_v<T>) return found::done{};
+    else return std::move(*r);
+}
+
+error no_session() { return {errc::session_closed, "the call was made without a session"}; }
+
+error call_over() { return {errc::session_closed, "the call is over"}; }
+
+}  // namespace
+
+desk::desk(asio::any_io_executor on, std::shared_ptr<switchboard> board, std::shared_ptr<session_host> sessions,
+           std::shared_ptr<host_registry> tools, std::size_t max_message_bytes)
+    : on_(std::move(on)),
+      board_(std::move(board)),
+      sessions_(std::move(sessions)),
+      tools_(std::move(tools)),
+      max_message_bytes_(max_message_bytes) {}
+
+std::optional<std::string> desk::take(const std::shared_ptr<line>& from, question q) {
+    const auto [who, is_known] = board_->held_by(*from, q.call);
+    if (!is_known) return fmt::format("a question of call {}, which was not sent", q.call);
+    if (!who) {
+        answer(*from, q.number, call_over());
+    } else if (auto* call = std::get_if<asked::host_call>(&q.what)) {
+        call_host(from, who, q.number, std::move(*call));
+    } else if (!who->session_held) {
+        answer(*from, q.number, no_session());
+    } else if (const auto refused = sessions_->refusal()) {
+        answer(*from, q.number, *refused);
+    } else if (const auto& memory = sessions_->memory()) {
+        answer(*from, q.number, ask_memory(*memory, who->session_held->id(), q));
+    } else {
+        asio::co_spawn(on_, ask_backend(shared_from_this(), from, who, std::move(q)), [](std::exception_ptr) {});
+    }
+    return std::nullopt;
+}
+
+finding desk::ask_memory(memory_store& store, const session_id& of, question& q) const {
+    const auto now = memory_store::clock::now();
+    if (auto* r = std::get_if<asked::read>(&q.what)) return finding_of(store.read(of, r->names, now));
+    if (auto* w = std::get_if<asked::write>(&q.what)) return finding_of(store.write(of, std::move(w->changes), now));
+    if (std::holds_alternative<asked::names>(q.what)) return finding_of(store.names(of, now));
+    if (auto* e = std::get_if<asked::expire_after>(&q.what)) return finding_of(store.expire_after(of, e->ttl, now));
+    return finding_of(store.close(of, now));
+}
+
+asio::awaitable<void> desk::ask_backend(std::shared_ptr<desk> self, std::shared_ptr<line> from, call_ptr of,
+                                        question q) {
+    auto& backend = self->sessions_->backend();
+    finding outcome;
+    try {
+        auto id = of->session_held->id();
+        if (id.incarnation == 0) {
+            auto opened = co_await backend.open(id.key);
+            if (!opened) {
+                self->answer(*from, q.number, std::move(opened).error());
+                co_return;
+            }
+            of->session_held->opened(*opened);
+            id = of->session_held->id();
+        }
+        if (auto* r = std::get_if<asked::read>(&q.what)) {
+            outcome = finding_of(co_await backend.read(id, std::move(r->names)));
+        } else if (auto* w = std::get_if<asked::write>(&q.what)) {
+            outcome = finding_of(co_await backend.write(id, std::move(w->changes)));
+        } else if (std::holds_alternative<asked::names>(q.what)) {
+            outcome = finding_of(co_await backend.names(id));
+        } else if (auto* e = std::get_if<asked::expire_after>(&q.what)) {
+            outcome = finding_of(co_await backend.expire_after(id, e->ttl));
+        } else {
+            outcome = finding_of(co_await backend.close(id));
+        }
+    } catch (const std::exception& e) {
+        outcome = error(errc::backend_failed, fmt::format("the session backend threw: {}", e.what()));
+    }
+    self->answer(*from, q.number, std::move(outcome));
+}
+
+void desk::call_host(const std::shared_ptr<line>& from, const call_ptr& of, std::uint64_t number,
+                     asked::host_call what) {
+    auto tool = tools_->find(what.tool);
+    if (!tool)
+        return answer(*from, number,
+                      error(errc::unknown_tool, fmt::format("no host tool \"{}\"; {}", what.tool,
+                                                            nearest_names(what.tool, tools_->names())))
+                          .with_tool(what.tool));
+    auto run = std::make_shared<tool_run>(std::move(tool), board_, from, of, number, max_message_bytes_);
+    if (board_->add_helper(*of, run)) run->start(std::move(what.arguments));
+    else answer(*from, number, call_over());
+}
+
+void desk::answer(line& to, std::uint64_t number, finding what) const {
+    board_->answer(to, number, encode_finding(what));
+}
+
+}  // namespace snakepit::detail
