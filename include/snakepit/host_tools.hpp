@@ -111,7 +111,7 @@ std::string python_name() {
     else if constexpr (std::is_integral_v<T>) return "int";
     else if constexpr (std::is_floating_point_v<T>) return "float";
     else if constexpr (std::is_convertible_v<T, std::string>) return "str";
-    else if constexpr (std::is_same_v<T, bytes>) return "bytes";
+    else if constexpr (std::is_same_v<T, value::binary_t>) return "bytes";
     else return {};
 }
 

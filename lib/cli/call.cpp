@@ -12,6 +12,9 @@
 #include <fstream>
 #include <iostream>
 #include <memory>
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace snakepit::cli {
 namespace {
@@ -20,7 +23,14 @@ struct call_arguments {
     common_options common;
     std::string tool;
     std::string json;
+    std::string session;
+    std::vector<std::string> variables;  // "name=JSON"
     bool pretty = false;
+};
+
+struct variable_given {
+    std::string name;
+    value data;
 };
 
 constexpr auto footer = R"(
@@ -33,6 +43,7 @@ examples:
   snakepit call text_tools:count_words '{"text": "some text"}'
   snakepit call stats:mean '[[1, 2, 3]]' --path ./python --timeout 5
   snakepit call stats:mean @arguments.json --pretty
+  snakepit call chat_tools:say '["hello"]' --session alice --var 'history=["hi"]'
 )";
 
 result<std::string> read_all(const std::string& source) {
@@ -64,9 +75,34 @@ result<value> parse(const std::string& given) {
     return detail::from_json_text(*text);
 }
 
-asio::awaitable<int> call_and_print(pool& workers, std::string tool, value arguments, const call_arguments& given) {
+/// @return  or what to say about it
+result<std::vector<variable_given>> parse_variables(const call_arguments& given) {
+    const auto wrong = [](std::string why) { return tl::unexpected(error(errc::bad_arguments, std::move(why))); };
+    if (!given.variables.empty() && given.session.empty()) return wrong("--var sets variables of a --session");
+    std::vector<variable_given> all;
+    for (const auto& text : given.variables) {
+        const auto equals = text.find('=');
+        if (equals == 0 || equals == text.npos) return wrong(fmt::format("--var {}: give it as NAME=JSON", text));
+        auto data = detail::from_json_text(text.substr(equals + 1));
+        if (!data)
+            return wrong(fmt::format("--var {}: {}; a text needs its quotes: '{}=\"...\"'", text,
+                                     data.error().message(), text.substr(0, equals)));
+        all.push_back({text.substr(0, equals), std::move(*data)});
+    }
+    return all;
+}
+
+asio::awaitable<int> call_and_print(pool& workers, std::string tool, value arguments, const call_arguments& given,
+                                    const std::vector<variable_given>& variables) {
     constexpr int indent = 2;
-    auto options = make_call_options(given.common);
+    auto options = make_call_options(given.common).session(given.session);
+    auto session = workers.session(given.session);
+    for (const auto& v : variables) {
+        const auto set = co_await session.set(v.name, v.data);
+        if (set) continue;
+        complain_of(set.error());
+        co_return exit_usage;
+    }
     auto reply = co_await workers.execute(std::move(tool), std::move(arguments), std::move(options));
     if (reply) {
         const auto text = detail::to_json_text(*reply, given.pretty ? indent : -1);
@@ -87,8 +123,14 @@ int run(const call_arguments& given) {
         complain("arguments: " + arguments.error().message());
         return exit_usage;
     }
-    return with_pool(make_pool_options(given.common, name.module, 1),
-                     [&](pool& workers) { return call_and_print(workers, name.tool, *std::move(arguments), given); });
+    const auto variables = parse_variables(given);
+    if (!variables) {
+        complain(variables.error().message());
+        return exit_usage;
+    }
+    return with_pool(make_pool_options(given.common, name.module, 1), [&](pool& workers) {
+        return call_and_print(workers, name.tool, *std::move(arguments), given, *variables);
+    });
 }
 
 }  // namespace
@@ -98,6 +140,11 @@ command add_call(CLI::App& to) {
     to.footer(footer);
     to.add_option("tool", given->tool, "what to call")->type_name("MODULE:TOOL")->required();
     to.add_option("json", given->json, "its arguments")->type_name("JSON|-|@FILE");
+    to.add_option("--session", given->session, "the session that the call runs in")->type_name("NAME");
+    to.add_option("--var", given->variables, "a variable of the session, set before the call; may be given often")
+        ->type_name("NAME=JSON")
+        ->expected(1)
+        ->take_all();
     to.add_flag("--pretty", given->pretty, "print the result over several lines");
     add_timeout_option(to, given->common, "the call");
     add_pool_options(to, given->common);

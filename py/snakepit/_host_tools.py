@@ -26,9 +26,7 @@ class HostTool:
 
     def __call__(self, *args: object, **kwargs: object) -> Any:
         if args and kwargs:
-            raise BadHostArguments(
-                f"{self.__name__}: give all arguments by position, or all by name", "bad_arguments"
-            )
+            raise BadHostArguments(f"{self.__name__}: give all arguments by position, or all by name", "bad_arguments")
         try:
             arguments = _codec.encode(kwargs if kwargs else list(args), "args")
         except _codec.Unserializable as error:

@@ -195,7 +195,9 @@ class Runner:
                 self._asker.raise_in_wait(call_id)
 
         try:
-            finding = work_pb2.Finding.FromString(bytes(self._asks.ask(call_id, encoded, give_up_if_asked)))
+            finding: work_pb2.Finding = work_pb2.Finding.FromString(
+                bytes(self._asks.ask(call_id, encoded, give_up_if_asked))
+            )
         except Unanswered:
             raise SessionClosed("the call is over", "session_closed") from None
         if on_main and finding.refusal.given_up:

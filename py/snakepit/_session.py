@@ -48,7 +48,9 @@ class Session(MutableMapping[str, Any]):
 
     def version(self, name: str) -> int:
         """Number of the variable's last change, which only grows; 0: there is no such variable."""
-        return self._read([name])[0].version
+        (variable,) = self._read([name])
+        version: int = variable.version
+        return version
 
     def get_with_version(self, name: str) -> tuple[Any, int]:
         """Value and version as of one moment; (None, 0): there is no such variable."""
@@ -79,7 +81,8 @@ class Session(MutableMapping[str, Any]):
 
     def set(self, name: str, value: object) -> int:
         """Set a variable; its new version."""
-        return self._write([_change(name, value)])[0]
+        (version,) = self._write([_change(name, value)])
+        return version
 
     def update_many(self, values: Mapping[str, object]) -> None:
         """Set several variables at one moment: all, or none when one of them cannot be."""
@@ -92,7 +95,8 @@ class Session(MutableMapping[str, Any]):
         """
         change = _change(name, value)
         change.expected = expected
-        return self._write([change])[0]
+        (version,) = self._write([change])
+        return version
 
     def update(self, *others: Any, **values: object) -> None:
         """As dict.update(), with one question to the host."""
@@ -132,8 +136,8 @@ class Session(MutableMapping[str, Any]):
     def _read(self, names: list[str]) -> Any:
         return self._ask(work_pb2.Question(read=work_pb2.Read(names=names))).variables
 
-    def _write(self, changes: list[work_pb2.Change]) -> Any:
-        return self._ask(work_pb2.Question(write=work_pb2.Write(changes=changes))).versions
+    def _write(self, changes: list[work_pb2.Change]) -> list[int]:
+        return list(self._ask(work_pb2.Question(write=work_pb2.Write(changes=changes))).versions)
 
     def _names(self) -> list[str]:
         return list(self._ask(work_pb2.Question(names=work_pb2.Names())).names)
@@ -171,5 +175,5 @@ def session() -> Session:
         raise RuntimeError("snakepit.session() works only while a tool runs for a caller")
     found = _provider()
     if found is None:
-        raise SessionClosed("this call was made without a session: call_options().session(\"name\")", "no_session")
+        raise SessionClosed('this call was made without a session: call_options().session("name")', "no_session")
     return found

@@ -57,7 +57,7 @@ class Incoming:
         self._inflight -= total
 
 
-Refer = Callable[[Any, int], None]
+Refer = Callable[[Any, int], object]
 """Adds to a frame what refers to a transfer of that number."""
 
 

@@ -81,6 +81,12 @@ def die(value):
 @snakepit.tool
 def nothing():
     return None
+
+
+@snakepit.tool
+def variables():
+    s = snakepit.session()
+    return [s.key, dict(sorted(s.items()))]
 '''
 
 

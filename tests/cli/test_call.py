@@ -34,6 +34,11 @@ ARRAY = '{"$array":{"base64":"AQACAA==","dtype":"<i2","shape":[2]}}'
         (["cli_tools:add", '{"a": 1, "c": 5}'], "16"),
         (["cli_tools:add", "[1, 2]"], "3"),
         (["cli_tools:nothing"], "null"),
+        (["cli_tools:variables", "--session", "alice"], '["alice",{}]'),
+        (
+            ["cli_tools:variables", "--session", "alice", "--var", "x=1", "--var", 'y={"a":"b=c"}'],
+            '["alice",{"x":1,"y":{"a":"b=c"}}]',
+        ),
     ],
 )
 def test_call_prints_the_result_as_json(snakepit: Command, arguments: list[str], output: str) -> None:
@@ -66,6 +71,11 @@ def test_call_prints_the_result_as_json(snakepit: Command, arguments: list[str],
         (["cli_tools:echo", "--timeout", "nan"], 2, "number of seconds"),
         (["cli_tools:echo", "--timeout=-1"], 2, "number of seconds"),
         (["cli_tools:echo", "--path", "/no/such/directory"], 2, "/no/such/directory"),
+        (["cli_tools:variables"], 1, "without a session"),
+        (["cli_tools:variables", "--var", "x=1"], 2, "--session"),
+        (["cli_tools:variables", "--session", "s", "--var", "x"], 2, "NAME=JSON"),
+        (["cli_tools:variables", "--session", "s", "--var", "x=text"], 2, "needs its quotes"),
+        (["cli_tools:variables", "--session", "s" * 201], 1, "invalid name"),
     ],
 )
 def test_failures_have_their_exit_codes(snakepit: Command, arguments: list[str], code: int, text: str) -> None:

@@ -175,6 +175,65 @@ TEST_P(HostileWorker, RefersToATransferThatIsNotThere) {
     cut_off_for({frame}, "refers to a transfer that is not complete");
 }
 
+v1::WorkUp question_of(std::uint64_t call, const std::string& question) {
+    v1::WorkUp frame;
+    auto& ask = *frame.add_asks();
+    ask.set_number(1'000);
+    ask.set_call(call);
+    ask.set_question(question);
+    return frame;
+}
+
+TEST_P(HostileWorker, AsksForACallThatWasNeverSent) {
+    v1::Question q;
+    q.mutable_names();
+    cut_off_for({question_of(99, q.SerializeAsString())}, "a question of call 99, which was not sent");
+    cut_off_for({question_of(0, q.SerializeAsString())}, "a question of call 0, which was not sent");
+}
+
+TEST_P(HostileWorker, AsksWhatCannotBeRead) {
+    cut_off_for({question_of(2, "\x0a\xff")}, "question 1000 cannot be read");
+}
+
+TEST_P(HostileWorker, AsksForNothing) { cut_off_for({question_of(2, "")}, "asks for nothing that is known"); }
+
+TEST_P(HostileWorker, AsksInOnePieceWhatIsTooLong) {
+    cut_off_for({question_of(2, std::string(200'000, 'x'))}, "a question of 200000 bytes in one piece");
+}
+
+TEST_P(HostileWorker, AsksByATransferThatIsNotThere) {
+    v1::WorkUp frame;
+    auto& ask = *frame.add_asks();
+    ask.set_number(1);
+    ask.set_call(2);
+    ask.set_transfer(5);
+    cut_off_for({frame}, "question 1 refers to a transfer that is not complete");
+}
+
+TEST_P(HostileWorker, HearsNothingOfASessionThatIsNotItsCalls) {
+    with_pool(hostile(), [](pool& p) -> awaitable<> {
+        auto alice = p.session("alice");
+        const value secret = "secret";
+        CO_ASSERT_OK(co_await alice.set("x", secret));
+        EXPECT_OK(
+            co_await p.execute("pid", value::array(), call_options().session("alice")));  // call 1, which has ended
+        v1::Question q;
+        q.mutable_write()->add_changes()->set_name("x");  // erase it
+        std::uint64_t id = 1;
+        for (const std::uint64_t claimed : {1, 3}) {  // alice's call of before; its own, which has no session
+            const auto text = question_of(claimed, q.SerializeAsString()).SerializeAsString();
+            const value raw = bytes({text.begin(), text.end()});
+            EXPECT_OK(co_await p.execute("send", list(raw)));
+            ++id;
+        }
+        const auto still = co_await alice.get("x");
+        CO_ASSERT_OK(still);
+        CO_ASSERT(still->has_value());
+        EXPECT_EQ((*still)->data, secret);
+        EXPECT_EQ(p.stats().workers[0].incarnation, 1u);
+    });
+}
+
 TEST_P(HostileWorker, ValuesThatCannotBeReadFailTheirCallAlone) {
     with_pool(hostile(), [](pool& p) -> awaitable<> {
         const std::vector<std::string> wrong = {
