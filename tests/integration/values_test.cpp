@@ -171,10 +171,10 @@ TEST_P(Values, ArgumentsThatCannotTravelNameThePath) {
         EXPECT_TRUE(failed_with(co_await p.execute("echo", args("value", unknown_subtype)), errc::unserializable));
         EXPECT_TRUE(failed_with(co_await p.execute("echo", args("value", no_array)), errc::unserializable))
             << "bytes that pretend to be an array";
-        EXPECT_TRUE(failed_with(co_await p.execute("echo", 1, call_options().session(bad)), errc::bad_arguments));
-        EXPECT_TRUE(failed_with(co_await p.execute("echo", 1, call_options().session(std::string(257, 'x'))),
-                                errc::bad_arguments));
-        EXPECT_OK(co_await p.execute("echo", 1, call_options().session(std::string(256, 'x'))));
+        EXPECT_TRUE(failed_with(co_await p.execute("echo", 1, call_options().session(bad)), errc::invalid_name));
+        EXPECT_TRUE(failed_with(co_await p.execute("echo", 1, call_options().session(std::string(201, 'x'))),
+                                errc::invalid_name));
+        EXPECT_OK(co_await p.execute("echo", 1, call_options().session(std::string(200, 'x'))));
         const auto e = co_await p.execute("echo", list(bad));
         EXPECT_TRUE(!e && e.error().tool() == "echo");
     });
