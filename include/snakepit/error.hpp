@@ -63,7 +63,11 @@ enum class errc {
 
     // Python called C++.
     host_tool_failed = 50,  ///< a host tool threw
-    would_deadlock = 51     ///< a host tool called the pool, and all workers would wait for each other
+    would_deadlock = 51,    ///< a host tool called the pool, and all workers would wait for each other
+
+    // A session has its worker; see `affinity`. The call did not run.
+    session_busy = 53,  ///< affinity::strict_fail_fast, and the session's worker has no room
+    session_moved = 54  ///< the session's worker has gone, and what it had in Python; the next call has another one
 };
 
 /// What to do about an error: compare `error::code()` with these.

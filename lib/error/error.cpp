@@ -43,6 +43,8 @@ const char* describe(errc e) {
         case errc::backend_failed: return "session backend failed";
         case errc::host_tool_failed: return "host tool failed";
         case errc::would_deadlock: return "would deadlock";
+        case errc::session_busy: return "session busy";
+        case errc::session_moved: return "session moved";
     }
     return "unknown error";
 }
@@ -80,6 +82,8 @@ private:
             case errc::version_conflict:
             case errc::backend_failed:
             case errc::would_deadlock:
+            case errc::session_busy:
+            case errc::session_moved:
             case errc::too_many_sessions: return failure::retry_elsewhere;
             case errc::deadline_exceeded:
             case errc::cancelled: return failure::caller_gave_up;

@@ -21,7 +21,7 @@ TEST(Error, HasWordsForEachCode) {
           errc::socket_directory,   errc::protocol_mismatch, errc::protocol_violation, errc::forked,
           errc::session_closed,     errc::version_conflict,  errc::invalid_name,       errc::too_many_sessions,
           errc::too_many_variables, errc::value_too_large,   errc::session_too_large,  errc::backend_failed,
-          errc::host_tool_failed,   errc::would_deadlock}) {
+          errc::host_tool_failed,   errc::would_deadlock,    errc::session_busy,       errc::session_moved}) {
         const std::error_code code = e;
         EXPECT_STREQ(code.category().name(), "snakepit");
         EXPECT_NE(code.message(), "unknown error") << code.value();
@@ -33,6 +33,8 @@ TEST(Error, SaysWhatToDoAboutIt) {
     EXPECT_TRUE(std::error_code(errc::worker_lost) == failure::retry_elsewhere);
     EXPECT_TRUE(std::error_code(errc::queue_full) == failure::retry_elsewhere);
     EXPECT_TRUE(std::error_code(errc::version_conflict) == failure::retry_elsewhere);
+    EXPECT_TRUE(std::error_code(errc::session_busy) == failure::retry_elsewhere);
+    EXPECT_TRUE(std::error_code(errc::session_moved) == failure::retry_elsewhere);
     EXPECT_TRUE(std::error_code(errc::session_closed) == failure::permanent);
     EXPECT_TRUE(std::error_code(errc::cancelled) == failure::caller_gave_up);
     EXPECT_TRUE(std::error_code(errc::deadline_exceeded) == failure::caller_gave_up);
