@@ -150,7 +150,7 @@ asio::awaitable<error> life::serve(std::shared_ptr<life> self, departure& gone, 
         if (!co_await stop_ladder(self, gone)) reason = self->ending_->message();
     } else {
         // Unroutable in the turn in which its death is known; its calls wait for the explanation, not for long.
-        self->withhold();
+        if (const auto l = self->carried()) self->pool_->board->dismiss(*l);
         self->tell_({self, happening::lost});
         // What is told is the cause, not its effect: streams end with their worker, and a worker goes by itself when it
         // has lost one.
@@ -287,7 +287,7 @@ asio::awaitable<bool> life::stop_ladder(std::shared_ptr<life> self, departure& g
     auto& board = *self->pool_->board;
     auto& connection = self->body_->connection();
     const auto l = self->carried();
-    const auto last = l ? board.suspend(*l) : 0;
+    const auto last = l ? board.dismiss(*l) : 0;
     const bool idle = self->load() == 0;
     if (options.drain_timeout > 0ms || idle) {
         self->draining_ = !idle;

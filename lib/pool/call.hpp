@@ -5,6 +5,7 @@
 
 #include <snakepit/detail/completion.hpp>
 #include <snakepit/error.hpp>
+#include <snakepit/session_options.hpp>
 #include <snakepit/value.hpp>
 
 #include <chrono>
@@ -19,14 +20,22 @@ namespace snakepit::detail {
 class helper;
 class line;
 class session_use;
+struct session_home;
 
 /// Where a call is. Changes under the switchboard's mutex only.
 enum class call_place : std::uint8_t {
     outside,  ///< not yet let in
     queued,   ///< waits for a line
+    waiting,  ///< waits for the line of its session
     outbox,   ///< has a place on a line, not yet in a frame
     sent,     ///< in a frame, or partly in one when it is large
     ended     ///< its slot, if it had one, is free
+};
+
+/// Who served a call.
+struct served_by {
+    std::string worker;
+    bool moved = false;  ///< another worker served the session's call before
 };
 
 /** The caller's side of a call and its place in the switchboard.
@@ -39,7 +48,7 @@ struct call {
     using clock = std::chrono::steady_clock;
 
     // The switchboard's.
-    list_hook<call> hook;      ///< in the queue, or a line's outbox or transfers
+    list_hook<call> hook;      ///< in the queue, its session's `waiting`, or a line's outbox or transfers
     list_hook<call> due_hook;  ///< in the timing wheel
     std::uint64_t due_tick = 0;
     std::size_t weight = 0;  ///< bytes that it takes of the line's credit
@@ -52,7 +61,8 @@ struct call {
     std::uint16_t due_slot = 0;
     call_place place = call_place::outside;
     bool answered = false;
-    bool was_fatal = false;  ///< the worker that ran it last has died in it
+    bool was_fatal = false;                                  ///< the worker that ran it last has died in it
+    snakepit::affinity affinity = snakepit::affinity::none;  ///< the caller's; none without a session
 
     // The caller's. They do not change once the call was let in.
     std::optional<bool> idempotent;  ///< nothing: what the tool says
@@ -70,10 +80,13 @@ struct call {
     clock::time_point given_up_at;                 ///< by its caller, when it was at its worker
     std::vector<std::shared_ptr<helper>> helpers;  ///< what works for it in the host
     int nested = 0;                                ///< calls that these have made and that have not ended
+    session_home* home = nullptr;                  ///< from its admission to its end, unless its affinity is none
+    std::uint64_t sent_before = 0;                 ///< number of the line to which its session's last call was sent
 
     // The caller's again.
     std::shared_ptr<session_use> session_held;  ///< null: it has no session
     std::shared_ptr<call> parent;               ///< for whose host tool it was made; null: for none
+    std::shared_ptr<served_by> served;          ///< to be filled in before it is answered; null: nobody asks
 };
 
 using call_ptr = std::shared_ptr<call>;

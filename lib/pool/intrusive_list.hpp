@@ -19,6 +19,7 @@ public:
     [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
     [[nodiscard]] std::size_t size() const noexcept { return size_; }
     [[nodiscard]] T* front() const noexcept { return first_; }
+    [[nodiscard]] T* back() const noexcept { return last_; }
 
     void push_back(T& item) noexcept { insert(nullptr, item); }
     void push_front(T& item) noexcept { insert(first_, item); }

@@ -3,6 +3,7 @@
 
 #include "pool/call.hpp"
 #include "pool/intrusive_list.hpp"
+#include "pool/session_homes.hpp"
 
 #include <absl/container/flat_hash_map.h>
 #include <cstdint>
@@ -79,7 +80,7 @@ private:
     list_hook<line> bucket_hook;
     bool routable = false;
     bool writing = false;
-    bool severed = false;
+    bool gone = false;  // never routable again
     bool closed = false;
     int load = 0;                  // calls with a place here: in outbox, transfers, sent
     std::size_t in_flight = 0;     // bytes of their arguments
@@ -105,6 +106,9 @@ private:
     std::deque<out_answer> large_answers;  // the first is being sent, when it has a transfer
     std::size_t answer_offset = 0;         // how much of it was
     std::string worker;
+    std::uint64_t number = 0;                                 // no other line has it, before or after
+    intrusive_list<session_home, &session_home::hook> turns;  // sessions whose calls wait for this line, turn by turn
+    list_hook<line> waited_for_hook;                          // while there are some, and it is in a bucket
     list_hook<line> all_hook;
     std::shared_ptr<line> self;  // until it is closed
 };

@@ -32,6 +32,23 @@ private:
 
 error call_is_over() { return {errc::session_closed, "the call is over"}; }
 
+/// It waits for its session's worker, whatever that takes. Not the call of a host tool: that worker may wait for it.
+bool is_strict(const call& c) {
+    return (c.affinity == affinity::strict || c.affinity == affinity::strict_fail_fast) && !c.parent;
+}
+
+error moved_error(const std::string& tool) {
+    const error e(errc::session_moved,
+                  "the session's worker has gone, and what Python kept of the session; its next call is given another "
+                  "worker");
+    return e.with_tool(tool);
+}
+
+error busy_error(const std::string& tool) {
+    const error e(errc::session_busy, "the session's worker has no room; try again later, or use affinity::strict");
+    return e.with_tool(tool);
+}
+
 error gave_up(errc why) {
     if (why == errc::would_deadlock)
         return {why,
@@ -64,6 +81,7 @@ switchboard::switchboard(limits allowed, alarm set_alarm)
       epoch_(call::clock::now()),
       buckets_(static_cast<std::size_t>(allowed.calls_per_line)),
       bucket_bits_((buckets_.size() + 63) / 64),
+      homes_(allowed.sessions),
       warmer_(allowed.queue) {}
 
 switchboard::~switchboard() {
@@ -103,6 +121,8 @@ error switchboard::explain(errc refused, const std::string& tool) const {
             return error(refused, fmt::format("{} calls wait already; try again later, or raise queue_limit or workers",
                                               allowed_.queue))
                 .with_tool(tool);
+        case errc::session_busy: return busy_error(tool);
+        case errc::session_moved: return moved_error(tool);
         default: return gave_up(refused).with_tool(tool);
     }
 }
@@ -127,21 +147,28 @@ void switchboard::submit(call_ptr c) {
     const bool has_deadline = c->deadline != call::clock::time_point::max();
     const auto now = call::clock::now();
     const bool too_late = c->deadline <= now;
+    const auto hash = c->affinity == affinity::none ? 0 : static_cast<std::uint32_t>(hash_of(c->session));
     c->weight = (c->large ? c->large->size() : c->arguments.size()) + c->session.size() + item_overhead;
     {
         const std::lock_guard lock(mutex_);
         line* free_line = nullptr;
         refused = refusal(*c, too_late);
+        if (!refused && c->affinity != affinity::none) {
+            c->home = &homes_.hold(c->session, hash);
+            refused = refusal_at_home(*c);
+        }
         if (!refused) {
-            free_line = queue_.empty() || c->parent ? pick(*c) : nullptr;
-            if (!free_line && !c->parent && queue_.size() >= allowed_.queue) {
+            free_line = find_line(*c, !queue_.empty() && !c->parent);
+            if (!free_line && c->affinity == affinity::strict_fail_fast && home_of(*c) && is_strict(*c)) {
+                refused = errc::session_busy;
+            } else if (!free_line && !c->parent && waiting() >= allowed_.queue) {
                 ++counters_.refused;
                 refused = errc::queue_full;
             }
         }
         if (refused) {
             c->answered = true;
-            c->place = call_place::ended;
+            finish(*c);
         } else {
             c->ticket = ++counters_.submitted;
             retries_.earn();
@@ -157,7 +184,10 @@ void switchboard::submit(call_ptr c) {
                     todo.alarm = true;
                 }
             }
-            if (!free_line) {
+            if (!free_line && is_strict(*c) && home_of(*c) && c->home->queued == 0) {
+                c->queued_at = now;
+                await_home(*c, *home_of(*c));
+            } else if (!free_line) {
                 enqueue(*c, c->parent ? queue_.front() : nullptr, now);  // a worker waits for it
                 warmer_.joined(*c, *queue_.front());
                 if (tell_of_waiting_) todo.tell_of_waiting = std::exchange(tell_of_waiting_, nullptr);
@@ -210,7 +240,9 @@ void switchboard::give_up_locked(call& c, errc why, consequences& todo) {
     }
     answer(c.self, reason, todo);
     if (c.place == call_place::queued) {
-        queue_.erase(c);
+        leave_queue(c);
+    } else if (c.place == call_place::waiting) {
+        stop_waiting(c);
     } else {
         line& l = *c.on;
         if (c.place == call_place::outbox) {
@@ -226,7 +258,7 @@ void switchboard::give_up_locked(call& c, errc why, consequences& todo) {
         }
         release(c);
     }
-    c.place = call_place::ended;
+    finish(c);
     c.self.reset();
     pump(todo);  // its place is free; and at the head of the queue a large call may have held up small ones
 }
@@ -266,6 +298,8 @@ std::shared_ptr<line> switchboard::connect(std::string worker, const std::vector
             l->tools[known->second] = i;
         }
         l->self = l;
+        l->number = ++last_number_;
+        by_number_.emplace(l->number, l.get());
         lines_.push_back(*l);
         l->routable = true;
         enter_bucket(*l);
@@ -292,6 +326,10 @@ bool switchboard::take(line& from, out_frame& into) {
     const auto add_call = [&](call& c, std::uint64_t transfer) {
         c.id = ++from.last_id;
         c.place = call_place::sent;
+        if (c.affinity != affinity::none) {
+            c.sent_before = c.home->sent_to;
+            if (!c.parent) c.home->sent_to = from.number;
+        }
         from.sent.emplace(c.id, &c);
         into.bytes += c.arguments.size() + c.session.size() + item_overhead;
         into.calls.push_back({c.id, from.tools[c.tool_index], transfer, c.self});
@@ -465,8 +503,48 @@ std::uint64_t switchboard::suspend(line& l) {
     return last;
 }
 
+std::uint64_t switchboard::dismiss(line& l) {
+    consequences todo;
+    std::uint64_t last = 0;
+    {
+        const std::lock_guard lock(mutex_);
+        last = l.last_id;
+        dismiss_locked(l, todo);
+        pump(todo);
+    }
+    act(todo);
+    return last;
+}
+
+/// What waits for it moves, or fails, before anything else happens.
+void switchboard::dismiss_locked(line& l, consequences& todo) {
+    leave_bucket(l);
+    l.routable = false;
+    if (!std::exchange(l.gone, true)) {
+        by_number_.erase(l.number);
+        std::vector<call*> moving;
+        while (session_home* h = l.turns.pop_front()) {
+            waiting_ -= h->waiting.size();
+            while (call* c = h->waiting.pop_front()) moving.push_back(c);
+        }
+        const auto by_ticket = [](const call* a, const call* b) { return a->ticket < b->ticket; };
+        std::sort(moving.begin(), moving.end(), by_ticket);
+        call* behind = queue_.front();
+        for (call* c : moving) {
+            if (allowed_.strict_calls == when_worker_goes::fail) {
+                c->home->line = 0;
+                fail_waiting(*c, moved_error(c->tool), todo);
+                continue;
+            }
+            while (behind && behind->ticket < c->ticket) behind = behind->hook.next;
+            enqueue(*c, behind, c->queued_at);
+        }
+    }
+    give_back_unsent(l, todo);
+}
+
 void switchboard::retire(line& l) {
-    suspend(l);
+    dismiss(l);
     const std::lock_guard lock(mutex_);
     l.left = static_cast<std::uint64_t>(l.load);
 }
@@ -475,20 +553,12 @@ void switchboard::resume(line& l) {
     consequences todo;
     {
         const std::lock_guard lock(mutex_);
-        if (l.routable || l.severed || l.closed) return;
+        if (l.routable || l.gone) return;
         l.routable = true;
         enter_bucket(l);
         pump(todo);
     }
     act(todo);
-}
-
-void switchboard::sever(line& l) {
-    {
-        const std::lock_guard lock(mutex_);
-        l.severed = true;
-    }
-    suspend(l);
 }
 
 void switchboard::disconnect(line& l, const error& why, last_words said) {
@@ -503,12 +573,10 @@ void switchboard::disconnect(line& l, const error& why, last_words said) {
         out = std::move(l.out);
         lines_.erase(l);
         for (std::uint32_t i = 0; i < l.tools.size(); ++i) tools_[i].lines -= l.has(i) ? 1 : 0;
-        leave_bucket(l);
-        l.routable = false;
         l.closed = true;
         l.answers.clear();
         l.large_answers.clear();
-        give_back_unsent(l, todo);
+        dismiss_locked(l, todo);
         for (auto& reply : said.replies) {
             if (const auto held = l.sent.find(reply.id); held != l.sent.end()) {
                 call& c = *held->second;
@@ -540,11 +608,30 @@ void switchboard::disconnect(line& l, const error& why, last_words said) {
 }
 
 void switchboard::end_queue(const error& why, consequences& todo) {
-    while (call* c = queue_.pop_front()) {
-        ++counters_.failed;
-        c->place = call_place::ended;
-        answer(std::move(c->self), tl::unexpected(why.with_tool(c->tool)), todo);
+    while (call* c = queue_.front()) {
+        leave_queue(*c);
+        fail_waiting(*c, why.with_tool(c->tool), todo);
     }
+    for (line* l = lines_.front(); l; l = l->all_hook.next) {
+        while (session_home* h = l->turns.front()) {
+            call& c = *h->waiting.front();
+            stop_waiting(c);
+            fail_waiting(c, why.with_tool(c.tool), todo);
+        }
+    }
+}
+
+/// The end of a call that waited and has left where it did.
+void switchboard::fail_waiting(call& c, const error& why, consequences& todo) {
+    ++counters_.failed;
+    finish(c);
+    answer(std::move(c.self), tl::unexpected(why), todo);
+}
+
+/// It is neither in the queue nor at a worker any more.
+void switchboard::finish(call& c) {
+    c.place = call_place::ended;
+    if (c.affinity != affinity::none && c.home) homes_.release(*std::exchange(c.home, nullptr));
 }
 
 /// Calls that no frame has taken whole go to others; nobody will ever know.
@@ -561,7 +648,8 @@ void switchboard::give_back_unsent(line& l, consequences& todo) {
     give_back(unsent, todo);
 }
 
-/// Into the queue, where they were let in before all who wait.
+/// Into the queue, where they were let in before all who wait; strict ones wait for their session's line if that comes
+/// back.
 void switchboard::give_back(std::vector<call*>& calls, consequences& todo) {
     std::sort(calls.begin(), calls.end(), [](const call* a, const call* b) { return a->ticket < b->ticket; });
     const auto& refused = shut_ ? shut_ : closed_for_;
@@ -572,13 +660,29 @@ void switchboard::give_back(std::vector<call*>& calls, consequences& todo) {
             end(*c, tl::unexpected(*refused), todo);
             continue;
         }
+        line* const home = is_strict(*c) ? line_of(*c->home) : nullptr;
+        if (home && c->affinity == affinity::strict_fail_fast) {
+            end(*c, tl::unexpected(busy_error(c->tool)), todo);
+            continue;
+        }
+        if (is_strict(*c) && !home && allowed_.strict_calls == when_worker_goes::fail) {
+            c->home->line = 0;
+            end(*c, tl::unexpected(moved_error(c->tool)), todo);
+            continue;
+        }
         --counters_.in_flight;
         release(*c);
         let_helpers_go(*c, call_is_over(), todo);
+        if (c->home && c->id != 0 && c->home->sent_to == c->on->number) c->home->sent_to = c->sent_before;
         c->on = nullptr;
         c->id = 0;
         c->transfer = 0;
         c->offset = 0;
+        if (home && home->has(c->tool_index)) {
+            c->queued_at = now;
+            await_home(*c, *home);
+            continue;
+        }
         while (behind && behind->ticket < c->ticket) behind = behind->hook.next;
         enqueue(*c, behind, now);
         if (tell_of_waiting_) todo.tell_of_waiting = std::exchange(tell_of_waiting_, nullptr);
@@ -593,7 +697,13 @@ std::optional<error> switchboard::end_of(call& c, const error& why, const last_w
     };
     const bool was_begun = c.id <= said.begun;
     if (const auto& refused = shut_ ? shut_ : closed_for_) return was_begun ? why : *refused;
+    const bool stays = is_strict(c) && allowed_.strict_calls == when_worker_goes::fail;
+    const auto left_behind = [&] {
+        if (!line_of(*c.home)) c.home->line = 0;
+        return failed(errc::session_moved, moved_error(c.tool).message());
+    };
     if (!was_begun) {
+        if (stays) return left_behind();
         ++counters_.moved;
         return std::nullopt;
     }
@@ -604,6 +714,7 @@ std::optional<error> switchboard::end_of(call& c, const error& why, const last_w
         return c.id <= said.done && said.begun != last_words::unknown
                    ? failed(errc::worker_lost, why.message() + "; this call was done, but its reply had not left")
                    : why;
+    if (stays) return left_behind();
     if (!retries_.take())
         return failed(errc::worker_lost, why.message() + "; not run again: the retry budget is spent");
     ++counters_.retried;
@@ -737,7 +848,7 @@ void switchboard::expect_workers(std::size_t most) {
 pool_stats switchboard::stats() const {
     const std::lock_guard lock(mutex_);
     auto s = counters_;
-    s.queued = queue_.size();
+    s.queued = waiting();
     if (const call* first = queue_.front())
         s.waits.waiting = std::chrono::floor<std::chrono::microseconds>(call::clock::now() - first->queued_at);
     return s;
@@ -745,22 +856,96 @@ pool_stats switchboard::stats() const {
 
 // ---- under the mutex
 
-/// The least loaded line that has the tool and room for the arguments. Not behind a call that waits for one of its own:
-/// that might be this one.
+/// It has the tool and room for the arguments. Not behind a call that waits for one of its own: that might be this one.
+bool switchboard::takes(const line& l, const call& c) const {
+    return l.has(c.tool_index) && (l.in_flight == 0 || l.in_flight + c.weight <= allowed_.in_flight) &&
+           !(c.parent && l.load > 0 && waits_for_nested(l));
+}
+
+/// The least loaded line that takes it.
 line* switchboard::pick(const call& c) {
     for (std::size_t word = 0; word < bucket_bits_.size(); ++word) {
         for (auto bits = bucket_bits_[word]; bits != 0; bits &= bits - 1) {
             auto& bucket = buckets_[word * 64 + static_cast<std::size_t>(std::countr_zero(bits))];
             for (line* l = bucket.front(); l; l = l->bucket_hook.next)
-                if (l->has(c.tool_index) && (l->in_flight == 0 || l->in_flight + c.weight <= allowed_.in_flight) &&
-                    !(c.parent && l->load > 0 && waits_for_nested(*l)))
-                    return l;
+                if (takes(*l, c)) return l;
         }
     }
     return nullptr;
 }
 
+/// Null: it has none, or that has gone for good.
+line* switchboard::line_of(const session_home& h) const {
+    const auto found = by_number_.find(h.line);
+    return found == by_number_.end() ? nullptr : found->second;
+}
+
+/// The line that its session belongs to, unless the worker's module does not have the tool.
+line* switchboard::home_of(const call& c) const {
+    line* const l = line_of(*c.home);
+    return l && l->has(c.tool_index) ? l : nullptr;
+}
+
+/// The line that it may go to at once.
+/// @param others_wait  in the queue: it is not to overtake any that could go where it goes
+line* switchboard::find_line(const call& c, bool others_wait) {
+    if (c.affinity != affinity::none) {
+        line* const home = home_of(c);
+        const bool is_free = home && home->bucket_hook.linked && takes(*home, c);
+        const bool is_its_turn =
+            is_free && (c.parent || (home->turns.empty() && !(others_wait && wants(*queue_.front(), *home)) &&
+                                     !(others_wait && c.home->queued > 0)));
+        if (is_its_turn) return home;
+        if (home && is_strict(c)) return nullptr;
+    }
+    return others_wait ? nullptr : pick(c);
+}
+
+/// Why a strict call is not to go on elsewhere.
+std::optional<errc> switchboard::refusal_at_home(const call& c) const {
+    if (allowed_.strict_calls == when_worker_goes::migrate || !is_strict(c)) return std::nullopt;
+    if (c.home->line == 0 || line_of(*c.home)) return std::nullopt;
+    c.home->line = 0;
+    return errc::session_moved;
+}
+
+/// It would go there if there was room.
+bool switchboard::wants(const call& c, const line& l) const {
+    if (!l.has(c.tool_index) || (c.parent && l.load > 0 && waits_for_nested(l))) return false;
+    const line* const home = is_strict(c) ? home_of(c) : nullptr;
+    return !home || home == &l;
+}
+
+/// Calls of one session wait by ticket, the sessions of a line take turns: one that floods its worker holds up itself.
+void switchboard::await_home(call& c, line& home) {
+    c.place = call_place::waiting;
+    auto& h = *c.home;
+    call* before = nullptr;
+    if (h.waiting.empty()) {
+        if (home.turns.empty() && home.bucket_hook.linked) waited_for_.push_back(home);
+        home.turns.push_back(h);
+    } else if (h.waiting.back()->ticket > c.ticket) {  // it comes back
+        before = h.waiting.front();
+        while (before->ticket < c.ticket) before = before->hook.next;
+    }
+    h.waiting.insert(before, c);
+    ++waiting_;
+}
+
+void switchboard::stop_waiting(call& c) {
+    auto& h = *c.home;
+    h.waiting.erase(c);
+    --waiting_;
+    if (!h.waiting.empty()) return;
+    line& l = *line_of(h);
+    l.turns.erase(h);
+    if (l.turns.empty() && l.waited_for_hook.linked) waited_for_.erase(l);
+}
+
 void switchboard::put_on(line& l, call& c) {
+    // A session stays while calls wait for its line; and what a host tool calls does not move it.
+    if (c.affinity != affinity::none && c.home->waiting.empty() && (!c.parent || !line_of(*c.home)))
+        c.home->line = l.number;
     ++counters_.in_flight;
     c.place = call_place::outbox;
     c.on = &l;
@@ -774,7 +959,13 @@ void switchboard::put_on(line& l, call& c) {
 void switchboard::enqueue(call& c, call* before, call::clock::time_point now) {
     c.place = call_place::queued;
     c.queued_at = now;
+    if (is_strict(c)) ++c.home->queued;
     queue_.insert(before, c);
+}
+
+void switchboard::leave_queue(call& c) {
+    queue_.erase(c);
+    if (is_strict(c)) --c.home->queued;
 }
 
 /// The call that the worker runs, as far as the host knows.
@@ -812,32 +1003,68 @@ void switchboard::let_helpers_go(call& c, const error& why, consequences& todo) 
 
 void switchboard::pump(consequences& todo) {
     std::optional<call::clock::time_point> now;  // the same for all: a clock is read once
-    while (call* c = queue_.front()) {
-        line* l = pick(*c);
-        if (!l && is_offered(tools_[c->tool_index])) break;
-        queue_.erase(*c);
-        queue_warmer::turn_has_come(*c);
-        if (l) {
-            if (!now) now = call::clock::now();
-            counters_.waits.add(std::chrono::floor<std::chrono::microseconds>(*now - c->queued_at));
-            put_on(*l, *c);
-            want_flush(*l, todo);
-            continue;
+    do {
+        for (line* l = waited_for_.front(); l;) {
+            line* const next = l->waited_for_hook.next;
+            serve_waiting(*l, now, todo);
+            l = next;
         }
-        ++counters_.failed;
-        c->place = call_place::ended;
-        answer(std::move(c->self),
-               tl::unexpected(error(errc::unknown_tool, "gone: the module has changed since the pool was started")
-                                  .with_tool(c->tool)),
-               todo);
-    }
+    } while (serve_queue(now, todo));
     break_deadlocks(todo);
+}
+
+/// A line's places go to the sessions whose calls wait for it, turn by turn, before calls that were let in later.
+void switchboard::serve_waiting(line& l, std::optional<call::clock::time_point>& now, consequences& todo) {
+    while (l.waited_for_hook.linked) {
+        session_home& h = *l.turns.front();
+        call& c = *h.waiting.front();
+        const call* head = queue_.front();
+        if (!takes(l, c) || (head && (head->parent || head->ticket < c.ticket) && wants(*head, l))) return;
+        l.turns.erase(h);
+        l.turns.push_back(h);
+        stop_waiting(c);
+        note_wait(c, now);
+        put_on(l, c);
+        want_flush(l, todo);
+    }
+}
+
+/// The head of the queue goes where it can.
+/// @return  whether it has left
+bool switchboard::serve_queue(std::optional<call::clock::time_point>& now, consequences& todo) {
+    call* const c = queue_.front();
+    if (!c) return false;
+    line* const l = find_line(*c, false);
+    line* const home = !l && is_strict(*c) ? home_of(*c) : nullptr;
+    if (!l && !home && is_offered(tools_[c->tool_index])) return false;
+    leave_queue(*c);
+    queue_warmer::turn_has_come(*c);
+    if (c->affinity != affinity::none && refusal_at_home(*c)) {
+        fail_waiting(*c, moved_error(c->tool), todo);
+    } else if (l) {
+        note_wait(*c, now);
+        put_on(*l, *c);
+        want_flush(*l, todo);
+    } else if (home && c->affinity == affinity::strict_fail_fast) {
+        fail_waiting(*c, busy_error(c->tool), todo);
+    } else if (home) {
+        await_home(*c, *home);
+    } else {
+        const error why(errc::unknown_tool, "gone: the module has changed since the pool was started");
+        fail_waiting(*c, why.with_tool(c->tool), todo);
+    }
+    return true;
+}
+
+void switchboard::note_wait(const call& c, std::optional<call::clock::time_point>& now) {
+    if (!now) now = call::clock::now();
+    counters_.waits.add(std::chrono::floor<std::chrono::microseconds>(*now - c.queued_at));
 }
 
 /// The end of a call that has a place on a line, for its worker, and for its caller if that has not come before.
 void switchboard::end(call& c, result<value> outcome, consequences& todo) {
     release(c);
-    c.place = call_place::ended;
+    finish(c);
     let_helpers_go(c, call_is_over(), todo);
     if (c.answered) {
         todo.buried.push_back(std::move(c.self));
@@ -851,6 +1078,7 @@ void switchboard::end(call& c, result<value> outcome, consequences& todo) {
 /// As `end`; an error tells which worker it came from.
 void switchboard::end_by_reply(line& from, call& c, result<value> outcome, consequences& todo) {
     if (!outcome && !c.answered) outcome = tl::unexpected(outcome.error().with_worker(from.worker));
+    if (c.served && !c.answered) *c.served = {from.worker, c.sent_before != 0 && c.sent_before != from.number};
     end(c, std::move(outcome), todo);
 }
 
@@ -894,11 +1122,13 @@ void switchboard::enter_bucket(line& l) {
     if (!l.routable || l.load >= allowed_.calls_per_line) return;
     const auto i = static_cast<std::size_t>(l.load);
     buckets_[i].push_front(l);  // the last one used comes first: its memory is warm
+    if (!l.turns.empty()) waited_for_.push_back(l);
     bucket_bits_[i / 64] |= std::uint64_t{1} << (i % 64);
 }
 
 void switchboard::leave_bucket(line& l) {
     if (!l.bucket_hook.linked) return;
+    if (l.waited_for_hook.linked) waited_for_.erase(l);
     const auto i = static_cast<std::size_t>(l.load);
     buckets_[i].erase(l);
     if (buckets_[i].empty()) bucket_bits_[i / 64] &= ~(std::uint64_t{1} << (i % 64));

@@ -5,6 +5,7 @@
 #include "pool/line.hpp"
 #include "pool/queue_warmer.hpp"
 #include "pool/retry_budget.hpp"
+#include "pool/session_homes.hpp"
 #include "pool/timing_wheel.hpp"
 
 #include <snakepit/stats.hpp>
@@ -67,6 +68,8 @@ public:
         std::size_t queue = 0;      ///< calls that may wait
         int calls_per_line = 1;     ///< calls with a place on one line
         std::size_t in_flight = 0;  ///< bytes of arguments on one line, unless one call alone has more
+        std::size_t sessions = 0;   ///< that are remembered without having a call
+        when_worker_goes strict_calls = when_worker_goes::migrate;
     };
     /// Asked for a call of `expire` at that time or soon after; replaces what it was asked for before. Called without
     /// the mutex, one at a time; must not call back.
@@ -116,16 +119,17 @@ public:
     /// The calls of a frame have ended at their worker.
     /// @return  or the breach of protocol when the worker replied to a call that it does not hold
     [[nodiscard]] std::optional<std::string> settle(line& from, std::vector<settlement>& replies);
-    /// No new calls for this worker; what it was not sent goes back to the head of the queue.
+    /// No new calls for this worker until `resume`; what it was not sent goes back to the head of the queue. Strict
+    /// calls of its sessions wait for it.
     /// @return  the last id it was sent
     std::uint64_t suspend(line& l);
-    /// As `suspend`, for good: the lane hears that it has served when what it was sent has ended. Not when there is
+    /// As `suspend`, for good: its sessions have no worker any more. What waits for it moves, or fails, at once.
+    std::uint64_t dismiss(line& l);
+    /// As `dismiss`: the lane hears that it has served when what it was sent has ended. Not when there is
     /// nothing, which `load` tells.
     void retire(line& l);
-    /// Takes `suspend` back, unless the worker's stream is gone.
+    /// Takes `suspend` back.
     void resume(line& l);
-    /// As `suspend`, for good: its stream is gone.
-    void sever(line& l);
     /** The worker is gone. Must follow `connect`.
 
         Calls whose replies were found get these. Calls that it had not begun go to others, and their callers notice
@@ -173,7 +177,23 @@ private:
     [[nodiscard]] bool is_offered(const known_tool& t) const { return t.lines > 0 || lines_.empty(); }
     [[nodiscard]] std::optional<errc> refusal(call& c, bool too_late);
     [[nodiscard]] error explain(errc refused, const std::string& tool) const;
+    [[nodiscard]] bool takes(const line& l, const call& c) const;
     line* pick(const call& c);
+    [[nodiscard]] line* line_of(const session_home& h) const;
+    [[nodiscard]] line* home_of(const call& c) const;
+    line* find_line(const call& c, bool others_wait);
+    [[nodiscard]] std::optional<errc> refusal_at_home(const call& c) const;
+    [[nodiscard]] bool wants(const call& c, const line& l) const;
+    void await_home(call& c, line& home);
+    void stop_waiting(call& c);
+    void serve_waiting(line& l, std::optional<call::clock::time_point>& now, consequences& todo);
+    void note_wait(const call& c, std::optional<call::clock::time_point>& now);
+    bool serve_queue(std::optional<call::clock::time_point>& now, consequences& todo);
+    void leave_queue(call& c);
+    void finish(call& c);
+    void fail_waiting(call& c, const error& why, consequences& todo);
+    void dismiss_locked(line& l, consequences& todo);
+    [[nodiscard]] std::size_t waiting() const { return queue_.size() + waiting_; }
     void put_on(line& l, call& c);
     void enqueue(call& c, call* before, call::clock::time_point now);
     void pump(consequences& todo);
@@ -211,7 +231,12 @@ private:
     intrusive_list<call, &call::hook> queue_;
     std::vector<intrusive_list<line, &line::bucket_hook>> buckets_;  // routable lines by load, below the limit
     std::vector<std::uint64_t> bucket_bits_;                         // which of them are not empty
-    intrusive_list<line, &line::all_hook> lines_;                    // not disconnected yet
+    session_homes homes_;
+    absl::flat_hash_map<std::uint64_t, line*> by_number_;      // those that have not gone
+    intrusive_list<line, &line::waited_for_hook> waited_for_;  // those in buckets for which strict calls wait
+    std::size_t waiting_ = 0;                                  // strict calls that wait for a line
+    std::uint64_t last_number_ = 0;
+    intrusive_list<line, &line::all_hook> lines_;  // not disconnected yet
     queue_warmer warmer_;
     retry_budget retries_;
     std::size_t workers_ = 0;

@@ -18,7 +18,7 @@ std::shared_ptr<line> work_stream::carried() const {
 }
 
 void work_stream::suspend() {
-    if (const auto l = carried()) to_->board_->sever(*l);
+    if (const auto l = carried()) to_->board_->dismiss(*l);
 }
 
 void work_stream::flush() {

@@ -70,6 +70,11 @@ private:
         std::string arguments(size, static_cast<char>('a' + dice_.up_to(25)));
         if (size > max_inline_bytes) c->large = std::make_shared<const std::string>(arguments);
         else c->arguments = arguments;
+        if (dice_.one_in(2)) {  // a hot session among others
+            c->session = dice_.one_in(3) ? "hot" : fmt::format("s{}", dice_.up_to(40));
+            c->affinity = static_cast<affinity>(1 + dice_.up_to(2));
+            c->served = std::make_shared<served_by>();
+        }
         if (dice_.one_in(3)) c->deadline = clock_type::now() + std::chrono::microseconds(dice_.up_to(20'000));
         ++count_.submitted;
         auto ends = std::make_shared<std::atomic<int>>(0);
@@ -120,9 +125,15 @@ private:
             auto lane = testing_lane::plug_in(board_, name_, tools, {});
             const auto l = lane->carried();
             const bool drains = dice_.one_in(3);
-            for (auto rounds = 5 + dice_.up_to(100); rounds > 0 && !stopping_; --rounds) answer_some(*lane);
+            for (auto rounds = 5 + dice_.up_to(100); rounds > 0 && !stopping_; --rounds) {
+                answer_some(*lane);
+                if (!dice_.one_in(20)) continue;
+                board_.suspend(*l);
+                answer_some(*lane);
+                board_.resume(*l);
+            }
             if (drains || stopping_) {
-                const auto last = board_.suspend(*l);
+                const auto last = dice_.one_in(2) ? board_.suspend(*l) : board_.dismiss(*l);
                 while (board_.load(*l) != 0) answer_some(*lane);
                 for (const auto id : lane->held()) faults_.push_back(fmt::format("holds {} of {}", id, last));
             }
@@ -154,7 +165,11 @@ TEST(SwitchboardStress, EveryCallEndsExactlyOnceWhateverHappens) {
     fmt::print("seed {}\n", seed);
 
     std::atomic<clock_type::time_point> alarm = clock_type::time_point::max();
-    switchboard board({.queue = 170, .calls_per_line = calls_per_line, .in_flight = std::size_t{1} << 20},
+    switchboard board({.queue = 170,
+                       .calls_per_line = calls_per_line,
+                       .in_flight = std::size_t{1} << 20,
+                       .sessions = 20,
+                       .strict_calls = seed % 2 == 0 ? when_worker_goes::migrate : when_worker_goes::fail},
                       [&](clock_type::time_point t) { alarm = t; });
     board.open();
     tally count;

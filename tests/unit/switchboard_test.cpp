@@ -1072,7 +1072,7 @@ TEST_F(SwitchboardWorkers, ASuspendedOneMayBeResumedUnlessItsStreamIsGone) {
     board_->resume(*lane->carried());
     run();
     EXPECT_TRUE(waiting->has("x"));
-    board_->sever(*lane->carried());
+    board_->dismiss(*lane->carried());
     board_->resume(*lane->carried());
     const auto late = submit();
     run();
