@@ -158,6 +158,10 @@ void switchboard::submit(call_ptr c) {
             refused = refusal_at_home(*c);
         }
         if (!refused) {
+            if (c->parent) {  // which is not refused below: first of all its own worker waits for it
+                ++c->parent->nested;
+                nested_.push_back(c.get());
+            }
             free_line = find_line(*c, !queue_.empty() && !c->parent);
             if (!free_line && c->affinity == affinity::strict_fail_fast && home_of(*c) && is_strict(*c)) {
                 refused = errc::session_busy;
@@ -173,10 +177,6 @@ void switchboard::submit(call_ptr c) {
             c->ticket = ++counters_.submitted;
             retries_.earn();
             c->self = c;
-            if (c->parent) {
-                ++c->parent->nested;
-                nested_.push_back(c.get());
-            }
             if (has_deadline) {
                 deadlines_.insert(*c, tick_of(c->deadline));
                 if (c->due_tick < alarm_at_) {

@@ -253,6 +253,18 @@ TEST_F(AffinityPlaces, TheCallOfAHostToolNeverWaitsAndMovesNothing) {
     EXPECT_FALSE(next->served->moved);
 }
 
+TEST_F(AffinityPlaces, TheCallOfAHostToolDoesNotGoBehindTheOneThatWaitsForIt) {
+    make(2, 4);
+    const auto outer = strict("outer", "s");
+    const int home = held(0).empty() ? 1 : 0;
+    for (int i = 0; i < 2; ++i) plain("x");  // it is the less loaded one
+    auto nested = prepare("nested", "s", affinity::hint);
+    nested->it->parent = outer->it;
+    submit(nested);
+    EXPECT_EQ(nested->it->on, &line_of(1 - home));
+    answer_everything();
+}
+
 // ---- waiting for a worker
 
 TEST_F(AffinityWaits, AStrictCallWaitsForItsWorkerAndNobodyForIt) {
