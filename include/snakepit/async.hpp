@@ -22,6 +22,8 @@ SNAKEPIT_API void begin_recycle(std::shared_ptr<pool_impl> impl, std::optional<s
 SNAKEPIT_API void begin_resize(std::shared_ptr<pool_impl> impl, worker_count to, completion<result<void>> done);
 SNAKEPIT_API void begin_execute(std::shared_ptr<pool_impl> impl, std::string tool, value arguments,
                                 call_options options, completion<result<value>> done);
+SNAKEPIT_API void begin_execute_reply(std::shared_ptr<pool_impl> impl, std::string tool, value arguments,
+                                      call_options options, completion<result<reply>> done);
 SNAKEPIT_API asio::any_io_executor executor_of(const pool_impl& impl);
 
 template <class Token>
@@ -88,6 +90,18 @@ auto async_execute(pool& on, std::string tool, value arguments, call_options opt
             const auto home = detail::executor_of(*impl);
             detail::begin_execute(std::move(impl), std::move(name), std::move(given), std::move(how),
                                   {std::move(handler), home});
+        },
+        token, on.impl(), std::move(tool), std::move(arguments), std::move(options));
+}
+
+/// `pool::execute_reply`.
+template <class Token>
+auto async_execute_reply(pool& on, std::string tool, value arguments, call_options options, Token&& token) {
+    return asio::async_initiate<Token, void(result<reply>)>(
+        [](auto handler, std::shared_ptr<detail::pool_impl> impl, std::string name, value given, call_options how) {
+            const auto home = detail::executor_of(*impl);
+            detail::begin_execute_reply(std::move(impl), std::move(name), std::move(given), std::move(how),
+                                        {std::move(handler), home});
         },
         token, on.impl(), std::move(tool), std::move(arguments), std::move(options));
 }

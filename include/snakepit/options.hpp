@@ -184,6 +184,11 @@ public:
         session_ = std::move(key);
         return *this;
     }
+    /// Which worker runs the call, when it has a session. Default: `session_options::affinity`.
+    call_options& affinity(snakepit::affinity a) {
+        affinity_ = a;
+        return *this;
+    }
 
     /** To run the tool twice does no harm, as `@snakepit.tool(idempotent=True)` says for a tool. If the worker dies
        while it runs the call, the call is run again by another, once, and within the pool's budget for that: ten at
@@ -195,6 +200,8 @@ public:
 
     [[nodiscard]] std::chrono::steady_clock::duration timeout() const noexcept { return timeout_; }
     [[nodiscard]] const std::string& session() const noexcept { return session_; }
+    /// Nothing: what the pool says.
+    [[nodiscard]] std::optional<snakepit::affinity> affinity() const noexcept { return affinity_; }
     /// Nothing: what the tool says.
     [[nodiscard]] std::optional<bool> is_idempotent() const noexcept { return idempotent_; }
 
@@ -202,6 +209,7 @@ private:
     std::chrono::steady_clock::duration timeout_ = std::chrono::seconds(30);
     std::string session_;
     std::optional<bool> idempotent_;
+    std::optional<snakepit::affinity> affinity_;
 };
 
 }  // namespace snakepit

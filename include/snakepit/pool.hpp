@@ -8,6 +8,7 @@
 #include <snakepit/export.hpp>
 #include <snakepit/host_tools.hpp>
 #include <snakepit/options.hpp>
+#include <snakepit/reply.hpp>
 #include <snakepit/session.hpp>
 #include <snakepit/stats.hpp>
 #include <snakepit/tools.hpp>
@@ -104,11 +105,12 @@ public:
         @param tool       name of the tool
         @param arguments  an object becomes keyword arguments, a list positional ones, anything else one argument;
                           taken by value, as is all else: nothing of the caller's must stay alive
-        @param options    deadline, session
+        @param options    deadline, session, affinity
         @return  the tool's value, or an error. Never throws for an outcome listed here.
         @par Errors         errc::queue_full, deadline_exceeded, cancelled, worker_lost, pool_degraded, pool_stopped,
                             forked, not_started, unknown_tool, bad_arguments, tool_raised, unserializable,
-                            message_too_large
+                            message_too_large; with a session invalid_name, too_many_sessions, and when it is strict
+                            session_busy and session_moved, see `affinity`
         @par Cancellation   terminal and partial: the caller gets errc::cancelled at once and Python is asked to stop.
                             Not total: it may already have acted. The worker's place is free when Python has ended.
         @par Executor       may be awaited on any executor and resumes there
@@ -116,6 +118,18 @@ public:
         @par Lifetime       holds the pool's state; the pool object may die first, which ends the call */
     [[nodiscard]] asio::awaitable<result<value>> execute(std::string tool, value arguments = value::array(),
                                                          call_options options = call_options());
+
+    /** `execute`, and who served the call.
+
+        @return  the tool's value, its worker, and whether its session has moved; or an error, whose `error::worker`
+                 says the same
+        @par Errors         those of `execute`
+        @par Cancellation   as for `execute`
+        @par Executor       may be awaited on any executor and resumes there
+        @par Thread safety  safe
+        @par Lifetime       holds the pool's state; the pool object may die first, which ends the call */
+    [[nodiscard]] asio::awaitable<result<reply>> execute_reply(std::string tool, value arguments = value::array(),
+                                                               call_options options = call_options());
 
     /** `execute` with C++ types: positional arguments and the result go through nlohmann's conversions, so users' own
         structs work (NLOHMANN_DEFINE_TYPE_...).
@@ -216,6 +230,8 @@ public:
     [[nodiscard]] const std::shared_ptr<detail::pool_impl>& impl() const noexcept { return impl_; }
 
 private:
+    static asio::awaitable<result<reply>> execute_reply_on(std::shared_ptr<detail::pool_impl> impl, std::string tool,
+                                                           value arguments, call_options options);
     static asio::awaitable<result<value>> execute_on(std::shared_ptr<detail::pool_impl> impl, std::string tool,
                                                      value arguments, call_options options);
     template <class T>

@@ -83,6 +83,12 @@ std::vector<option_mistake> pool_options::mistakes() const {
     c.range<std::size_t>("sessions.max_value_bytes", sessions.max_value_bytes, 1, std::size_t{1} << 30);
     c.range<std::size_t>("sessions.max_session_bytes", sessions.max_session_bytes, 1, std::size_t{1} << 30);
     c.time("sessions.ttl", sessions.ttl, 0ms, 24h * 10'000);
+    c.require(sessions.affinity <= affinity::strict_fail_fast, "sessions.affinity",
+              fmt::format("{}", static_cast<int>(sessions.affinity)),
+              "affinity::none, hint, strict or strict_fail_fast");
+    c.require(sessions.when_worker_goes <= when_worker_goes::fail, "sessions.when_worker_goes",
+              fmt::format("{}", static_cast<int>(sessions.when_worker_goes)),
+              "when_worker_goes::migrate or when_worker_goes::fail");
     c.range("restart_limit.per_worker", restart_limit.per_worker, 1, 1'000'000);
     c.range("restart_limit.per_pool", restart_limit.per_pool, 1, 1'000'000);
     c.time("restart_limit.window", restart_limit.window, 1s, 24h);

@@ -22,6 +22,10 @@ void begin_execute(std::shared_ptr<pool_impl> impl, std::string tool, value argu
                    completion<result<value>> done) {
     impl->begin_execute(std::move(tool), std::move(arguments), std::move(options), std::move(done));
 }
+void begin_execute_reply(std::shared_ptr<pool_impl> impl, std::string tool, value arguments, call_options options,
+                         completion<result<reply>> done) {
+    impl->begin_execute_reply(std::move(tool), std::move(arguments), std::move(options), std::move(done));
+}
 asio::any_io_executor executor_of(const pool_impl& impl) { return impl.executor(); }
 
 namespace {
@@ -91,6 +95,22 @@ asio::awaitable<result<value>> pool::execute_on(std::shared_ptr<detail::pool_imp
         [](auto handler, std::shared_ptr<detail::pool_impl> to, std::string name, value given, call_options how) {
             const auto home = to->executor();
             to->begin_execute(std::move(name), std::move(given), std::move(how), {std::move(handler), home});
+        },
+        asio::use_awaitable, std::move(impl), std::move(tool), std::move(arguments), std::move(options));
+}
+
+asio::awaitable<result<reply>> pool::execute_reply(std::string tool, value arguments, call_options options) {
+    return execute_reply_on(impl_, std::move(tool), std::move(arguments), std::move(options));
+}
+
+asio::awaitable<result<reply>> pool::execute_reply_on(std::shared_ptr<detail::pool_impl> impl, std::string tool,
+                                                      value arguments, call_options options) {
+    if (co_await detail::cancelled_before())
+        co_return tl::unexpected(detail::cancelled_error().with_tool(std::move(tool)));
+    co_return co_await asio::async_initiate<const asio::use_awaitable_t<>, void(result<reply>)>(
+        [](auto handler, std::shared_ptr<detail::pool_impl> to, std::string name, value given, call_options how) {
+            const auto home = to->executor();
+            to->begin_execute_reply(std::move(name), std::move(given), std::move(how), {std::move(handler), home});
         },
         asio::use_awaitable, std::move(impl), std::move(tool), std::move(arguments), std::move(options));
 }

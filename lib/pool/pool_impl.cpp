@@ -80,7 +80,8 @@ pool_impl::pool_impl(asio::any_io_executor on, pool_options options)
 
 // ---- calls
 
-void pool_impl::begin_execute(std::string tool, value arguments, call_options options, completion<result<value>> done) {
+void pool_impl::begin_execute(std::string tool, value arguments, call_options options, completion<result<value>> done,
+                              std::shared_ptr<served_by> served) {
     const auto fail = [&](const error& why) {
         auto named = why.with_tool(tool);
         completion<result<value>>::post(std::move(done), tl::unexpected(std::move(named)));
@@ -113,6 +114,8 @@ void pool_impl::begin_execute(std::string tool, value arguments, call_options op
         if (!held) return fail(held.error());
         c->session_held = std::move(*held);
     }
+    if (!c->session.empty()) c->affinity = options.affinity().value_or(options_.sessions.affinity);
+    c->served = std::move(served);
     c->done = std::move(done);
     if (auto slot = c->done.slot(); slot.is_connected())
         slot.assign([weak = std::weak_ptr(c), board](asio::cancellation_type type) {
@@ -120,6 +123,17 @@ void pool_impl::begin_execute(std::string tool, value arguments, call_options op
             if (const auto live = weak.lock()) board->give_up(*live, errc::cancelled);
         });
     board->submit(std::move(c));
+}
+
+void pool_impl::begin_execute_reply(std::string tool, value arguments, call_options options,
+                                    completion<result<reply>> done) {
+    auto served = std::make_shared<served_by>();
+    auto with_it = [served](result<value> outcome) -> result<reply> {
+        if (!outcome) return tl::unexpected(std::move(outcome).error());
+        return reply{std::move(*outcome), std::move(served->worker), served->moved};
+    };
+    begin_execute(std::move(tool), std::move(arguments), std::move(options),
+                  std::move(done).adapt<result<value>>(std::move(with_it)), std::move(served));
 }
 
 void pool_impl::set_alarm(call::clock::time_point at) {
@@ -200,7 +214,8 @@ asio::awaitable<result<void>> pool_impl::start(std::shared_ptr<pool_impl> self) 
 asio::awaitable<result<void>> pool_impl::bring_up(std::shared_ptr<pool_impl> self) {
     const auto& options = self->options_;
     auto board = std::make_shared<switchboard>(
-        switchboard::limits{options.queue_limit, options.calls_per_worker, max_inflight_bytes},
+        switchboard::limits{options.queue_limit, options.calls_per_worker, max_inflight_bytes,
+                            options.sessions.max_sessions, options.sessions.when_worker_goes},
         [weak = self->weak_from_this()](call::clock::time_point at) {
             if (const auto me = weak.lock()) me->set_alarm(at);
         });

@@ -35,7 +35,10 @@ public:
     void begin_stop(completion<result<void>> done);
     void begin_recycle(std::optional<std::string> worker, completion<result<void>> done);
     void begin_resize(worker_count to, completion<result<void>> done);
-    void begin_execute(std::string tool, value arguments, call_options options, completion<result<value>> done);
+    /// @param served  filled in when the call has a value; null: nobody asks
+    void begin_execute(std::string tool, value arguments, call_options options, completion<result<value>> done,
+                       std::shared_ptr<served_by> served = nullptr);
+    void begin_execute_reply(std::string tool, value arguments, call_options options, completion<result<reply>> done);
     [[nodiscard]] std::vector<tool_spec> tools() const;
     [[nodiscard]] pool_stats stats() const;
     [[nodiscard]] std::vector<worker_stats> workers() const;
