@@ -672,7 +672,7 @@ void switchboard::give_back(std::vector<call*>& calls, consequences& todo) {
         }
         --counters_.in_flight;
         release(*c);
-        let_helpers_go(*c, call_is_over(), todo);
+        let_helpers_go(*c, todo);
         if (c->home && c->id != 0 && c->home->sent_to == c->on->number) c->home->sent_to = c->sent_before;
         c->on = nullptr;
         c->id = 0;
@@ -1001,6 +1001,11 @@ void switchboard::let_helpers_go(call& c, const error& why, consequences& todo) 
     for (auto& h : std::exchange(c.helpers, {})) todo.let_go.emplace_back(std::move(h), why);
 }
 
+/// The same because it is over. Most calls have none: no error is made for them.
+void switchboard::let_helpers_go(call& c, consequences& todo) {
+    if (!c.helpers.empty()) let_helpers_go(c, call_is_over(), todo);
+}
+
 void switchboard::pump(consequences& todo) {
     std::optional<call::clock::time_point> now;  // the same for all: a clock is read once
     do {
@@ -1065,7 +1070,7 @@ void switchboard::note_wait(const call& c, std::optional<call::clock::time_point
 void switchboard::end(call& c, result<value> outcome, consequences& todo) {
     release(c);
     finish(c);
-    let_helpers_go(c, call_is_over(), todo);
+    let_helpers_go(c, todo);
     if (c.answered) {
         todo.buried.push_back(std::move(c.self));
         return;

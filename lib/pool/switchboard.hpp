@@ -208,6 +208,7 @@ private:
     void leave_bucket(line& l);
     void end_queue(const error& why, consequences& todo);
     void let_helpers_go(call& c, const error& why, consequences& todo);
+    void let_helpers_go(call& c, consequences& todo);
     void add_answers(line& from, out_frame& into) const;
     [[nodiscard]] static call* first_of(const line& l);
     [[nodiscard]] static bool waits_for_nested(const line& l);
