@@ -16,6 +16,18 @@ def echo_after_1_ms(payload):
     return payload
 
 
+_served = {}
+
+
+@snakepit.tool
+def remember(seconds):
+    """Which process this is, and the number of the session's calls that it has served, this one included."""
+    time.sleep(seconds)
+    key = snakepit.current_call().session
+    _served[key] = _served.get(key, 0) + 1
+    return [os.getpid(), _served[key]]
+
+
 @snakepit.tool
 def spin(begun):
     """Use the processor for ever; the file says that it has begun."""
