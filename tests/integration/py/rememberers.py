@@ -212,3 +212,15 @@ def ask_until_cancelled(path, name):
 @snakepit.tool
 def fail(text):
     raise ValueError(text)
+
+
+_served = {}
+
+
+@snakepit.tool
+def remember(seconds=0):
+    """The number of the session's calls that this process has served, this one included, and which process it is."""
+    time.sleep(seconds)
+    key = snakepit.current_call().session
+    _served[key] = _served.get(key, 0) + 1
+    return [os.getpid(), _served[key]]
