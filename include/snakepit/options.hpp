@@ -179,7 +179,7 @@ public:
         timeout_ = d;
         return *this;
     }
-    /// Key of the session that the tool sees as `current_call().session`; UTF-8, at most 256 bytes. Empty: none.
+    /// Key of the session that the tool sees as `current_call().session`; UTF-8, at most 200 bytes. Empty: none.
     call_options& session(std::string key) {
         session_ = std::move(key);
         return *this;
