@@ -49,8 +49,8 @@ struct session_options {
     /// How long a session lives that nobody uses; `session::expire_after` changes it for one. 0: for ever. At most
     /// 10,000 days.
     std::chrono::milliseconds ttl{std::chrono::hours(1)};
-    /// For calls that do not say it themselves, `call_options::affinity`. Variables live in the host, so that any worker
-    /// will do; another affinity is for tools that keep something of a session in Python.
+    /// For calls that do not say it themselves, `call_options::affinity`. Variables live in the host, so that any
+    /// worker will do; another affinity is for tools that keep something of a session in Python.
     snakepit::affinity affinity = snakepit::affinity::none;
     snakepit::when_worker_goes when_worker_goes = snakepit::when_worker_goes::migrate;
     /// Null: in this process's memory, for as long as the pool lives.

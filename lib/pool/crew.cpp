@@ -171,7 +171,7 @@ void crew::review() {
         numbers.push_back(m.number);
         views.push_back(view_of(m, now));
     }
-    pool_->board->expect_workers(static_cast<std::size_t>(most_of(wanted_)));
+    pool_->board->expect_workers(most_of(wanted_));
     const auto plan = size_for(wanted_, pool_->options.scaling, views, calls, now);
     for (const auto i : plan.dismiss) dismiss(*find(numbers[i]));
     for (std::size_t i = 0; i < plan.hire; ++i) hire(capsule::after_failed_first_start::try_again);

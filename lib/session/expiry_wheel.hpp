@@ -95,7 +95,7 @@ private:
         return above | std::uint64_t{slot} << (level * bits);
     }
 
-    std::array<intrusive_list<T, &T::wheel_hook>, levels * slots> wheel_;
+    std::array<intrusive_list<T, &T::wheel_hook>, std::size_t{levels} * slots> wheel_;
     std::array<std::uint64_t, levels> taken_{};
     std::uint64_t now_ = 0;
 };
