@@ -2,6 +2,7 @@
 
 #include "host/tool_run.hpp"
 #include "pool/nearest_names.hpp"
+#include "pool/refusals.hpp"
 #include "session/session_use.hpp"
 #include "wire/frames.hpp"
 
@@ -23,8 +24,6 @@ finding finding_of(result<T> r) {
 
 error no_session() { return {errc::session_closed, "the call was made without a session"}; }
 
-error call_over() { return {errc::session_closed, "the call is over"}; }
-
 }  // namespace
 
 desk::desk(asio::any_io_executor on, std::shared_ptr<switchboard> board, std::shared_ptr<session_host> sessions,
@@ -39,7 +38,7 @@ std::optional<std::string> desk::take(const std::shared_ptr<line>& from, questio
     const auto [who, is_known] = board_->held_by(*from, q.call);
     if (!is_known) return fmt::format("a question of call {}, which was not sent", q.call);
     if (!who) {
-        answer(*from, q.number, call_over());
+        answer(*from, q.number, call_over_error());
     } else if (auto* call = std::get_if<asked::host_call>(&q.what)) {
         call_host(from, who, q.number, std::move(*call));
     } else if (!who->session_held) {
@@ -105,7 +104,7 @@ void desk::call_host(const std::shared_ptr<line>& from, const call_ptr& of, std:
                           .with_tool(what.tool));
     auto run = std::make_shared<tool_run>(std::move(tool), board_, from, of, number, max_message_bytes_);
     if (board_->add_helper(*of, run)) run->start(std::move(what.arguments));
-    else answer(*from, number, call_over());
+    else answer(*from, number, call_over_error());
 }
 
 void desk::answer(line& to, std::uint64_t number, finding what) const {

@@ -13,6 +13,8 @@ inline error forked_error() {
 }
 
 inline error stopped_error() { return {errc::pool_stopped, "the pool is stopping or has stopped"}; }
+/// To whoever works for a call, or asks for one.
+inline error call_over_error() { return {errc::session_closed, "the call is over"}; }
 inline error destroyed_error() { return {errc::pool_stopped, "the pool was destroyed"}; }
 
 }  // namespace snakepit::detail

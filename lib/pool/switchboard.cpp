@@ -4,6 +4,7 @@
 #include "pool/helper.hpp"
 #include "pool/limits.hpp"
 #include "pool/nearest_names.hpp"
+#include "pool/refusals.hpp"
 
 #include <fmt/format.h>
 #include <algorithm>
@@ -29,8 +30,6 @@ public:
 private:
     std::shared_ptr<lane> lane_;
 };
-
-error call_is_over() { return {errc::session_closed, "the call is over"}; }
 
 /// It waits for its session's worker, whatever that takes. Not the call of a host tool: that worker may wait for it.
 bool is_strict(const call& c) {
@@ -1003,7 +1002,7 @@ void switchboard::let_helpers_go(call& c, const error& why, consequences& todo) 
 
 /// The same because it is over. Most calls have none: no error is made for them.
 void switchboard::let_helpers_go(call& c, consequences& todo) {
-    if (!c.helpers.empty()) let_helpers_go(c, call_is_over(), todo);
+    if (!c.helpers.empty()) let_helpers_go(c, call_over_error(), todo);
 }
 
 void switchboard::pump(consequences& todo) {

@@ -1,6 +1,7 @@
 // What a worker that is killed had begun, and what it had done: nothing runs twice, and nothing that was done or not
 // yet begun is lost.
 
+#include "support/control_group.hpp"
 #include "support/pool_fixture.hpp"
 
 #include <csignal>
@@ -216,36 +217,19 @@ TEST_P(LastWords, NothingRunsTwiceWhateverIsKilled) {
         240s * slow);
 }
 
-/// A control group of version 1 with little memory, as long as it lives.
-class small_group {
-public:
-    explicit small_group(std::size_t megabytes)
-        : path_("/sys/fs/cgroup/memory/snakepit-test-" + std::to_string(::getpid())) {
-        std::error_code failed;
-        made_ = fs::create_directory(path_, failed) && put("memory.limit_in_bytes", std::to_string(megabytes << 20));
-    }
-    ~small_group() {
-        std::error_code failed;
-        if (made_) eventually([&] { return fs::remove(path_, failed) || !fs::exists(path_); });
-    }
-    [[nodiscard]] bool made() const { return made_; }
-    bool put(const char* file, const std::string& text) const {
-        std::ofstream to(path_ / file);
-        return !!(to << text << std::flush);
-    }
-
-private:
-    fs::path path_;
-    bool made_ = false;
-};
+/// @return  whether the group is one of version 1, and has so little memory from now on
+bool limit_memory(const control_group& group, std::size_t megabytes) {
+    return group.put("memory.limit_in_bytes", std::to_string(megabytes << 20));
+}
 
 TEST_F(PoolTest, MemoryThatTheKernelDidNotHaveIsNamedAsTheCause) {
     auto how = options("mortal");
     how.workers.min = 1;
     how.heartbeat.initial_delay = 0ms;
     how.heartbeat.interval = 20ms;
-    const small_group group(100);
-    if (!group.made()) GTEST_SKIP() << "this machine lets nobody limit memory by control groups of version 1";
+    const control_group group("memory");
+    if (!limit_memory(group, 100))
+        GTEST_SKIP() << "this machine lets nobody limit memory by control groups of version 1";
     with_pool(how, [&](pool& p) -> awaitable<> {
         CO_ASSERT(group.put("cgroup.procs", std::to_string(p.stats().workers[0].pid)));
         const auto beaten = p.stats().workers[0].heartbeat.latency_p99;
@@ -266,13 +250,15 @@ TEST_F(PoolTest, AWorkerThatHasNoMemoryToWarmUpSaysSo) {
     how.workers.min = 1;
     how.warmup = "eat_if_hungry";
     how.heartbeat.initial_delay = 1h;
-    const small_group group(200);
-    if (!group.made()) GTEST_SKIP() << "this machine lets nobody limit memory by control groups of version 1";
+    const control_group group("memory");
+    if (!limit_memory(group, 200))
+        GTEST_SKIP() << "this machine lets nobody limit memory by control groups of version 1";
     with_pool(how, [&](pool& p) -> awaitable<> {
         for (const auto& launcher : children_of(::getpid()))
             for (const auto& child : children_of(launcher.pid))
                 if (child.pid != p.stats().workers[0].pid)
-                    group.put("cgroup.procs", std::to_string(child.pid));  // the fork server, and who is forked from it
+                    EXPECT_TRUE(group.put("cgroup.procs",
+                                          std::to_string(child.pid)));  // the fork server, and who is forked from it
         scratch().write("hungry", "yes");
         const auto recycled = co_await p.recycle("w0");
         EXPECT_TRUE(failed_saying(recycled, errc::module_failed, "want of memory"));
