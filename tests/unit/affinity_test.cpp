@@ -3,7 +3,7 @@
 #include "pool/limits.hpp"
 #include "pool/session_homes.hpp"
 #include "pool/switchboard.hpp"
-#include "support/fake_lane.hpp"
+#include "support/switchboard_fixture.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -24,15 +24,9 @@ using ::testing::IsEmpty;
 
 const error lost(errc::worker_lost, "it is gone");
 
-/// A call in the eyes of its caller.
-struct pending {
-    call_ptr it;
+struct pending : snakepit::testing::pending_call {
     std::shared_ptr<served_by> served = std::make_shared<served_by>();
-    int ends = 0;
-    std::optional<result<value>> outcome;
 
-    [[nodiscard]] bool waits() const { return ends == 0; }
-    [[nodiscard]] bool failed_with(errc why) const { return ends == 1 && !*outcome && outcome->error() == why; }
     [[nodiscard]] bool ran_on(const char* worker, bool moved = false) const {
         return ends == 1 && *outcome && served->worker == worker && served->moved == moved;
     }
@@ -47,7 +41,7 @@ last_words begun(std::uint64_t last) {
 }
 
 /// Workers w0, w1, ... that answer when they are told; the callers live on `io_`. What a call sends names it.
-class Affinity : public ::testing::Test {
+class Affinity : public snakepit::testing::SwitchboardFixture {
 protected:
     void make(int workers, int calls_per_line = 1, switchboard::limits allowed = roomy()) {
         allowed.calls_per_line = calls_per_line;
@@ -62,24 +56,16 @@ protected:
         return l;
     }
     std::shared_ptr<testing_lane> plug_in(std::vector<std::string> tools = {"echo"}) {
-        std::vector<tool_spec> specs;
-        for (auto& name : tools) specs.push_back({std::move(name), {}, {}, {}, {}});
-        lanes_.push_back(testing_lane::plug_in(*board_, fmt::format("w{}", lanes_.size()), specs, {}));
-        return lanes_.back();
+        return plug_in_lane({}, std::move(tools));
     }
     pending_ptr prepare(std::string what, std::string session, affinity how) {
         auto p = std::make_shared<pending>();
-        p->it = std::make_shared<call>();
         p->it->tool = "echo";
         p->it->arguments = std::move(what);
         p->it->affinity = session.empty() ? affinity::none : how;
         p->it->session = std::move(session);
         p->it->served = p->served;
-        p->it->done = {[p](result<value> outcome) {
-                           ++p->ends;
-                           p->outcome = std::move(outcome);
-                       },
-                       io_.get_executor()};
+        listen(p, io_);
         return p;
     }
     pending_ptr submit(const pending_ptr& p) {
@@ -97,13 +83,6 @@ protected:
         return submit(prepare(std::move(what), std::move(session), affinity::strict_fail_fast));
     }
     pending_ptr plain(std::string what) { return submit(prepare(std::move(what), "", affinity::none)); }
-    /// Runs what is ready: completions and posted flushes.
-    void run() {
-        io_.restart();
-        io_.poll();
-        const auto s = board_->stats();
-        EXPECT_EQ(s.submitted, s.succeeded + s.failed + s.cancelled + s.expired + s.queued + s.in_flight);
-    }
     /// That worker answers all that it holds now.
     void answer(int worker) {
         (void)lanes_[static_cast<std::size_t>(worker)]->answer_all();
@@ -120,20 +99,6 @@ protected:
         return lanes_[static_cast<std::size_t>(worker)]->held_arguments();
     }
     line& line_of(int worker) { return *lanes_[static_cast<std::size_t>(worker)]->carried(); }
-    void TearDown() override {
-        run();
-        for (const auto& l : lanes_) {
-            EXPECT_THAT(l->faults(), IsEmpty());
-            l->unplug(lost);
-        }
-        board_.reset();
-        io_.restart();
-        io_.poll();
-    }
-
-    asio::io_context io_;
-    std::unique_ptr<switchboard> board_;
-    std::vector<std::shared_ptr<testing_lane>> lanes_;
 };
 
 class AffinityPlaces : public Affinity {};

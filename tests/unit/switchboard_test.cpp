@@ -1,7 +1,7 @@
 #include "pool/switchboard.hpp"
 
 #include "pool/limits.hpp"
-#include "support/fake_lane.hpp"
+#include "support/switchboard_fixture.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -27,43 +27,27 @@ using ::testing::IsEmpty;
 
 const error lost(errc::worker_lost, "it is gone");
 
-/// A call in the eyes of its caller.
-struct pending {
-    call_ptr it;
-    int ends = 0;
-    std::optional<result<value>> outcome;
-
-    [[nodiscard]] bool waits() const { return ends == 0; }
-    [[nodiscard]] bool failed_with(errc why) const { return ends == 1 && !*outcome && outcome->error() == why; }
+struct pending : snakepit::testing::pending_call {
     [[nodiscard]] bool has(const value& v) const { return ends == 1 && *outcome && **outcome == v; }
 };
 using pending_ptr = std::shared_ptr<pending>;
 
-/// A switchboard whose callers live on `io`. At the end every promise of the wire was kept and the counters add up.
-class Switchboard : public ::testing::Test {
+class Switchboard : public snakepit::testing::SwitchboardFixture {
 protected:
     void make(switchboard::limits allowed = {.queue = 100, .calls_per_line = 4, .in_flight = max_inflight_bytes}) {
         board_ = std::make_unique<switchboard>(allowed, [this](call::clock::time_point t) { alarms_.push_back(t); });
         board_->open();
     }
     std::shared_ptr<testing_lane> plug_in(manners how = {}, std::vector<std::string> tools = {"echo"}) {
-        std::vector<tool_spec> specs;
-        for (auto& name : tools) specs.push_back({std::move(name), {}, {}, {}, {}});
-        lanes_.push_back(testing_lane::plug_in(*board_, fmt::format("w{}", lanes_.size()), specs, std::move(how)));
-        return lanes_.back();
+        return plug_in_lane(std::move(how), std::move(tools));
     }
     pending_ptr prepare(std::string arguments, asio::io_context& home, std::string tool = "echo") {
         auto p = std::make_shared<pending>();
-        p->it = std::make_shared<call>();
         p->it->tool = std::move(tool);
         if (arguments.size() > max_inline_bytes)
             p->it->large = std::make_shared<const std::string>(std::move(arguments));
         else p->it->arguments = std::move(arguments);
-        p->it->done = {[p](result<value> outcome) {
-                           ++p->ends;
-                           p->outcome = std::move(outcome);
-                       },
-                       home.get_executor()};
+        listen(p, home);
         return p;
     }
     pending_ptr submit(pending_ptr p) {
@@ -76,28 +60,7 @@ protected:
         for (int i = 0; i < n; ++i) all.push_back(submit(std::to_string(i)));
         return all;
     }
-    /// Runs what is ready: completions and posted flushes.
-    void run() {
-        io_.restart();
-        io_.poll();
-        const auto s = board_->stats();
-        EXPECT_EQ(s.submitted, s.succeeded + s.failed + s.cancelled + s.expired + s.queued + s.in_flight);
-    }
-    void TearDown() override {
-        if (!board_) return;
-        run();
-        for (const auto& l : lanes_) {
-            EXPECT_THAT(l->faults(), IsEmpty());
-            l->unplug(lost);
-        }
-        board_.reset();
-        io_.restart();
-        io_.poll();
-    }
 
-    asio::io_context io_;
-    std::unique_ptr<switchboard> board_;
-    std::vector<std::shared_ptr<testing_lane>> lanes_;
     std::vector<call::clock::time_point> alarms_;
 };
 
