@@ -254,11 +254,14 @@ TEST_F(PoolTest, AWorkerThatHasNoMemoryToWarmUpSaysSo) {
     if (!limit_memory(group, 200))
         GTEST_SKIP() << "this machine lets nobody limit memory by control groups of version 1";
     with_pool(how, [&](pool& p) -> awaitable<> {
-        for (const auto& launcher : children_of(::getpid()))
-            for (const auto& child : children_of(launcher.pid))
-                if (child.pid != p.stats().workers[0].pid)
-                    EXPECT_TRUE(group.put("cgroup.procs",
-                                          std::to_string(child.pid)));  // the fork server, and who is forked from it
+        // the fork server, and who is forked from it
+        for (const auto& launcher : children_of(::getpid())) {
+            for (const auto& child : children_of(launcher.pid)) {
+                if (child.pid != p.stats().workers[0].pid) {
+                    EXPECT_TRUE(group.put("cgroup.procs", std::to_string(child.pid)));
+                }
+            }
+        }
         scratch().write("hungry", "yes");
         const auto recycled = co_await p.recycle("w0");
         EXPECT_TRUE(failed_saying(recycled, errc::module_failed, "want of memory"));
