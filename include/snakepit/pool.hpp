@@ -109,8 +109,10 @@ public:
         @return  the tool's value, or an error. Never throws for an outcome listed here.
         @par Errors         errc::queue_full, deadline_exceeded, cancelled, worker_lost, pool_degraded, pool_stopped,
                             forked, not_started, unknown_tool, bad_arguments, tool_raised, unserializable,
-                            message_too_large; with a session invalid_name, too_many_sessions, and when it is strict
-                            session_busy and session_moved, see `affinity`
+                            message_too_large; with a session invalid_name, too_many_sessions, when it is strict
+                            session_busy and session_moved, see `affinity`, and when others have changed the session
+                            while the tool wrote without waiting (`s["x"] = 1` in Python), so that this was refused,
+                            session_closed, too_many_variables, session_too_large
         @par Cancellation   terminal and partial: the caller gets errc::cancelled at once and Python is asked to stop.
                             Not total: it may already have acted. The worker's place is free when Python has ended.
         @par Executor       may be awaited on any executor and resumes there

@@ -85,12 +85,12 @@ asio::awaitable<result<void>> incarnation::start(std::shared_ptr<incarnation> se
     self->err_->start();
 
     const auto secret = token::random();
-    self->connection_ =
-        std::make_shared<attachment>(attachment::identity{worker, number, self->pid_, secret},
-                                     attachment::limits{options.calls_per_worker, options.max_message_bytes},
-                                     self->pool_->board, self->pool_->answers, [weak](life_event e) {
-                                         if (const auto me = weak.lock()) me->tell(std::move(e));
-                                     });
+    self->connection_ = std::make_shared<attachment>(
+        attachment::identity{worker, number, self->pid_, secret},
+        attachment::limits{options.calls_per_worker, options.max_message_bytes}, self->pool_->board,
+        self->pool_->answers, self->left_->revoked(), [weak](life_event e) {
+            if (const auto me = weak.lock()) me->tell(std::move(e));
+        });
     self->pool_->door->expect(self->connection_);
 
     auto [launch, shield] = made->launch.release();

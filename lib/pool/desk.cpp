@@ -1,12 +1,14 @@
 #include "pool/desk.hpp"
 
 #include "host/tool_run.hpp"
+#include "pool/limits.hpp"
 #include "pool/nearest_names.hpp"
 #include "pool/refusals.hpp"
 #include "session/session_use.hpp"
 #include "wire/frames.hpp"
 
 #include <fmt/format.h>
+#include <algorithm>
 #include <asio/co_spawn.hpp>
 #include <exception>
 #include <type_traits>
@@ -46,17 +48,58 @@ std::optional<std::string> desk::take(const std::shared_ptr<line>& from, questio
     } else if (const auto refused = sessions_->refusal()) {
         answer(*from, q.number, *refused);
     } else if (const auto& memory = sessions_->memory()) {
-        answer(*from, q.number, ask_memory(*memory, who->session_held->id(), q));
+        if (const auto* r = std::get_if<asked::read>(&q.what)) read_ahead_.learn(who->tool_index, r->names);
+        else if (std::holds_alternative<asked::write>(q.what)) read_ahead_.learn(who->tool_index, {});
+        answer(*from, q.number, ask_memory(*memory, *who->session_held, q));
     } else {
         asio::co_spawn(on_, ask_backend(shared_from_this(), from, who, std::move(q)), [](std::exception_ptr) {});
     }
     return std::nullopt;
 }
 
-finding desk::ask_memory(memory_store& store, const session_id& of, question& q) const {
+std::optional<std::string> desk::take(const line& from, session_write w) const {
+    const auto [who, is_known] = board_->held_by(from, w.call);
+    if (!is_known) return fmt::format("a write of call {}, which was not sent", w.call);
+    if (!who) return std::nullopt;
+    if (!who->session_held || !sessions_->memory()) return fmt::format("a write of call {}, without a lease", w.call);
+    auto& use = *who->session_held;
+    if (auto refused = sessions_->refusal()) {
+        use.refuse(std::move(*refused));
+        return std::nullopt;
+    }
+    auto made =
+        sessions_->memory()->write(use.id(), std::move(w.changes), memory_store::clock::now(), &use.lease_of_call());
+    if (!made) use.refuse(std::move(made).error());
+    return std::nullopt;
+}
+
+void desk::lend(out_frame& to, const page::revocations& at) const {
+    if (!sessions_->memory()) return;
+    constexpr std::size_t most = std::size_t{32} << 10;
+    auto room = std::min(most, max_frame_bytes - std::min(to.bytes, max_frame_bytes));
+    for (std::size_t i = 0; i < to.calls.size(); ++i) {
+        const auto& c = *to.calls[i].of;
+        if (!c.session_held) continue;
+        auto names = read_ahead_.guess(c.tool_index);
+        if (!names) continue;
+        auto what = c.session_held->lend(*names, at, to.calls[i].id);
+        if (!what) continue;
+        auto size = item_overhead;
+        for (std::size_t n = 0; n < names->size(); ++n)
+            size +=
+                goes_along(what->variables[n]) ? (*names)[n].size() + size_of(what->variables[n]) + item_overhead : 0;
+        if (size > room) continue;
+        room -= size;
+        to.leases.push_back({i, std::move(names), std::move(*what)});
+    }
+}
+
+finding desk::ask_memory(memory_store& store, const session_use& use, question& q) const {
     const auto now = memory_store::clock::now();
+    const auto of = use.id();
     if (auto* r = std::get_if<asked::read>(&q.what)) return finding_of(store.read(of, r->names, now));
-    if (auto* w = std::get_if<asked::write>(&q.what)) return finding_of(store.write(of, std::move(w->changes), now));
+    if (auto* w = std::get_if<asked::write>(&q.what))
+        return finding_of(store.write(of, std::move(w->changes), now, &use.lease_of_call()));
     if (std::holds_alternative<asked::names>(q.what)) return finding_of(store.names(of, now));
     if (auto* e = std::get_if<asked::expire_after>(&q.what)) return finding_of(store.expire_after(of, e->ttl, now));
     return finding_of(store.close(of, now));

@@ -4,6 +4,7 @@
 #include "host/registry.hpp"
 #include "pool/question.hpp"
 #include "pool/switchboard.hpp"
+#include "session/read_ahead.hpp"
 #include "session/session_host.hpp"
 
 #include <snakepit/error.hpp>
@@ -27,10 +28,15 @@ public:
     /// @param from  the line whose worker asks
     /// @return  the breach of protocol when it asks for a call that it was never sent
     [[nodiscard]] std::optional<std::string> take(const std::shared_ptr<line>& from, question q);
+    /// The same for a write that is not answered: when it is refused the call fails.
+    [[nodiscard]] std::optional<std::string> take(const line& from, session_write w) const;
+    /// Has calls take along what their tools will ask for, as far as that is known and there is room.
+    /// @param at  of the worker to which they go
+    void lend(out_frame& to, const page::revocations& at) const;
     [[nodiscard]] const host_registry& tools() const noexcept { return *tools_; }
 
 private:
-    [[nodiscard]] finding ask_memory(memory_store& store, const session_id& of, question& q) const;
+    [[nodiscard]] finding ask_memory(memory_store& store, const session_use& of, question& q) const;
     static asio::awaitable<void> ask_backend(std::shared_ptr<desk> self, std::shared_ptr<line> from, call_ptr of,
                                              question q);
     void call_host(const std::shared_ptr<line>& from, const call_ptr& of, std::uint64_t number, asked::host_call what);
@@ -41,6 +47,7 @@ private:
     const std::shared_ptr<session_host> sessions_;
     const std::shared_ptr<host_registry> tools_;
     const std::size_t max_message_bytes_;
+    mutable read_ahead read_ahead_;
 };
 
 }  // namespace snakepit::detail

@@ -4,6 +4,8 @@
 #include "pool/call.hpp"
 #include "pool/intrusive_list.hpp"
 #include "pool/session_homes.hpp"
+#include "session/lease.hpp"
+#include "session/read_ahead.hpp"
 
 #include <absl/container/flat_hash_map.h>
 #include <cstdint>
@@ -30,6 +32,13 @@ struct out_call {
     std::shared_ptr<const call> of;  ///< for `arguments`, `session` and `deadline`, which do not change any more
 };
 
+/// What a call of the same frame takes along.
+struct out_lease {
+    std::size_t of = 0;  ///< its place in the frame's calls
+    read_ahead::names names;
+    lent what;
+};
+
 /// An answer to a question of the worker's.
 struct out_answer {
     std::uint64_t number = 0;
@@ -42,6 +51,7 @@ struct out_frame {
     std::vector<out_chunk> chunks;
     std::vector<out_answer> answers;
     std::vector<out_call> calls;
+    std::vector<out_lease> leases;
     std::size_t bytes = 0;
 
     [[nodiscard]] std::size_t items() const noexcept { return chunks.size() + answers.size() + calls.size(); }
@@ -49,6 +59,7 @@ struct out_frame {
         chunks.clear();
         answers.clear();
         calls.clear();
+        leases.clear();
         bytes = 0;
     }
 };

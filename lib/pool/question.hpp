@@ -37,6 +37,12 @@ struct question {
     std::variant<asked::read, asked::write, asked::names, asked::expire_after, asked::close, asked::host_call> what;
 };
 
+/// A write that is not answered.
+struct session_write {
+    std::uint64_t call = 0;
+    std::vector<session_change> changes;
+};
+
 namespace found {
 struct done {};
 struct value {

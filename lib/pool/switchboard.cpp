@@ -5,6 +5,7 @@
 #include "pool/limits.hpp"
 #include "pool/nearest_names.hpp"
 #include "pool/refusals.hpp"
+#include "session/session_use.hpp"
 
 #include <fmt/format.h>
 #include <algorithm>
@@ -1081,6 +1082,8 @@ void switchboard::end(call& c, result<value> outcome, consequences& todo) {
 
 /// As `end`; an error tells which worker it came from.
 void switchboard::end_by_reply(line& from, call& c, result<value> outcome, consequences& todo) {
+    if (outcome && c.session_held)
+        if (auto refused = c.session_held->refused()) outcome = tl::unexpected(std::move(*refused));
     if (!outcome && !c.answered) outcome = tl::unexpected(outcome.error().with_worker(from.worker));
     if (c.served && !c.answered) *c.served = {from.worker, c.sent_before != 0 && c.sent_before != from.number};
     end(c, std::move(outcome), todo);

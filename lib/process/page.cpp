@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 
@@ -20,7 +21,9 @@ constexpr std::size_t first_index_word = 8;
 constexpr std::size_t index_words = 4096;
 constexpr std::size_t log_offset = 8 * (first_index_word + index_words);
 constexpr std::size_t log_bytes = (std::size_t{272} << 10) - 8 * first_index_word;  // all of it: 80 pages of memory
-constexpr std::size_t stack_offset = log_offset + log_bytes;
+constexpr std::size_t revoked_offset = log_offset + log_bytes;
+constexpr std::size_t revoked_words = index_words;
+constexpr std::size_t stack_offset = revoked_offset + 8 * revoked_words;
 constexpr std::size_t stack_bytes = std::size_t{16} << 10;
 constexpr std::size_t page_bytes = stack_offset + stack_bytes;
 constexpr std::uint64_t largest_reply = std::uint64_t{4} << 10;
@@ -40,10 +43,6 @@ struct entry {
 
 }  // namespace
 
-void page::unmap::operator()(const std::byte* memory) const noexcept {
-    ::munmap(const_cast<std::byte*>(memory), page_bytes);
-}
-
 result<page> page::make() {
     const auto failed = [](const char* what) {
         return tl::unexpected(
@@ -56,9 +55,20 @@ result<page> page::make() {
     if (::fcntl(made.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) return failed("fcntl");
     // Where faulthandler writes to: the offset goes along with the descriptor.
     if (::lseek(made.get(), stack_offset, SEEK_SET) < 0) return failed("lseek");
-    void* const memory = ::mmap(nullptr, page_bytes, PROT_READ, MAP_SHARED, made.get(), 0);
+    void* const memory = ::mmap(nullptr, page_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, made.get(), 0);
     if (memory == MAP_FAILED) return failed("mmap");
-    return page(std::move(made), static_cast<const std::byte*>(memory));
+    const auto unmap = [](std::byte* mapped) { ::munmap(mapped, page_bytes); };
+    return page(std::move(made), std::shared_ptr<std::byte>(static_cast<std::byte*>(memory), unmap));
+}
+
+/// The id, not a flag: the word of a call is also that of the one that is sent 4,096 later, and is never cleared. It
+/// only grows, or what is left of an old call could take back what was said about a new one.
+void page::revocations::add(std::uint64_t call) const noexcept {
+    auto* const words = reinterpret_cast<std::uint64_t*>(memory_.get() + revoked_offset);
+    const std::atomic_ref<std::uint64_t> word(words[call % revoked_words]);
+    auto last = word.load(std::memory_order_relaxed);
+    while (last < call && !word.compare_exchange_weak(last, call)) {
+    }
 }
 
 std::uint64_t page::word(std::size_t index) const noexcept {

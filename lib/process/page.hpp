@@ -1,5 +1,6 @@
 #pragma once
-// The page that a worker shares with us, for us to read when it has died. py/snakepit/_page.py writes it.
+// The page that a worker shares with us: what we read when it has died, and what it reads while it lives.
+// py/snakepit/_page.py has the other side.
 
 #include "process/unique_fd.hpp"
 
@@ -19,14 +20,27 @@ namespace snakepit::detail {
     In words of 8 bytes: the last call that was begun, the last that is done, and when (CLOCK_MONOTONIC, seconds, a
     double) the one that was begun last was; at the 8th an index, one word for each of the last 4,096 calls: position in
     the log divided by 8, then one bit for a Failure, then 15 bits of size; 0 when there is no entry. Then the log, a
-    ring, and at the end room for Python stacks.
+    ring; one word for each of the last 4,096 calls, which is ours to write; and at the end room for Python stacks.
 
     Nothing that is in it is believed: a worker may have written anything.
 
-    @par Thread safety  const members from any thread. They are for a process that has ended: only then its counters
-    stand still, and all that it wrote before one of them is there. */
+    @par Thread safety  const members from any thread. Those that read are for a process that has ended: only then its
+    counters stand still, and all that it wrote before one of them is there. */
 class page {
 public:
+    /// Where a worker sees at once that what it was lent for a call is not true any more.
+    /// @par Thread safety  safe
+    class revocations {
+    public:
+        /// @param call  id of the call. Whatever the worker does after this has returned, it sees it
+        void add(std::uint64_t call) const noexcept;
+
+    private:
+        friend class page;
+        explicit revocations(std::shared_ptr<std::byte> memory) : memory_(std::move(memory)) {}
+        std::shared_ptr<std::byte> memory_;
+    };
+
     /// How far the worker was.
     struct progress {
         std::uint64_t begun = 0;
@@ -54,17 +68,15 @@ public:
     [[nodiscard]] std::optional<reply> reply_to(std::uint64_t id, const progress& at) const;
     /// What faulthandler wrote; empty when nothing.
     [[nodiscard]] std::string python_stack() const;
+    [[nodiscard]] page::revocations revoked() const { return revocations(memory_); }
 
 private:
-    struct unmap {
-        void operator()(const std::byte* memory) const noexcept;
-    };
-
-    page(unique_fd descriptor, const std::byte* memory) : descriptor_(std::move(descriptor)), memory_(memory) {}
+    page(unique_fd descriptor, std::shared_ptr<std::byte> memory)
+        : descriptor_(std::move(descriptor)), memory_(std::move(memory)) {}
     [[nodiscard]] std::uint64_t word(std::size_t index) const noexcept;
 
     unique_fd descriptor_;
-    std::unique_ptr<const std::byte, unmap> memory_;
+    std::shared_ptr<std::byte> memory_;
 };
 
 }  // namespace snakepit::detail

@@ -34,6 +34,24 @@ session_options kept(session_options options) {
 
 }  // namespace
 
+/// Who has to hear of changes.
+struct onlookers {
+    std::shared_ptr<watch_group> watchers;  // null: there were none
+    intrusive_list<lease, &lease::hook> leases;
+
+    [[nodiscard]] watch_group* watched_by() const { return watchers && !watchers->empty() ? watchers.get() : nullptr; }
+    void revoke(const lease* except) {
+        for (lease* l = leases.front(); l;) {
+            lease* const next = l->hook.next;
+            if (l != except) {
+                l->at->add(l->call);
+                leases.erase(*l);
+            }
+            l = next;
+        }
+    }
+};
+
 /// Four cache lines, in the order in which operations come to them; the first two variables are the last two lines.
 struct alignas(64) memory_store::session {
     std::uint64_t incarnation = 0;  // 0: not in use
@@ -47,13 +65,17 @@ struct alignas(64) memory_store::session {
     std::uint64_t versions = 0;  // given so far
     std::uint32_t bytes = 0;
     std::uint16_t wheel_slot = 0;
-    std::unique_ptr<std::shared_ptr<watch_group>> watchers{};  // null: there were none, as nearly always
+    std::unique_ptr<onlookers> seen_by{};  // null: there were none
     variable_table variables{};
 
     /// Of one that is not in use.
     [[nodiscard]] std::uint32_t& next_free() noexcept { return hash; }
     [[nodiscard]] bool has_expired(time_point now) const noexcept { return pins == 0 && expires <= now; }
     [[nodiscard]] session_id id() const { return {key, incarnation}; }
+    [[nodiscard]] onlookers& onlookers_of() {
+        if (!seen_by) seen_by = std::make_unique<onlookers>();
+        return *seen_by;
+    }
 };
 
 struct alignas(64) memory_store::shard {
@@ -184,9 +206,13 @@ result<session_id> memory_store::make(visit& v, std::string key, std::uint32_t h
 
 void memory_store::end(visit& v, session& s) {
     const auto slot = static_cast<std::uint32_t>(s.incarnation >> shard_bits) & ((1U << slot_bits) - 1);
-    if (s.watchers) {
-        (*s.watchers)->queue({session_event::what::closed});
-        v.tell(std::move(*s.watchers));
+    if (s.seen_by) {
+        s.seen_by->revoke(nullptr);
+        if (auto& watchers = s.seen_by->watchers) {
+            watchers->queue({session_event::what::closed});
+            v.tell(std::move(watchers));
+        }
+        s.seen_by.reset();
     }
     if (s.wheel_hook.linked) v.in.wheel->erase(s);
     v.in.by_key.erase(s.hash, slot);
@@ -382,7 +408,7 @@ result<std::size_t> memory_store::bytes_after(session& s, std::span<const sessio
 }
 
 result<std::vector<std::uint64_t>> memory_store::write(const session_id& id, std::vector<session_change> changes,
-                                                       time_point now) {
+                                                       time_point now, const lease* own) {
     if (auto wrong = refuse_form(changes, limits_)) return tl::unexpected(std::move(*wrong));
     std::vector<std::uint64_t> versions(changes.size());
     visit v(*this, shard_of(id));
@@ -392,16 +418,16 @@ result<std::vector<std::uint64_t>> memory_store::write(const session_id& id, std
     const auto bytes = bytes_after(*s, changes);
     if (!bytes) return tl::unexpected(bytes.error());
     s->bytes = static_cast<std::uint32_t>(*bytes);
-    const bool watched = s->watchers && !(*s->watchers)->empty();
+    auto* const watched = s->seen_by ? s->seen_by->watched_by() : nullptr;
+    if (s->seen_by) s->seen_by->revoke(own);
     for (std::size_t i = 0; i < changes.size(); ++i) {
         auto& c = changes[i];
         auto* const e = s->variables.find(c.name);
         if (!c.bytes && !e) continue;
         versions[i] = ++s->versions;
         if (watched)
-            (*s->watchers)
-                ->queue({c.bytes ? session_event::what::changed : session_event::what::erased, c.name, c.bytes,
-                         versions[i]});
+            watched->queue(
+                {c.bytes ? session_event::what::changed : session_event::what::erased, c.name, c.bytes, versions[i]});
         // Old values are freed with the changes, outside of the mutex.
         if (!c.bytes) {
             c.bytes = e->value.release();
@@ -415,7 +441,7 @@ result<std::vector<std::uint64_t>> memory_store::write(const session_id& id, std
             s->variables.add(std::move(c.name), std::move(c.bytes), versions[i]);
         }
     }
-    if (watched) v.tell(*s->watchers);
+    if (watched) v.tell(s->seen_by->watchers);
     return versions;
 }
 
@@ -423,8 +449,35 @@ result<std::shared_ptr<void>> memory_store::watch(const session_id& id, watch_gr
     visit v(*this, shard_of(id));
     auto* const s = v.find(id, now);
     if (!s) return tl::unexpected(closed_error(id));
-    if (!s->watchers) s->watchers = std::make_unique<std::shared_ptr<watch_group>>(std::make_shared<watch_group>());
-    return (*s->watchers)->add(std::move(tell));
+    auto& watchers = s->onlookers_of().watchers;
+    if (!watchers) watchers = std::make_shared<watch_group>();
+    return watchers->add(std::move(tell));
+}
+
+// ---- leases
+
+std::optional<lent> memory_store::lend(const session_id& id, std::span<const std::string> names, lease& to,
+                                       time_point now) {
+    lent all;
+    all.variables.resize(names.size());
+    all.max_value_bytes = limits_.max_value_bytes;
+    visit v(*this, shard_of(id));
+    auto* const s = v.find(id, now);
+    if (!s) return std::nullopt;
+    for (std::size_t i = 0; i < names.size(); ++i)
+        if (const auto* e = s->variables.find(names[i])) all.variables[i] = {e->value.bytes(), e->version};
+    all.room_variables = limits_.max_variables - s->variables.size();
+    all.room_bytes = limits_.max_session_bytes - s->bytes;
+    auto& leases = s->onlookers_of().leases;
+    if (!to.hook.linked) leases.push_back(to);
+    return all;
+}
+
+void memory_store::take_back(const session_id& id, lease& from) {
+    const visit v(*this, shard_of(id));
+    if (!from.hook.linked) return;  // revoked, as by the session's end
+    const auto slot = static_cast<std::uint32_t>(id.incarnation >> shard_bits) & ((1U << slot_bits) - 1);
+    v.in.sessions.at(slot)->seen_by->leases.erase(from);
 }
 
 }  // namespace snakepit::detail

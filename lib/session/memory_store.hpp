@@ -2,6 +2,7 @@
 // Sessions in this process's memory.
 
 #include "session/expiry_wheel.hpp"
+#include "session/lease.hpp"
 #include "session/name_index.hpp"
 #include "session/slab.hpp"
 #include "session/variable_table.hpp"
@@ -19,6 +20,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -49,8 +51,9 @@ public:
     [[nodiscard]] result<session_id> open(std::string key, time_point now);
     [[nodiscard]] result<std::vector<stored_variable>> read(const session_id& id, std::span<const std::string> names,
                                                             time_point now);
+    /// @param own  the lease of the call that writes, which stays as it is; null: it has none
     [[nodiscard]] result<std::vector<std::uint64_t>> write(const session_id& id, std::vector<session_change> changes,
-                                                           time_point now);
+                                                           time_point now, const lease* own = nullptr);
     [[nodiscard]] result<std::vector<std::string>> names(const session_id& id, time_point now);
     [[nodiscard]] result<void> expire_after(const session_id& id, std::chrono::milliseconds ttl, time_point now);
     [[nodiscard]] result<void> close(const session_id& id, time_point now);
@@ -62,6 +65,14 @@ public:
     [[nodiscard]] result<void> pin(const session_id& id, time_point now);
     /// A use. After the session's end it does nothing.
     void unpin(const session_id& id, time_point now);
+
+    /** Variables, for as long as nobody else writes: whoever does has the lease revoked before the write is seen.
+
+        @param to  with its worker and call; belongs to the store until it is revoked or taken back
+        @return  nothing when the session has ended */
+    [[nodiscard]] std::optional<lent> lend(const session_id& id, std::span<const std::string> names, lease& to,
+                                           time_point now);
+    void take_back(const session_id& id, lease& from);
 
     /// Sessions that there are, those included that have expired and that nobody has looked at yet.
     [[nodiscard]] std::size_t size() const noexcept { return count_.load(std::memory_order_relaxed); }

@@ -29,11 +29,12 @@ void describe(const tool_spec& tool, v1::ToolSpec& to) {
 }  // namespace
 
 attachment::attachment(identity who, limits allowed, std::shared_ptr<switchboard> board, std::shared_ptr<desk> answers,
-                       std::function<void(attachment_event)> tell)
+                       page::revocations revoked, std::function<void(attachment_event)> tell)
     : who_(std::move(who)),
       allowed_(allowed),
       board_(std::move(board)),
       desk_(std::move(answers)),
+      revoked_(std::move(revoked)),
       tell_(std::move(tell)) {}
 attachment::~attachment() = default;
 

@@ -4,6 +4,7 @@
 #include "pool/line.hpp"
 #include "pool/switchboard.hpp"
 #include "process/fork_shield.hpp"
+#include "process/page.hpp"
 #include "process/unique_fd.hpp"
 #include "wire/hello.hpp"
 #include "wire/token.hpp"
@@ -71,7 +72,7 @@ public:
 
     /// @param tell  called for each event, on gRPC's threads or the caller's: hand over and leave
     attachment(identity who, limits allowed, std::shared_ptr<switchboard> board, std::shared_ptr<desk> answers,
-               std::function<void(attachment_event)> tell);
+               page::revocations revoked, std::function<void(attachment_event)> tell);
     ~attachment() override;
 
     [[nodiscard]] const identity& who() const noexcept { return who_; }
@@ -123,6 +124,7 @@ private:
     const limits allowed_;
     const std::shared_ptr<switchboard> board_;
     const std::shared_ptr<desk> desk_;
+    const page::revocations revoked_;
     const std::function<void(attachment_event)> tell_;
 
     std::mutex mutex_;

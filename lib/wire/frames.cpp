@@ -72,6 +72,19 @@ void encode_frame(const out_frame& from, v1::WorkDown& to) {
         }
         if (!call.of->session.empty()) c.set_session(call.of->session);
     }
+    for (const auto& each : from.leases) {
+        auto& lease = *to.mutable_calls(static_cast<int>(each.of))->mutable_lease();
+        for (std::size_t i = 0; i < each.names->size(); ++i) {
+            const auto& v = each.what.variables[i];
+            if (!goes_along(v)) continue;
+            lease.add_names((*each.names)[i]);
+            lease.add_values(v.bytes ? *v.bytes : std::string());
+            lease.add_versions(v.version);
+        }
+        lease.set_room_variables(each.what.room_variables);
+        lease.set_room_bytes(each.what.room_bytes);
+        lease.set_max_value_bytes(each.what.max_value_bytes);
+    }
 }
 
 std::optional<result<value>> outcome_of(const page::reply& left) {
@@ -115,14 +128,15 @@ std::string encode_finding(const finding& what) {
     return to.SerializeAsString();
 }
 
-std::optional<std::string> frame_reader::read(v1::WorkUp& frame, std::vector<settlement>& replies,
-                                              std::vector<question>& questions) {
+std::optional<std::string> frame_reader::read(v1::WorkUp& frame, in_frame& into) {
+    auto& [writes, replies, questions] = into;
     if (const auto size = frame.ByteSizeLong(); size > max_frame_bytes)
         return fmt::format("a frame of {} bytes, {} are allowed", size, max_frame_bytes);
     const auto values = static_cast<std::size_t>(frame.values_size());
     const auto replies_size = static_cast<std::size_t>(frame.replies_size());
     const auto items = static_cast<std::size_t>(frame.chunks_size()) + replies_size + values +
-                       static_cast<std::size_t>(frame.asks_size());
+                       static_cast<std::size_t>(frame.asks_size()) +
+                       static_cast<std::size_t>(frame.write_calls_size() + frame.write_names_size());
     if (items > max_frame_items) return fmt::format("a frame of {} items, {} are allowed", items, max_frame_items);
     for (const auto& chunk : frame.chunks())
         if (auto breach = take(chunk)) return breach;
@@ -139,12 +153,31 @@ std::optional<std::string> frame_reader::read(v1::WorkUp& frame, std::vector<set
         if (auto breach = take(reply, s)) return breach;
         replies.push_back(std::move(s));
     }
+    if (auto breach = take_writes(frame, writes)) return breach;
     for (const auto& ask : frame.asks()) {
         question q;
         if (auto breach = take(ask, q)) return breach;
         questions.push_back(std::move(q));
     }
     return std::nullopt;
+}
+
+std::optional<std::string> frame_reader::take_writes(v1::WorkUp& frame, std::vector<session_write>& into) {
+    int next = 0;
+    if (frame.write_sizes_size() != frame.write_calls_size() || frame.write_values_size() != frame.write_names_size())
+        return "writes whose columns differ in length";
+    for (int i = 0; i < frame.write_calls_size(); ++i) {
+        auto& w = into.emplace_back();
+        w.call = frame.write_calls(i);
+        for (auto left = frame.write_sizes(i); left > 0; --left, ++next) {
+            if (next == frame.write_names_size()) return "writes with fewer changes than they say";
+            if (frame.write_values(next).size() > max_inline_bytes) return "a large value to be written in one piece";
+            auto& change = w.changes.emplace_back();
+            change.name = std::move(*frame.mutable_write_names(next));
+            change.bytes = std::make_shared<const std::string>(std::move(*frame.mutable_write_values(next)));
+        }
+    }
+    return next == frame.write_names_size() ? std::nullopt : std::optional<std::string>("changes that belong nowhere");
 }
 
 std::optional<std::string> frame_reader::take(const v1::Ask& ask, question& into) {

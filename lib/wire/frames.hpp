@@ -30,6 +30,19 @@ void encode_frame(const out_frame& from, v1::WorkDown& to);
 /// A reply that a worker has left behind, decoded. Nothing when it cannot be read.
 [[nodiscard]] std::optional<result<value>> outcome_of(const page::reply& left);
 
+/// What a worker says in one frame, in the order in which it is to be taken in.
+struct in_frame {
+    std::vector<session_write> writes;
+    std::vector<settlement> replies;
+    std::vector<question> questions;
+
+    void clear() {
+        writes.clear();
+        replies.clear();
+        questions.clear();
+    }
+};
+
 /** Reads one worker's frames; believes nothing in them.
 
     @par Thread safety  none: one frame after the other */
@@ -37,10 +50,9 @@ class frame_reader {
 public:
     explicit frame_reader(std::size_t max_message_bytes) : max_message_bytes_(max_message_bytes) {}
 
-    /** Appends the replies of a frame, decoded, and the questions.
-        @return  the breach of protocol, if there is one; the worker must be cut off then */
-    [[nodiscard]] std::optional<std::string> read(v1::WorkUp& frame, std::vector<settlement>& replies,
-                                                  std::vector<question>& questions);
+    /// Appends what a frame says, replies decoded.
+    /// @return  the breach of protocol, if there is one; the worker must be cut off then
+    [[nodiscard]] std::optional<std::string> read(v1::WorkUp& frame, in_frame& into);
 
 private:
     struct transfer {
@@ -50,6 +62,7 @@ private:
     std::optional<std::string> take(const v1::Chunk& chunk);
     std::optional<std::string> take(v1::Reply& reply, settlement& into);
     std::optional<std::string> take(const v1::Ask& ask, question& into);
+    static std::optional<std::string> take_writes(v1::WorkUp& frame, std::vector<session_write>& into);
     std::optional<std::string> take_transfer(std::uint64_t number, std::string& into);
 
     const std::size_t max_message_bytes_;

@@ -24,6 +24,7 @@ void work_stream::suspend() {
 void work_stream::flush() {
     const auto l = carried();
     if (!l || !to_->board_->take(*l, frame_)) return;
+    to_->desk_->lend(frame_, to_->revoked_);
     encode_frame(frame_, out_);
     frame_.clear();  // lets go of large values
     // When the stream has finished the line stays "writing": its calls end by disconnect.
@@ -38,12 +39,15 @@ void work_stream::written(bool ok) {
 
 bool work_stream::message(v1::WorkUp& in) {
     const auto l = carried();
-    replies_.clear();
-    questions_.clear();
-    auto breach = reader_.read(in, replies_, questions_);
-    if (!breach && !replies_.empty()) breach = l ? to_->board_->settle(*l, replies_) : "a reply before the first call";
-    for (auto& q : questions_)
-        if (!breach) breach = l ? to_->desk_->take(l, std::move(q)) : "a question before the first call";
+    said_.clear();
+    auto& [writes, replies, questions] = said_;
+    auto breach = reader_.read(in, said_);
+    if (!breach && !l && !(writes.empty() && replies.empty() && questions.empty())) breach = "it answers to no call";
+    for (auto& w : writes)
+        if (!breach) breach = to_->desk_->take(*l, std::move(w));
+    if (!breach && !replies.empty()) breach = to_->board_->settle(*l, replies);
+    for (auto& q : questions)
+        if (!breach) breach = to_->desk_->take(l, std::move(q));
     if (breach) to_->report_broken("it broke the protocol: " + *breach, true);
     return !breach;
 }

@@ -34,8 +34,7 @@ private:
     v1::WorkDown out_;
     // The reader's: gRPC's thread.
     frame_reader reader_;
-    std::vector<settlement> replies_;
-    std::vector<question> questions_;
+    in_frame said_;
 };
 
 }  // namespace snakepit::detail

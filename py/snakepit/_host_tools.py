@@ -42,7 +42,7 @@ class HostTools:
 
     def __init__(self) -> None:
         self._current_call: Provider = lambda: None
-        self._ask_host: Host | None = None
+        self._host: Host | None = None
         self._specs: dict[str, control_pb2.ToolSpec] = {}
 
     def __getattr__(self, name: str) -> HostTool:
@@ -58,10 +58,10 @@ class HostTools:
 
     def _call(self, name: str, arguments: bytes) -> Any:
         call = self._current_call()
-        if call is None or self._ask_host is None:
+        if call is None or self._host is None:
             raise RuntimeError("snakepit.host works only while a tool runs for a caller")
         question = work_pb2.Question(host_call=work_pb2.HostCall(tool=name, arguments=arguments))
-        finding = self._ask_host(call.id, question)
+        finding = self._host.ask(call.id, question)
         if finding.HasField("refusal"):
             raise error_of(finding.refusal, HostToolError)
         return _codec.decode(finding.value)
@@ -76,8 +76,8 @@ def signature_of(spec: control_pb2.ToolSpec) -> str:
 host = HostTools()
 
 
-def set_provider(current_call: Provider, ask: Host, specs: Iterable[control_pb2.ToolSpec]) -> None:
-    """Name who knows the running call and asks the host, and which tools there are."""
+def set_provider(current_call: Provider, asked: Host, specs: Iterable[control_pb2.ToolSpec]) -> None:
+    """Name who knows the running call, who is asked, and which tools there are."""
     host._current_call = current_call
-    host._ask_host = ask
+    host._host = asked
     host._specs = {spec.name: spec for spec in specs}

@@ -1,5 +1,7 @@
 """The page that the host reads when this process has died: how far it was, and replies that may not have left.
 
+And where the host says which leases it takes back.
+
 Its layout is that of lib/process/page.hpp. The host has fixed its size, so that neither side can take it away from the
 other. Numbers are written whole, by assignment to one item of a view: struct.pack_into() sets them to zero first.
 """
@@ -7,8 +9,7 @@ other. Numbers are written whole, by assignment to one item of a view: struct.pa
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from snakepit._protocol import KIB
 
@@ -24,12 +25,18 @@ _INDEX = 8  # one word for each of the last calls: position in the log / 8 << 16
 _INDEX_WORDS = 4096  # as many calls as may be outstanding at one worker
 _LOG_OFFSET = 8 * (_INDEX + _INDEX_WORDS)
 _LOG_BYTES = 272 * KIB - 8 * _INDEX  # so that all of it is 80 pages of memory
+REVOKED = (_LOG_OFFSET + _LOG_BYTES) // 8  # one word for each of the last calls, written by the host alone: see Lease
+REVOKED_WORDS = _INDEX_WORDS
+STACK_OFFSET = 8 * (REVOKED + REVOKED_WORDS)
 _STACK_BYTES = 16 * KIB  # at the end, where faulthandler writes to
-STACK_OFFSET = _LOG_OFFSET + _LOG_BYTES
 PAGE_BYTES = STACK_OFFSET + _STACK_BYTES
 
 _LARGEST_REPLY = 4 * KIB
 _FAILED = 1 << 15
+
+
+class _End(Protocol):
+    def __call__(self, call_id: int, outcome: bytes | work_pb2.Failure, kept: bool = True) -> None: ...
 
 
 class Page:
@@ -40,19 +47,22 @@ class Page:
         memory = mmap.mmap(-1 if descriptor is None else descriptor, PAGE_BYTES)
         view = memoryview(memory)
         self.words = view.cast("Q")
-        """For BEGUN; the rest is end()'s."""
+        """For BEGUN, and to be read from REVOKED on; the rest is end()'s."""
         self.times: Any = view.cast("d")  # of floats, which stubs do not know
         """For STARTED."""
         self.end = _end_in(memory, self.words)
-        """Keep the reply to a call, then count the call as done. To be called before the reply may leave."""
+        """Keep the reply to a call, then count the call as done. To be called before the reply may leave.
+
+        Not kept: a reply that is worth nothing unless what was sent before it arrives.
+        """
 
 
-def _end_in(memory: mmap.mmap, words: memoryview) -> Callable[[int, bytes | work_pb2.Failure], None]:
+def _end_in(memory: mmap.mmap, words: memoryview) -> _End:
     # Every call pays for this one: a closure finds what it needs a fifth faster than a method.
     at = _LOG_OFFSET  # a multiple of 8, as all positions are
     before = -_LOG_OFFSET  # what is added to have the position in the log as if it had no end
 
-    def end(call_id: int, outcome: bytes | work_pb2.Failure) -> None:
+    def end(call_id: int, outcome: bytes | work_pb2.Failure, kept: bool = True) -> None:
         nonlocal at, before
         if isinstance(outcome, bytes):
             entry = size = len(outcome)
@@ -60,9 +70,9 @@ def _end_in(memory: mmap.mmap, words: memoryview) -> Callable[[int, bytes | work
             outcome = outcome.SerializeToString()
             size = len(outcome)
             entry = size | _FAILED
-        if size <= _LARGEST_REPLY:
+        if kept and size <= _LARGEST_REPLY:
             stop = at + size
-            if stop > STACK_OFFSET:  # an entry is in one piece
+            if stop > _LOG_OFFSET + _LOG_BYTES:  # an entry is in one piece
                 before += _LOG_BYTES
                 at = _LOG_OFFSET
                 stop = at + size

@@ -31,18 +31,23 @@ class Replies:
         self._ready: deque[tuple[int, Outcome, int]] = deque()
         self.add = self._ready.append
         self._asks: deque[tuple[int, int, bytes]] = deque()  # (number, call id, question)
+        self._writes: deque[tuple[int, list[tuple[str, bytes]]]] = deque()  # (call id, changes)
 
     def __bool__(self) -> bool:
-        return bool(self._ready or self._asks or self._outgoing)
+        return bool(self._ready or self._asks or self._writes or self._outgoing)
 
     def ask(self, number: int, call_id: int, question: bytes) -> None:
         """Queue a question. Any thread."""
         self._asks.append((number, call_id, question))
 
+    def write(self, call_id: int, changes: list[tuple[str, bytes]]) -> None:
+        """Queue a write that has no answer, and is small. Leaves before what is queued later."""
+        self._writes.append((call_id, changes))
+
     def next_frame(self) -> bytes | None:
         """The next frame, encoded, or None when there is nothing to say."""
         ready, outgoing = self._ready, self._outgoing
-        if not ready and not outgoing and not self._asks:
+        if not ready and not outgoing and not self._asks and not self._writes:
             return None
         frame = work_pb2.WorkUp()
         room, items = self._room, MAX_FRAME_ITEMS - 1  # a piece may need two items: itself and its reply
@@ -51,6 +56,10 @@ class Replies:
         add = frame.replies.add
         if self._asks:  # somebody waits for these, so they go first
             room, items = self._put_asks(frame, room, items)
+        if self._writes:
+            room, items = self._put_writes(frame, room, items)
+            if self._writes:
+                items = 0  # no reply goes before what its call has written
         ids: list[int] = []
         values: list[bytes] = []
         runs_us: list[int] = []
@@ -90,6 +99,24 @@ class Replies:
         frame.run_us.extend(runs_us)
         encoded: bytes = frame.SerializeToString()
         return encoded
+
+    def _put_writes(self, frame: work_pb2.WorkUp, room: int, items: int) -> tuple[int, int]:
+        """What is left of room and items."""
+        writes = self._writes
+        while writes:
+            call_id, changes = writes[0]
+            size = sum(len(name) + len(value) + _REPLY_SLACK for name, value in changes)
+            if size > room or len(changes) >= items:
+                break
+            writes.popleft()
+            frame.write_calls.append(call_id)
+            frame.write_sizes.append(len(changes))
+            for name, value in changes:
+                frame.write_names.append(name)
+                frame.write_values.append(value)
+            room -= size
+            items -= 1 + len(changes)
+        return room, items
 
     def _put_asks(self, frame: work_pb2.WorkUp, room: int, items: int) -> tuple[int, int]:
         """What is left of room and items."""

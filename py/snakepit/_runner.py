@@ -17,6 +17,7 @@ from snakepit._context import CurrentCall
 from snakepit._failure import describe
 from snakepit._host_errors import SessionClosed, SessionLimit
 from snakepit._lane import Lane
+from snakepit._lease import Lease
 from snakepit._leave import leave
 from snakepit._page import BEGUN, STARTED, Page
 from snakepit._protocol import END_SECONDS, EXIT_PROTOCOL, MAX_MESSAGE_BYTES
@@ -70,6 +71,7 @@ class Runner:
         self._sent_at = 0.0  # of the running call's frame: its timeouts count from here
         self._leave_by = 0.0  # when replies that are ready no longer wait for the rest of their frame
         self._current: CurrentCall | None = None
+        self._lease: Lease | None = None  # the running call's, once it has looked at its session
         self._forked = False
         # Set by the control thread. `_attention` is all that a call looks at while nobody wants anything.
         self._attention = False
@@ -151,6 +153,8 @@ class Runner:
 
     def progress(self) -> Progress:
         """Any thread."""
+        if self._replies and self._lane is not None:
+            self._lane.flush()  # a tool that is usually fast is not now, and what it has posted should be seen
         since = self._running_since
         running_us = max(1, int((monotonic() - since) * 1e6)) if since else 0
         return Progress(self._received_id, self._begun_id, self._ended_calls, running_us)
@@ -174,12 +178,23 @@ class Runner:
 
     def session(self) -> Session | None:
         """The running call's session. Any thread. Raises RuntimeError when no call is running."""
-        call = self.current_call()
+        call = self._running
         if call is None:
             raise RuntimeError("snakepit.session() works only while a tool runs for a caller")
-        return Session(call.session, call.id, self.ask_host) if call.session else None
+        if not call.session:
+            return None
+        if self._lease is None and call.HasField("lease") and self._asker.is_main_thread():
+            self._lease = Lease(call.id, call.lease, self._page.words)
+        return Session(call.session, call.id, self, self._lease)
 
-    def ask_host(self, call_id: int, question: work_pb2.Question) -> work_pb2.Finding:
+    def post(self, call_id: int, changes: list[tuple[str, bytes]]) -> None:
+        """Have variables of the running call's session set, without an answer. The main thread."""
+        self._replies.write(call_id, changes)
+        # A tool that has always been fast ends soon, and its reply takes this along.
+        if not 0.0 <= self._tools[self._running.tool].cost <= _SLOW and self._lane is not None:
+            self._lane.flush()
+
+    def ask(self, call_id: int, question: work_pb2.Question) -> work_pb2.Finding:
         """Ask for a running call. Any thread. Raises SessionClosed when the call is over."""
         encoded = question.SerializeToString()
         if len(encoded) > self._max_message:
@@ -292,7 +307,13 @@ class Runner:
             self._running_since = 0.0
         took = ended - started
         tool.cost = took if tool.cost < 0.0 else tool.cost + (took - tool.cost) * _COST_WEIGHT
-        page.end(call_id, outcome)
+        lease = self._lease
+        if lease is None:
+            page.end(call_id, outcome)
+        else:
+            lease.end()
+            self._lease = None
+            page.end(call_id, outcome, not lease.has_written)
         replies.add((call_id, outcome, int(took * 1e6) or 1))
         self._ended_calls += 1
         if self._asks:
@@ -365,6 +386,8 @@ class Runner:
 
     def _after_fork(self) -> None:
         self._forked = True
+        if self._lease is not None:
+            self._lease.end()
         self._asker.running = 0  # nobody asks a child
 
 

@@ -7,55 +7,68 @@ from typing import Any, Protocol
 
 from snakepit import _codec
 from snakepit._host_errors import SessionClosed, SessionError, error_of
+from snakepit._lease import Known, Lease
 from snakepit.v1 import work_pb2
 
 
 class Host(Protocol):
-    """Who passes a question on."""
+    """Who passes questions on."""
 
-    def __call__(self, call_id: int, question: work_pb2.Question) -> work_pb2.Finding:
+    def ask(self, call_id: int, question: work_pb2.Question) -> work_pb2.Finding:
         """Raises SessionClosed when the call is over."""
+
+    def post(self, call_id: int, changes: list[tuple[str, bytes]]) -> None:
+        """Have variables set, without an answer. The call's own thread, while it runs."""
 
 
 class Session(MutableMapping[str, Any]):
     """The variables of the session in which a call runs.
 
-    They live in the host, so each access asks there: many at once take as long as one (get_many(), update_many()).
-    Values are what arguments and results of tools may be. What one has written, one reads; others may write at the same
-    time, which compare_and_set() notices. Good as long as the call runs, in any of its threads; then every use raises
-    SessionClosed, as it does when the session was closed or has expired.
+    They live in the host. What a tool has read before comes along with its next calls, and is read without asking as
+    long as nobody else has changed the session; everything else asks, and many at once take as long as one
+    (get_many(), update_many()). What one has written, one reads; others may write at the same time, which
+    compare_and_set() notices.
+
+    Assignments are not waited for while the session has room and nobody else changes it: they are made before the
+    call's caller has its reply, and in order. Should one be refused after all, because others have changed the session
+    at the same moment, then the call fails. What raises at once in any case is set().
+
+    Values are what arguments and results of tools may be. Good as long as the call runs, in any of its threads; then
+    every use raises SessionClosed, as it does when the session was closed or has expired.
     """
 
-    def __init__(self, key: str, call_id: int, host: Host) -> None:
+    def __init__(self, key: str, call_id: int, host: Host, lease: Lease | None = None) -> None:
         self.key: str = key
         """The session's name."""
         self._call_id = call_id
         self._host = host
+        self._lease = lease
 
     # Reading
 
     def __getitem__(self, name: str) -> Any:
-        (variable,) = self._read([name])
-        if not variable.HasField("value"):
+        ((value, version),) = self._read([name])
+        if version == 0:
             raise KeyError(name)
-        return _codec.decode(variable.value)
+        return _codec.decode(value)
 
     def get_many(self, names: Iterable[str]) -> dict[str, Any]:
         """Variables as of one moment; those that do not exist are left out."""
         wanted = list(names)
         found = zip(wanted, self._read(wanted))
-        return {name: _codec.decode(variable.value) for name, variable in found if variable.HasField("value")}
+        return {name: _codec.decode(value) for name, (value, version) in found if version != 0}
 
     def version(self, name: str) -> int:
         """Number of the variable's last change, which only grows; 0: there is no such variable."""
-        (variable,) = self._read([name])
-        version: int = variable.version
+        ((_, version),) = self._read([name], True)
+        assert version is not None
         return version
 
     def get_with_version(self, name: str) -> tuple[Any, int]:
         """Value and version as of one moment; (None, 0): there is no such variable."""
-        (variable,) = self._read([name])
-        return (_codec.decode(variable.value), variable.version) if variable.HasField("value") else (None, 0)
+        ((value, version),) = self._read([name], True)
+        assert version is not None
+        return (_codec.decode(value), version) if version else (None, 0)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names())
@@ -64,7 +77,7 @@ class Session(MutableMapping[str, Any]):
         return len(self._names())
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self.version(name) != 0
+        return isinstance(name, str) and self._read([name])[0][1] != 0
 
     def items(self) -> ItemsView[str, Any]:
         """All variables as of one moment."""
@@ -77,25 +90,23 @@ class Session(MutableMapping[str, Any]):
     # Writing
 
     def __setitem__(self, name: str, value: object) -> None:
-        self.set(name, value)
+        self._put({name: value})
 
     def set(self, name: str, value: object) -> int:
-        """Set a variable; its new version."""
-        (version,) = self._write([_change(name, value)])
+        """Set a variable, and wait until it is; its new version."""
+        (version,) = self._write([work_pb2.Change(name=name, value=_encode(name, value))])
         return version
 
     def update_many(self, values: Mapping[str, object]) -> None:
         """Set several variables at one moment: all, or none when one of them cannot be."""
-        self._write([_change(name, value) for name, value in values.items()])
+        self._put(values)
 
     def compare_and_set(self, name: str, expected: int, value: object) -> int:
         """Set a variable if it has the version `expected`, 0: if it does not exist. Its new version.
 
         Raises VersionConflict.
         """
-        change = _change(name, value)
-        change.expected = expected
-        (version,) = self._write([change])
+        (version,) = self._write([work_pb2.Change(name=name, value=_encode(name, value), expected=expected)])
         return version
 
     def update(self, *others: Any, **values: object) -> None:
@@ -133,25 +144,39 @@ class Session(MutableMapping[str, Any]):
     def __eq__(self, other: object) -> bool:
         return self is other
 
-    def _read(self, names: list[str]) -> Any:
-        return self._ask(work_pb2.Question(read=work_pb2.Read(names=names))).variables
+    def _read(self, names: list[str], with_versions: bool = False) -> list[Known]:
+        known = self._lease.find(names) if self._lease is not None else None
+        if known is not None and not (with_versions and any(version is None for _, version in known)):
+            return known
+        found = self._ask(work_pb2.Question(read=work_pb2.Read(names=names))).variables
+        return [(v.value, v.version) for v in found]
+
+    def _put(self, values: Mapping[str, object]) -> None:
+        encoded = [(name, _encode(name, value)) for name, value in values.items()]
+        if self._lease is not None and self._lease.may_write(encoded):
+            self._host.post(self._call_id, encoded)
+            self._lease.wrote(encoded)
+        else:
+            self._write([work_pb2.Change(name=name, value=value) for name, value in encoded])
 
     def _write(self, changes: list[work_pb2.Change]) -> list[int]:
+        if self._lease is not None:
+            self._lease.forget(change.name for change in changes)
         return list(self._ask(work_pb2.Question(write=work_pb2.Write(changes=changes))).versions)
 
     def _names(self) -> list[str]:
         return list(self._ask(work_pb2.Question(names=work_pb2.Names())).names)
 
     def _ask(self, question: work_pb2.Question) -> work_pb2.Finding:
-        finding = self._host(self._call_id, question)
+        finding = self._host.ask(self._call_id, question)
         if finding.HasField("refusal"):
             raise error_of(finding.refusal, SessionError)
         return finding
 
 
-def _change(name: str, value: object) -> work_pb2.Change:
+def _encode(name: str, value: object) -> bytes:
     try:
-        return work_pb2.Change(name=name, value=_codec.encode(value, f"session[{name!r}]"))
+        return _codec.encode(value, f"session[{name!r}]")
     except _codec.Unserializable as error:
         raise TypeError(str(error)) from None
 

@@ -197,7 +197,7 @@ def _run(launch_descriptor: int, page: int, obtain: Callable[[Launch], ModuleTyp
         )
         _context.set_provider(runner.current_call)
         _session.set_provider(runner.session)
-        _host_tools.set_provider(runner.current_call, runner.ask_host, welcome.host_tools)
+        _host_tools.set_provider(runner.current_call, runner, welcome.host_tools)
         lane = _lane.open_lane(lane_name, channel, metadata, runner, lane_reason)
 
     def lost(reason: str) -> None:

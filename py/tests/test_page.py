@@ -67,6 +67,17 @@ def test_a_large_reply_leaves_no_older_one_in_its_place() -> None:
     os.close(descriptor)
 
 
+def test_a_reply_that_is_worth_nothing_without_what_went_before_is_not_kept() -> None:
+    descriptor = new_page()
+    page = Page(descriptor)
+    page.end(1, b"x", kept=False)
+    page.end(2, b"y")
+    assert word(descriptor, DONE) == 2
+    assert entry(descriptor, 1) is None
+    assert entry(descriptor, 2) == (0, False, b"y")
+    os.close(descriptor)
+
+
 TOOLS = """
 import ctypes, os, signal, snakepit
 @snakepit.tool

@@ -234,6 +234,54 @@ TEST_P(HostileWorker, HearsNothingOfASessionThatIsNotItsCalls) {
     });
 }
 
+v1::WorkUp write_of(std::uint64_t call, const std::string& name) {
+    v1::WorkUp frame;
+    frame.add_write_calls(call);
+    frame.add_write_sizes(1);
+    frame.add_write_names(name);
+    frame.add_write_values("\x01");
+    return frame;
+}
+
+TEST_P(HostileWorker, WritesWhereItMayNot) {
+    cut_off_for({write_of(99, "x")}, "a write of call 99, which was not sent");
+    cut_off_for({write_of(2, "x")}, "a write of call 2, without a lease");
+}
+
+TEST_P(HostileWorker, WritesInColumnsThatDoNotFit) {
+    auto frame = write_of(2, "x");
+    frame.set_write_sizes(0, 2);
+    cut_off_for({frame}, "writes with fewer changes than they say");
+    frame.set_write_sizes(0, 0);
+    cut_off_for({frame}, "changes that belong nowhere");
+    frame.add_write_names("y");
+    cut_off_for({frame}, "writes whose columns differ in length");
+    frame = write_of(2, "x");
+    frame.set_write_values(0, std::string(200'000, 'x'));
+    cut_off_for({frame}, "a large value to be written in one piece");
+}
+
+TEST_P(HostileWorker, WritesThatAreRefusedFailTheirCallAlone) {
+    with_pool(hostile(), [](pool& p) -> awaitable<> {
+        const auto in_session = call_options().session("alice");
+        std::uint64_t id = 0;
+        for (const char* name : {"x", "", "y"}) {
+            const auto text = write_of(++id, name).SerializeAsString();
+            const value raw = bytes({text.begin(), text.end()});
+            const auto sent = co_await p.execute("send", list(raw), in_session);
+            if (*name) {
+                EXPECT_OK(sent);
+            } else {
+                EXPECT_TRUE(failed_with(sent, errc::invalid_name));
+            }
+        }
+        const auto names = co_await p.session("alice").keys();
+        CO_ASSERT_OK(names);
+        EXPECT_EQ(names->size(), 2u);
+        EXPECT_EQ(p.stats().workers[0].incarnation, 1u);
+    });
+}
+
 TEST_P(HostileWorker, ValuesThatCannotBeReadFailTheirCallAlone) {
     with_pool(hostile(), [](pool& p) -> awaitable<> {
         const std::vector<std::string> wrong = {

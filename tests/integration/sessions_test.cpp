@@ -4,6 +4,7 @@
 
 #include <snakepit/session.hpp>
 
+#include <fmt/format.h>
 #include <csignal>
 
 namespace snakepit::test {
@@ -136,6 +137,98 @@ TEST_P(Sessions, HaveTheirLimits) {
         EXPECT_EQ((co_await p.execute("get", list("a"), in("s"))), 1) << "nothing was changed";
         CO_ASSERT_OK(co_await p.execute("put", list("a", 1), in("t")));
         EXPECT_TRUE(failed_with(co_await p.execute("put", list("a", 1), in("u")), errc::too_many_sessions));
+    });
+}
+
+// What a tool has read before comes along with its next calls, and what it writes need not be waited for.
+
+TEST_P(Sessions, WhatATriedToolReadsIsWhatOthersHaveChangedMeanwhile) {
+    with_pool(remembering(2), [&](pool& p) -> awaitable<> {
+        auto s = p.session("s");
+        for (int i = 0; i < 5; ++i) {
+            const auto name = fmt::format("look{}", i);
+            const auto path = (scratch().path() / name).string();
+            CO_ASSERT_OK(co_await s.set("x", 2 * i));
+            std::optional<result<value>> seen;
+            async_execute(p, "look_twice", list("x", path), in("s"), [&](result<value> r) { seen = std::move(r); });
+            CO_ASSERT(
+                co_await comes_true([&] { return fs::exists(scratch().path() / (name + ".looked")); }, 30s * slow));
+            CO_ASSERT_OK(co_await s.set("x", 2 * i + 1));
+            scratch().write(name, "go on");
+            CO_ASSERT(co_await comes_true([&] { return seen.has_value(); }, 30s * slow));
+            CO_ASSERT_OK(*seen);
+            EXPECT_EQ(**seen, list(2 * i, 2 * i + 1));
+        }
+    });
+}
+
+TEST_P(Sessions, WhatACallHasWrittenIsThereWhenItHasEnded) {
+    with_pool(remembering(2), [](pool& p) -> awaitable<> {
+        auto s = p.session("s");
+        std::uint64_t version = 0;
+        for (int i = 0; i < 300; ++i) {
+            EXPECT_EQ((co_await p.execute("swap", list("x", i), in("s"))), (i == 0 ? value() : value(i - 1)));
+            const auto got = co_await s.get("x");
+            CO_ASSERT_OK(got);
+            CO_ASSERT(got->has_value());
+            EXPECT_EQ((*got)->data, i);
+            EXPECT_GT((*got)->version, version);
+            version = (*got)->version;
+        }
+    });
+}
+
+TEST_P(Sessions, WhatASlowCallHasWrittenIsSeenWhileItRuns) {
+    with_pool(remembering(2), [&](pool& p) -> awaitable<> {
+        auto s = p.session("s");
+        for (int i = 0; i < 3; ++i) {
+            const auto name = fmt::format("slow{}", i);
+            bool ended = false;
+            async_execute(p, "write_and_wait", list("x", i, (scratch().path() / name).string()), in("s"),
+                          [&](const result<value>& r) {
+                              EXPECT_OK(r);
+                              ended = true;
+                          });
+            bool is_seen = false;
+            for (const auto until = clock::now() + 30s * slow; !is_seen && clock::now() < until;) {
+                const auto got = co_await s.get("x");
+                is_seen = got && *got && (*got)->data == i;
+                co_await wait_for(1ms);
+            }
+            EXPECT_TRUE(is_seen);
+            EXPECT_FALSE(ended);
+            scratch().write(name, "go on");
+            CO_ASSERT(co_await comes_true([&] { return ended; }, 30s * slow));
+        }
+    });
+}
+
+TEST_P(Sessions, ATriedToolIsToldOfLimitsAndOfTheEndAtOnce) {
+    auto how = remembering(1);
+    how.sessions.max_variables = 3;
+    how.sessions.max_value_bytes = 500;
+    how.sessions.max_session_bytes = 1'000;
+    with_pool(how, [&](pool& p) -> awaitable<> {
+        for (int i = 0; i < 3; ++i) {
+            const auto s = fmt::format("s{}", i);
+            const auto why = co_await p.execute("go_too_far", list((scratch().path() / s).string()), in(s.c_str()));
+            CO_ASSERT_OK(why);
+            EXPECT_EQ(*why, list("value_too_large", "session_too_large", "too_many_variables", "invalid_name"));
+        }
+        for (int i = 0; i < 3; ++i) {
+            const auto name = fmt::format("closed{}", i);
+            CO_ASSERT_OK(co_await p.session("t").set("x", i));
+            std::optional<result<value>> seen;
+            async_execute(p, "write_again", list("x", (scratch().path() / name).string()), in("t"),
+                          [&](result<value> r) { seen = std::move(r); });
+            CO_ASSERT(
+                co_await comes_true([&] { return fs::exists(scratch().path() / (name + ".looked")); }, 30s * slow));
+            CO_ASSERT_OK(co_await p.session("t").close());
+            scratch().write(name, "go on");
+            CO_ASSERT(co_await comes_true([&] { return seen.has_value(); }, 30s * slow));
+            CO_ASSERT_OK(*seen);
+            EXPECT_EQ(**seen, "session_closed");
+        }
     });
 }
 

@@ -139,7 +139,9 @@ def check_fragments(scopes: list[Block], bodies: list[Block]) -> None:
         HARNESS.replace("SCOPE", scope).replace("BODIES", functions).replace("CALLS", calls), encoding="utf-8"
     )
     compiled = run(
-        "g++ -std=c++20 -Wall -Wextra -Werror fragments.cpp -o fragments $(pkg-config --cflags --libs snakepit)",
+        # README.md is not the main file to g++, which then warns of lambdas that go into a coroutine's frame.
+        "g++ -std=c++20 -Wall -Wextra -Werror -Wno-subobject-linkage fragments.cpp -o fragments"
+        " $(pkg-config --cflags --libs snakepit)",
         shell=True,
         timeout=120,
     )

@@ -1,6 +1,7 @@
 // Sessions under threads that open, use, watch, pin, close and sweep them while they expire. Meant for ThreadSanitizer.
 
 #include "session/memory_store.hpp"
+#include "support/worker_page.hpp"
 
 #include <gtest/gtest.h>
 
@@ -144,6 +145,51 @@ TEST(SessionStress, MixesNoSessionsUpWhateverHappensAtOnce) {
         EXPECT_TRUE(store.close(id, clock_type::now()));
     }
     EXPECT_EQ(store.size(), 0U);
+}
+
+/// A lease that holds says what was written last, whoever has written it and in whatever thread.
+TEST(SessionStress, ALeaseHoldsNoLongerThanItIsTrue) {
+    memory_store store({.ttl = 0ms});
+    const test::worker_page page;
+    const auto id = store.open("s", clock_type::now()).value();
+    const std::vector<std::string> names{"x"};
+    std::atomic<std::uint64_t> acknowledged = 0, calls = 0;
+    std::atomic<long> held = 0, stale = 0;
+    const auto until = clock_type::now() + how_long;
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 2; ++t)
+        threads.emplace_back([&] {
+            while (clock_type::now() < until) {
+                std::vector<session_change> change(1);
+                change[0] = {"x", std::make_shared<const std::string>("1"), {}};
+                const auto version = store.write(id, std::move(change), clock_type::now()).value()[0];
+                auto last = acknowledged.load();
+                while (last < version && !acknowledged.compare_exchange_weak(last, version)) {
+                }
+                std::this_thread::yield();
+            }
+        });
+    for (int t = 0; t < 4; ++t)
+        threads.emplace_back([&] {
+            while (clock_type::now() < until) {
+                lease mine;
+                mine.at = page.revoked();
+                mine.call = ++calls;
+                const auto got = store.lend(id, names, mine, clock_type::now());
+                for (int look = 0; look < 20; ++look) {
+                    const auto newest = acknowledged.load();
+                    if (!page.holds(mine.call)) break;
+                    ++held;
+                    if (got->variables[0].version < newest) ++stale;
+                }
+                store.take_back(id, mine);
+                std::this_thread::yield();  // or the writers would hardly ever come to the mutex
+            }
+        });
+    for (auto& t : threads) t.join();
+    EXPECT_EQ(stale, 0);
+    EXPECT_GT(held, 100);
+    EXPECT_GT(acknowledged, 100u);
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 #include "session/memory_store.hpp"
+#include "support/worker_page.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -283,6 +284,88 @@ TEST(NameIndex, FindsAsAMapWouldWhateverIsDone) {
         }
         ASSERT_EQ(index.size(), numbers.size());
     }
+}
+
+class Leases : public MemoryStore {
+protected:
+    void SetUp() override {
+        session_options limits{.ttl = 1s};
+        limits.max_variables = 3;
+        limits.max_value_bytes = 100;
+        limits.max_session_bytes = 1'000;
+        make(limits);
+    }
+    /// A lease of these variables for the call of this number.
+    std::optional<lent> lend(const session_id& id, lease& to, std::uint64_t call,
+                             const std::vector<std::string>& names) {
+        to.at = page.revoked();
+        to.call = call;
+        return store->lend(id, names, to, now);
+    }
+    [[nodiscard]] bool holds(std::uint64_t call) const { return page.holds(call); }
+
+    test::worker_page page;
+};
+
+TEST_F(Leases, SayWhatThereIsAndHowMuchRoom) {
+    const auto id = open();
+    const auto version = set(id, "x", "12345").value()[0];
+    lease mine;
+    const auto got = lend(id, mine, 1, {"x", "y"});
+    ASSERT_TRUE(got);
+    EXPECT_EQ(*got->variables[0].bytes, "12345");
+    EXPECT_EQ(got->variables[0].version, version);
+    EXPECT_FALSE(got->variables[1].bytes);
+    EXPECT_EQ(got->variables[1].version, 0u);
+    EXPECT_EQ(got->room_variables, 2u);
+    EXPECT_EQ(got->room_bytes, 1'000u - 6);
+    EXPECT_EQ(got->max_value_bytes, 100u);
+    EXPECT_TRUE(holds(1));
+    store->take_back(id, mine);
+    ASSERT_TRUE(set(id, "x", "other"));
+    EXPECT_TRUE(holds(1)) << "it was given back";
+}
+
+TEST_F(Leases, AreRevokedByWhoeverElseChangesTheSession) {
+    const auto id = open();
+    lease first, second;
+    ASSERT_TRUE(lend(id, first, 1, {"x"}));
+    ASSERT_TRUE(lend(id, second, 2, {"x"}));
+    std::vector<session_change> change(1);
+    change[0] = {"x", bytes("1"), {}};
+    ASSERT_TRUE(store->write(id, change, now, &first));
+    EXPECT_TRUE(holds(1)) << "its own change";
+    EXPECT_FALSE(holds(2));
+    ASSERT_TRUE(set(id, "y", "1"));
+    EXPECT_FALSE(holds(1));
+    store->take_back(id, first);
+    store->take_back(id, second);
+}
+
+TEST_F(Leases, AreNotRevokedByWhatChangesNothing) {
+    const auto id = open();
+    lease mine;
+    ASSERT_TRUE(lend(id, mine, 1, {"x"}));
+    ASSERT_FALSE(set(id, "y", std::string(101, 'x')));
+    ASSERT_TRUE(store->read(id, std::vector<std::string>{"x"}, now));
+    ASSERT_TRUE(set(open("bob"), "x", "1"));
+    EXPECT_TRUE(holds(1));
+    store->take_back(id, mine);
+}
+
+TEST_F(Leases, AreRevokedByTheEndOfTheSession) {
+    const auto closed = open("closed"), expired = open("expired");
+    lease first, second;
+    ASSERT_TRUE(lend(closed, first, 1, {}));
+    ASSERT_TRUE(store->close(closed, now));
+    EXPECT_FALSE(holds(1));
+    store->take_back(closed, first);
+    EXPECT_FALSE(lend(closed, first, 3, {}));
+    ASSERT_TRUE(lend(expired, second, 2, {}));
+    now += 2s;
+    store->sweep(now);
+    EXPECT_FALSE(holds(2));
+    store->take_back(expired, second);
 }
 
 }  // namespace

@@ -17,7 +17,8 @@ constexpr std::size_t index_at = 8;
 constexpr std::size_t entries = 4096;
 constexpr std::size_t log_at = 8 * (index_at + entries);
 constexpr std::size_t log_bytes = (std::size_t{272} << 10) - 64;
-constexpr std::size_t stack_at = log_at + log_bytes;
+constexpr std::size_t revoked_at = log_at + log_bytes;
+constexpr std::size_t stack_at = revoked_at + 8 * entries;
 constexpr std::size_t all_bytes = stack_at + (std::size_t{16} << 10);
 
 class Page : public ::testing::Test {
@@ -161,6 +162,26 @@ TEST_F(Page, TheStackIsWhatIsWrittenToTheDescriptor) {
     EXPECT_TRUE(left_->python_stack() == text + std::string((16u << 10) - text.size(), 'x'));
     memory_[stack_at] = '\xff';
     EXPECT_EQ(left_->python_stack(), "") << "no UTF-8";
+}
+
+TEST_F(Page, WhatIsRevokedIsSeenThereAndOnlyGrows) {
+    const auto word = [&](std::uint64_t call) {
+        std::uint64_t found = 0;
+        std::memcpy(&found, memory_ + revoked_at + 8 * (call % entries), sizeof found);
+        return found;
+    };
+    const auto revoked = left_->revoked();
+    left_.reset();  // a lease may be given back when its worker is long gone
+    EXPECT_EQ(word(7), 0u);
+    revoked.add(7);
+    EXPECT_EQ(word(7), 7u);
+    EXPECT_EQ(word(8), 0u);
+    revoked.add(7 + entries);
+    revoked.add(7);
+    EXPECT_EQ(word(7), 7u + entries) << "the old call is not to hide that the new one's was";
+    revoked.add(entries - 1);
+    EXPECT_EQ(word(entries - 1), entries - 1u);
+    EXPECT_EQ(memory_[stack_at], 0);
 }
 
 }  // namespace

@@ -161,6 +161,75 @@ def close_it():
     return "open"
 
 
+def _wait_for(path):
+    """Leaves a mark, and waits for another one."""
+    with open(path + ".looked", "w"):
+        pass
+    deadline = time.monotonic() + 60
+    while not os.path.exists(path) and time.monotonic() < deadline:
+        time.sleep(0.001)
+
+
+@snakepit.tool
+def look_twice(name, path):
+    first = snakepit.session()[name]
+    _wait_for(path)
+    return [first, snakepit.session()[name]]
+
+
+@snakepit.tool
+def swap(name, value):
+    s = snakepit.session()
+    before = s.get(name)
+    s[name] = value
+    assert s[name] == value
+    assert s.version(name) > 0
+    return before
+
+
+@snakepit.tool
+def write_and_wait(name, value, path):
+    s = snakepit.session()
+    s[name] = value
+    _wait_for(path)
+    return s[name]
+
+
+@snakepit.tool
+def write_again(name, path):
+    s = snakepit.session()
+    s[name] = s[name]
+    _wait_for(path)
+    try:
+        s[name] = 2
+    except snakepit.SessionClosed as error:
+        return error.reason
+    return "written"
+
+
+@snakepit.tool
+def go_too_far(path):
+    """The reasons why not."""
+    s = snakepit.session()
+    reasons = []
+
+    def refused(name, value):
+        try:
+            s[name] = value
+        except snakepit.SessionError as error:
+            reasons.append(error.reason)
+
+    s["a"] = "x" * 400
+    refused("a", "x" * 500)
+    s["b"] = "x" * 400
+    refused("c", "x" * 400)
+    s.update(a=1, b=2, c=3)
+    refused("d", 4)
+    refused("", 5)
+    assert s.get_many(["a", "b", "c", "d", ""][:4]) == {"a": 1, "b": 2, "c": 3}
+    return reasons
+
+
 @snakepit.tool
 def without():
     try:
