@@ -60,7 +60,7 @@ TEST_F(ForkedHost, HasAChildThatIsRefusedEverythingAndHarmsNobody) {
     const auto before = host.workers();
     const auto child = forked(host, "fork");
     const auto forked = std::to_string(static_cast<int>(errc::forked)) + " this process was forked";
-    for (const auto* what : {"execute", "recycle", "recycle_all", "resize", "start", "stop"}) {
+    for (const auto* what : {"execute", "recycle", "recycle_all", "resize", "get", "set", "watch", "start", "stop"}) {
         const auto said = host.hear("child " + std::string(what) + ": ");
         EXPECT_TRUE(said.starts_with(forked)) << what << ": " << said;
     }

@@ -355,14 +355,41 @@ TEST_P(BadStart, AllMistakesInOptionsAtOnce) {
     how.scaling = {.up_after = 0ms, .down_after = 25h};
     how.environment = {{"A=B", "x"}, {"", "x"}, {"OK", std::string("a\0b", 3)}};
     how.max_message_bytes = 1;
+    how.sessions.max_sessions = 0;
+    how.sessions.max_variables = 0;
+    how.sessions.max_value_bytes = 0;
+    how.sessions.max_session_bytes = std::size_t{2} << 30;
+    how.sessions.ttl = -1ms;
+    how.sessions.affinity = static_cast<affinity>(9);
+    how.sessions.when_worker_goes = static_cast<when_worker_goes>(9);
     const auto e = failure_of(how);
     expect_words(e, errc::invalid_options,
-                 {"module", "\"no module!\"", "python_path", "workers.min is -1", "workers.max is -1",
-                  "queue_limit is 20000000", "calls_per_worker is 0", "start_method is 7", "start_timeout is 1 ms",
-                  "drain_timeout is -1 ms", "stop_grace is 0 ms", "restart_backoff.first is 0 ms",
-                  "restart_backoff.longest is 7200000 ms", "scaling.up_after is 0 ms",
-                  "scaling.down_after is 90000000 ms", "environment", "max_message_bytes is 1", "allowed"});
-    EXPECT_EQ(how.mistakes().size(), 18u);
+                 {"module",
+                  "\"no module!\"",
+                  "python_path",
+                  "workers.min is -1",
+                  "workers.max is -1",
+                  "queue_limit is 20000000",
+                  "calls_per_worker is 0",
+                  "start_method is 7",
+                  "start_timeout is 1 ms",
+                  "drain_timeout is -1 ms",
+                  "stop_grace is 0 ms",
+                  "restart_backoff.first is 0 ms",
+                  "restart_backoff.longest is 7200000 ms",
+                  "scaling.up_after is 0 ms",
+                  "scaling.down_after is 90000000 ms",
+                  "environment",
+                  "max_message_bytes is 1",
+                  "sessions.max_sessions is 0",
+                  "sessions.max_variables is 0",
+                  "sessions.max_value_bytes is 0",
+                  "sessions.max_session_bytes is 2147483648",
+                  "sessions.ttl is -1 ms",
+                  "sessions.affinity is 9",
+                  "sessions.when_worker_goes is 9",
+                  "allowed"});
+    EXPECT_EQ(how.mistakes().size(), 25u);
     EXPECT_TRUE(options().mistakes().empty());
 }
 

@@ -1,6 +1,7 @@
 // Sessions: what Python and C++ read and write is one and the same.
 
 #include "support/pool_fixture.hpp"
+#include "support/slow_backend.hpp"
 
 #include <snakepit/session.hpp>
 
@@ -230,6 +231,76 @@ TEST_P(Sessions, ATriedToolIsToldOfLimitsAndOfTheEndAtOnce) {
             EXPECT_EQ(**seen, "session_closed");
         }
     });
+}
+
+TEST_P(Sessions, MayLiveElsewhere) {
+    auto how = remembering(2);
+    how.sessions.max_variables = 10;
+    session_options elsewhere;
+    elsewhere.max_variables = 10;
+    how.sessions.backend = std::make_shared<slow_backend>(elsewhere);
+    with_pool(how, [](pool& p) -> awaitable<> {
+        const value nothing = value::array();
+        for (int i = 0; i < 2; ++i) EXPECT_EQ((co_await p.execute("everything", nothing, in("s"))), nothing);
+        for (int i = 0; i < 12; ++i) {
+            const auto name = fmt::format("n{}", i);
+            const auto put = co_await p.execute("put", list(name, i), in("s"));
+            if (i < 10) {
+                EXPECT_EQ(put, i);
+            } else {
+                EXPECT_TRUE(failed_saying(put, errc::tool_raised, "SessionLimit"));
+            }
+        }
+        EXPECT_EQ((co_await p.execute("close_it", nothing, in("t"))), "closed");
+        const auto sum = co_await p.execute("from_threads", list(4), in("u"));
+        EXPECT_EQ(sum, 6);
+    });
+}
+
+TEST_P(Sessions, OfTwoWhoCompareAtOnceExactlyOneWins) {
+    with_pool(
+        remembering(1),
+        [this](pool& p) -> awaitable<> {
+            const int rounds = GetParam() == lane_kind::direct ? 10'000 : 1'000;
+            auto s = p.session("s");
+            CO_ASSERT_OK(co_await s.set("turn", 0));
+            auto changes = co_await s.watch();
+            CO_ASSERT_OK(changes);
+            std::optional<result<value>> theirs;
+            async_execute(p, "compete", list("turn", rounds), in("s").timeout(300s),
+                          [&](result<value> r) { theirs = std::move(r); });
+            std::vector<bool> ours(static_cast<std::size_t>(rounds), false);
+            int won = 0;
+            for (int round = 0; round < rounds;) {
+                const auto event = co_await changes->next();
+                CO_ASSERT_OK(event);
+                EXPECT_EQ(event->missed, 0u);
+                if (event->name != "ready") continue;
+                CO_ASSERT(event->data == value(round));
+                const auto seen = co_await s.get("turn");
+                CO_ASSERT_OK(seen);
+                // Theirs may have come before this look; then there is nothing left to compete for.
+                if ((*seen)->data == round) {
+                    const auto mine = co_await s.compare_and_set("turn", (*seen)->version, round + 1);
+                    if (mine) {
+                        ours[static_cast<std::size_t>(round)] = true;
+                        ++won;
+                    } else {
+                        EXPECT_TRUE(failed_with(mine, errc::version_conflict));
+                    }
+                }
+                ++round;
+            }
+            CO_ASSERT(co_await comes_true([&] { return theirs.has_value(); }, 60s * slow));
+            CO_ASSERT_OK(*theirs);
+            CO_ASSERT((*theirs)->size() == ours.size());
+            int both_or_none = 0;
+            for (std::size_t i = 0; i < ours.size(); ++i) both_or_none += (**theirs)[i].get<bool>() == ours[i];
+            EXPECT_EQ(both_or_none, 0);
+            EXPECT_GT(won, 0);
+            EXPECT_LT(won, rounds);
+        },
+        240s * slow);
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 #include "session/memory_backend.hpp"
 #include "session/sweeper.hpp"
 
+#include "support/slow_backend.hpp"
+
 #include <snakepit/pool.hpp>
 
 #include <gmock/gmock.h>
@@ -27,40 +29,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using asio::awaitable;
-
-/// Sessions somewhere else: every operation takes a millisecond.
-class slow_backend final : public session_backend {
-public:
-    explicit slow_backend(const session_options& options) : behind_(make_memory_backend(options)) {}
-
-    awaitable<result<session_id>> open(std::string key) override { return later(behind_->open(std::move(key))); }
-    awaitable<result<std::vector<stored_variable>>> read(session_id id, std::vector<std::string> names) override {
-        return later(behind_->read(std::move(id), std::move(names)));
-    }
-    awaitable<result<std::vector<std::uint64_t>>> write(session_id id, std::vector<session_change> changes) override {
-        return later(behind_->write(std::move(id), std::move(changes)));
-    }
-    awaitable<result<std::vector<std::string>>> names(session_id id) override {
-        return later(behind_->names(std::move(id)));
-    }
-    awaitable<result<void>> expire_after(session_id id, std::chrono::milliseconds ttl) override {
-        return later(behind_->expire_after(std::move(id), ttl));
-    }
-    awaitable<result<void>> close(session_id id) override { return later(behind_->close(std::move(id))); }
-    awaitable<result<std::shared_ptr<void>>> watch(session_id id,
-                                                   std::function<void(const session_event&)> tell) override {
-        return later(behind_->watch(std::move(id), std::move(tell)));
-    }
-
-private:
-    template <class T>
-    static awaitable<T> later(awaitable<T> operation) {
-        asio::steady_timer wait(co_await asio::this_coro::executor, 1ms);
-        co_await wait.async_wait(asio::use_awaitable);  // throws when it is cancelled
-        co_return co_await std::move(operation);
-    }
-    const std::shared_ptr<session_backend> behind_;
-};
+using test::slow_backend;
 
 class Session : public ::testing::Test {
 protected:

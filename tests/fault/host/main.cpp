@@ -65,6 +65,10 @@ asio::awaitable<void> ask_all(snakepit::pool& pool) {
     say_outcome("child recycle_all", co_await pool.recycle_all());
     const snakepit::worker_count one{1, 1};
     say_outcome("child resize", co_await pool.resize(one));
+    auto alice = pool.session("alice");
+    say_outcome("child get", co_await alice.get("x"));
+    say_outcome("child set", co_await alice.set("x", 1));
+    say_outcome("child watch", co_await alice.watch());
     say_outcome("child start", co_await pool.start());
     say_outcome("child stop", co_await pool.stop());
     say(fmt::format("child sees {} workers and {} tools", pool.stats().workers.size(), pool.tools().size()));

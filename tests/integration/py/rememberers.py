@@ -46,6 +46,23 @@ def count_up(name):
 
 
 @snakepit.tool
+def compete(name, rounds):
+    """Say that one is ready, then set the variable from each round to the next; which of them were won."""
+    s = snakepit.session()
+    won = []
+    for number in range(rounds):
+        value, version = s.get_with_version(name)
+        assert value == number, f"{value} in round {number}"
+        s.set("ready", number)
+        try:
+            s.compare_and_set(name, version, number + 1)
+            won.append(True)
+        except snakepit.VersionConflict:
+            won.append(False)
+    return won
+
+
+@snakepit.tool
 def everything():
     """All that a session can do; returns what went wrong."""
     s = snakepit.session()
