@@ -391,6 +391,9 @@ std::optional<std::string> switchboard::settle(line& from, std::vector<settlemen
     {
         const std::lock_guard lock(mutex_);
         if (from.closed) return std::nullopt;
+        // First, since a frame has its small values before all else.
+        for (const auto& reply : replies)
+            if (!reply.has_run) pass_on_move(from, reply.id);
         for (auto& reply : replies) {
             const auto held = from.sent.find(reply.id);
             if (held == from.sent.end()) {
@@ -1087,6 +1090,19 @@ void switchboard::end_by_reply(line& from, call& c, result<value> outcome, conse
     if (!outcome && !c.answered) outcome = tl::unexpected(outcome.error().with_worker(from.worker));
     if (c.served && !c.answered) *c.served = {from.worker, c.sent_before != 0 && c.sent_before != from.number};
     end(c, std::move(outcome), todo);
+}
+
+/// A call that was sent and not run has not been served: the next one of its session here is where the session moves.
+void switchboard::pass_on_move(const line& from, std::uint64_t unserved) {
+    const auto held = from.sent.find(unserved);
+    if (held == from.sent.end()) return;
+    const call& it = *held->second;
+    if (it.affinity == affinity::none || it.parent || it.sent_before == from.number) return;
+    call* next = nullptr;
+    for (const auto& [id, c] : from.sent)
+        if (c->home == it.home && !c->parent && id > unserved && (!next || id < next->id)) next = c;
+    if (next) next->sent_before = it.sent_before;
+    else if (it.home->sent_to == from.number) it.home->sent_to = it.sent_before;
 }
 
 /// The caller's end of the call.

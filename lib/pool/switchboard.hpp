@@ -24,6 +24,7 @@ namespace snakepit::detail {
 struct settlement {
     std::uint64_t id = 0;
     result<value> outcome;
+    bool has_run = true;  ///< its tool was begun
 };
 
 /// What is known about the calls of a worker that has ended.
@@ -199,6 +200,7 @@ private:
     void pump(consequences& todo);
     void end(call& c, result<value> outcome, consequences& todo);
     void end_by_reply(line& from, call& c, result<value> outcome, consequences& todo);
+    static void pass_on_move(const line& from, std::uint64_t unserved);
     void answer(call_ptr c, result<value> outcome, consequences& todo);
     void give_up_locked(call& c, errc why, consequences& todo);
     [[nodiscard]] std::uint64_t& counter_of(const result<value>& outcome);

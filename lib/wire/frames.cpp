@@ -273,6 +273,7 @@ std::optional<std::string> frame_reader::take(v1::Reply& reply, settlement& into
     switch (reply.outcome_case()) {
         case v1::Reply::kFailure:
             into.outcome = tl::unexpected(error_of(*reply.mutable_failure()));
+            into.has_run = reply.run_us() != 0;
             return std::nullopt;
         case v1::Reply::kTransfer: {
             std::string whole;

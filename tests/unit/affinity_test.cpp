@@ -476,6 +476,35 @@ TEST_F(AffinityEnds, TheCallAfterADeathIsToldThatItMoved) {
     EXPECT_TRUE(second->served->moved);
 }
 
+TEST_F(AffinityEnds, ACallThatWasNotRunDoesNotKeepTheMoveToItself) {
+    enum class next_comes { later, before_the_reply, with_the_reply };
+    for (const auto when : {next_comes::later, next_comes::before_the_reply, next_comes::with_the_reply}) {
+        make(2, 4);
+        const auto first = strict("1", "s");
+        const int old = held(0).empty() ? 1 : 0;
+        const auto at = static_cast<std::size_t>(1 - old);
+        answer(old);
+        lanes_[static_cast<std::size_t>(old)]->unplug(lost);
+        const auto given_up = strict("2", "s");
+        const auto next = prepare("3", "s", affinity::strict);
+        if (when != next_comes::later) submit(next);
+        board_->give_up(*given_up->it, errc::cancelled);
+        std::vector<settlement> replies;
+        if (when == next_comes::with_the_reply) replies.push_back({next->it->id, value()});  // values come first
+        replies.push_back({given_up->it->id, tl::unexpected(error(errc::cancelled, "before it was begun")), false});
+        EXPECT_EQ(board_->settle(line_of(1 - old), replies), std::nullopt);
+        if (when == next_comes::later) submit(next);
+        if (when != next_comes::with_the_reply) lanes_[at]->answer({next->it->id});
+        run();
+        EXPECT_TRUE(next->ran_on(fmt::format("w{}", at).c_str(), true));
+        const auto last = strict("4", "s");
+        lanes_[at]->answer({last->it->id});
+        run();
+        EXPECT_FALSE(last->served->moved) << "it had moved before";
+        lanes_.clear();
+    }
+}
+
 TEST_F(AffinityEnds, AReplacementUnderTheSameNameIsAnotherWorker) {
     make(1);
     const auto first = strict("1", "s");

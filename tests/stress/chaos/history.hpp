@@ -21,8 +21,9 @@ using clock = std::chrono::steady_clock;
 struct call_record {
     std::uint64_t id = 0;
     std::string_view tool;
-    bool has_large_reply = false;  ///< over 4 KiB: it is not kept when its worker dies before it has left
+    bool has_large_reply = false;  ///< perhaps over 4 KiB: then it is not kept when its worker dies before it has left
     bool may_run_again = false;    ///< declared so: a death costs it another attempt, not the call
+    bool session_may_end = false;  ///< somebody may close it, or it may expire
     clock::time_point begun{};
     clock::duration timeout{};                      ///< 0: none
     std::optional<clock::time_point> cancelled_at;  ///< by its caller

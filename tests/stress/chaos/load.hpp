@@ -21,6 +21,10 @@ struct request {
     unsigned amount = 0;                          ///< the tool's argument; for echo the size of the payload
     clock::duration timeout{};                    ///< 0: none
     std::optional<clock::duration> cancel_after;  ///< by the caller
+    std::string session{};                        ///< its key; empty: none
+    snakepit::affinity affinity = snakepit::affinity::none;
+    bool session_may_end = false;  ///< while the call uses it
+    value following{};             ///< null: `amount` is the argument; else what comes behind the call's number
 };
 
 /** @par Thread safety  everything on the strand */
@@ -33,8 +37,9 @@ public:
     void end() { over_ = true; }
     /// From now on errc::pool_stopped is no surprise.
     void expect_stop() { pool_stops_ = true; }
+    using listener = std::function<void(const call_record&, const result<reply>&)>;
     /// Makes one call. `then` hears its outcome after it has been written down.
-    void make(const request& r, std::function<void(const result<value>&)> then = {});
+    void make(const request& r, listener then = {});
 
     /// Calls that have not ended.
     [[nodiscard]] std::size_t open() const { return open_; }
@@ -42,7 +47,7 @@ public:
 
 private:
     static asio::awaitable<void> caller(std::shared_ptr<load> self, dice random);
-    void note(call_record& c, const value& expected, const result<value>& outcome);
+    void note(call_record& c, const value& expected, const result<reply>& outcome);
     [[nodiscard]] bool is_explained(const call_record& c, const error& e) const;
 
     pool& pool_;

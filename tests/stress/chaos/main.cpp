@@ -2,6 +2,7 @@
 // promised, capacity comes back, and nothing stays behind.
 
 #include "stress/chaos/run.hpp"
+#include "stress/chaos/summary.hpp"
 #include "support/surroundings.hpp"
 
 #include <fmt/format.h>
@@ -25,17 +26,6 @@ extern "C" void give_up(int) {
 
 std::string command_of(const settings& how) {
     return fmt::format("./dev chaos --seconds {} --seed {} --workers {}", how.length.count(), how.seed, how.workers);
-}
-
-void tell(const findings& f) {
-    std::map<std::string, int> outcomes;
-    for (const auto& c : f.seen.calls) ++outcomes[c.ends == 0 ? "none" : c.code ? c.code.message() : "a value"];
-    fmt::print("{} calls:\n", f.seen.calls.size());
-    for (const auto& [what, times] : outcomes) fmt::print("  {:8} {}\n", times, what);
-    fmt::print("done to the workers:");
-    for (const auto& [what, times] : f.done) fmt::print(" {} {},", to_string(what), times);
-    fmt::print("\nlatest answer: {:.1f} ms after its deadline or cancellation\n",
-               std::chrono::duration<double, std::milli>(worst_delay(f.seen)).count());
 }
 
 void complain(const findings& f) {
@@ -71,7 +61,7 @@ int main(int argc, char** argv) {
     ::alarm(static_cast<unsigned>(seconds + rest * test::slow));
 
     const auto found = run(how);
-    tell(found);
+    fmt::print("{}", summary_of(found));
     if (found.all_is_well()) return 0;
     complain(found);
     fmt::print("again: {}\n", command_of(how));

@@ -3,6 +3,8 @@
 #include "stress/chaos/disturbance.hpp"
 #include "stress/chaos/leftovers.hpp"
 #include "stress/chaos/load.hpp"
+#include "stress/chaos/session_checker.hpp"
+#include "stress/chaos/session_load.hpp"
 #include "support/surroundings.hpp"
 
 #include <fmt/format.h>
@@ -55,7 +57,8 @@ public:
           journal_(scratch.write("journal", "")),
           on_(asio::make_strand(io)),
           pool_(io.get_executor(), options(marker)),
-          load_(std::make_shared<load>(pool_, on_)) {}
+          load_(std::make_shared<load>(pool_, on_)),
+          sessions_(std::make_shared<session_load>(pool_, load_, on_)) {}
 
     [[nodiscard]] const strand& on() const { return on_; }
 
@@ -64,29 +67,46 @@ public:
         if (!up) throw std::runtime_error("the pool does not start: " + up.error().full());
         const auto descriptors_at_first = test::descriptors_of(::getpid()).size();
 
-        self.load_->begin(self.how_.seed, callers);
+        self.begin(self.how_.seed);
         auto trouble = std::make_shared<disturbance>(self.pool_, self.load_, self.on_);
         auto schedule = make_schedule(self.how_.seed, self.how_.length);
         co_await disturbance::run(trouble, std::move(schedule));
-        self.load_->end();
+        self.end();
         into.done = trouble->done();
-        const std::function<bool()> all_have_ended = [&] { return self.load_->open() == 0; };
+        const std::function<bool()> all_have_ended = [&] { return self.open() == 0; };
         co_await comes_true(all_have_ended, last_answers);
 
         co_await recover(self, into);
         co_await come_to_rest(self, into, descriptors_at_first);
+        co_await session_load::look_at_all(self.sessions_);
         co_await stop_under_load(self, into);
         const auto s = self.pool_.stats();
         into.seen.pool = {s.submitted, s.succeeded, s.failed, s.cancelled, s.expired};
     }
 
     /// Once everything has ended: nothing is on its way to the records any more.
-    void write_down(history& to) {
-        to.calls = std::move(load_->calls());
-        to.runs = read_marks(journal_);
+    void write_down(findings& into) {
+        into.seen.calls = std::move(load_->calls());
+        into.seen.runs = read_marks(journal_);
+        into.sessions = std::move(sessions_->log().seen);
+        for (auto& c : into.sessions.calls) {
+            const auto run = into.seen.runs.find(c.id);
+            c.has_run = run != into.seen.runs.end() && run->second.begun > 0;
+        }
+        into.violations = std::move(sessions_->log().surprises);
     }
 
 private:
+    void begin(std::uint64_t seed) {
+        load_->begin(seed, callers);
+        sessions_->begin(seed);
+    }
+    void end() {
+        load_->end();
+        sessions_->end();
+    }
+    [[nodiscard]] std::size_t open() const { return load_->open() + sessions_->open(); }
+
     [[nodiscard]] pool_options options(const std::string& marker) const {
         pool_options o;
         o.module = "chaos_tools";
@@ -128,9 +148,9 @@ private:
         while (served.size() < self.how_.workers && clock::now() < until) {
             // As many at once as there are workers go to one each.
             unsigned open = self.how_.workers;
-            const std::function<void(const result<value>&)> then = [&](const result<value>& pid) {
+            const load::listener then = [&](const call_record&, const result<reply>& got) {
                 --open;
-                if (pid) served.insert(pid->get<int>());
+                if (got) served.insert(got->result.get<int>());
             };
             for (auto i = open; i > 0; --i) self.load_->make({"where", 50, 10s, {}}, then);
             const std::function<bool()> all_are_back = [&] { return open == 0; };
@@ -162,15 +182,15 @@ private:
 
     /// In the middle of calls: they too end once.
     static asio::awaitable<void> stop_under_load(session& self, findings& into) {
-        self.load_->begin(self.how_.seed + 1, callers);
+        self.begin(self.how_.seed + 1);
         const auto enough = self.load_->calls().size() + 20 * callers;
         const std::function<bool()> is_busy = [&] { return self.load_->calls().size() >= enough; };
         co_await comes_true(is_busy, last_answers);
         self.load_->expect_stop();
-        self.load_->end();
+        self.end();
         const auto down = co_await self.pool_.stop();
         if (!down) into.not_restored.push_back("stop: " + down.error().full());
-        const std::function<bool()> all_have_ended = [&] { return self.load_->open() == 0; };
+        const std::function<bool()> all_have_ended = [&] { return self.open() == 0; };
         co_await comes_true(all_have_ended, grace);
     }
 
@@ -179,7 +199,18 @@ private:
     strand on_;
     pool pool_;
     std::shared_ptr<load> load_;
+    std::shared_ptr<session_load> sessions_;
 };
+
+void judge(findings& what) {
+    const auto add = [&what](std::vector<violation> more) {
+        what.violations.insert(what.violations.end(), more.begin(), more.end());
+    };
+    add(check(what.seen, {.grace = grace}));
+    add(check_variables(what.sessions));
+    add(check_lives(what.sessions));
+    add(check_affinity(what.sessions));
+}
 
 }  // namespace
 
@@ -206,13 +237,13 @@ findings run(const settings& how) {
         io.run();
         second.join();
         if (failed) std::rethrow_exception(failed);
-        all.write_down(found.seen);
+        all.write_down(found);
     }
     // gRPC closes its end of a connection on a thread of its own.
     test::eventually([&before] { return before.left().empty(); }, 2s * slow);
     found.left_behind = before.left();
     ::grpc_shutdown();
-    found.violations = check(found.seen, {.grace = grace});
+    judge(found);
     return found;
 }
 

@@ -3,6 +3,7 @@
 
 #include "stress/chaos/checker.hpp"
 #include "stress/chaos/schedule.hpp"
+#include "stress/chaos/session_history.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -20,8 +21,9 @@ struct settings {
 
 struct findings {
     history seen;
+    session_history sessions;
     std::map<deed, int> done;
-    std::vector<violation> violations;      ///< of the calls
+    std::vector<violation> violations;      ///< of calls and sessions
     std::vector<std::string> not_restored;  ///< of the pool's capacity, and of what it holds when all is quiet
     std::vector<std::string> left_behind;   ///< when the pool has gone
 

@@ -4,39 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import functools
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 
 import snakepit
+from chaos_journal import noted
+from chaos_session_tools import look_at_session, use_session
 
-
-@functools.cache
-def _journal() -> int:
-    """All workers append to one file. Not opened by the import: each worker has a descriptor of its own."""
-    return os.open(os.environ["SNAKEPIT_CHAOS_JOURNAL"], os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-
-
-@contextlib.contextmanager
-def _noted(call: int) -> Iterator[None]:
-    os.write(_journal(), b"begun %d\n" % call)
-    yield
-    os.write(_journal(), b"done %d\n" % call)
+__all__ = ["look_at_session", "use_session"]
 
 
 @snakepit.tool
 def echo(call: int, payload: object) -> object:
-    with _noted(call):
+    with noted(call):
         return payload
 
 
 @snakepit.tool
 def work(call: int, milliseconds: int) -> int:
     """Wait, as for a disk or another machine."""
-    with _noted(call):
+    with noted(call):
         time.sleep(milliseconds / 1000)
         return call
 
@@ -44,7 +33,7 @@ def work(call: int, milliseconds: int) -> int:
 @snakepit.tool(idempotent=True)
 def look_up(call: int, milliseconds: int) -> int:
     """Change nothing: it may run again when its worker dies."""
-    with _noted(call):
+    with noted(call):
         time.sleep(milliseconds / 1000)
         return call
 
@@ -52,7 +41,7 @@ def look_up(call: int, milliseconds: int) -> int:
 @snakepit.tool
 def crunch(call: int, milliseconds: int) -> int:
     """Use the processor."""
-    with _noted(call):
+    with noted(call):
         until = time.monotonic() + milliseconds / 1000
         while time.monotonic() < until:
             sum(range(1000))
@@ -62,33 +51,33 @@ def crunch(call: int, milliseconds: int) -> int:
 @snakepit.tool
 def where(call: int, milliseconds: int) -> int:
     """Which process this is, after a while: long enough that each worker has to take its share."""
-    with _noted(call):
+    with noted(call):
         time.sleep(milliseconds / 1000)
         return os.getpid()
 
 
 @snakepit.tool
 def fail(call: int, _: int) -> None:
-    with _noted(call):
+    with noted(call):
         raise ValueError(f"call {call} was to fail")
 
 
 @snakepit.tool
 def leave(call: int, code: int) -> None:
-    with _noted(call):
+    with noted(call):
         os._exit(code)
 
 
 @snakepit.tool
 def hang(call: int, _: int) -> None:
-    with _noted(call):
+    with noted(call):
         while True:
             time.sleep(60)
 
 
 @snakepit.tool
 def ignore_cancel(call: int, _: int) -> None:
-    with _noted(call):
+    with noted(call):
         while True:
             with contextlib.suppress(BaseException):
                 time.sleep(0.01)
@@ -97,21 +86,21 @@ def ignore_cancel(call: int, _: int) -> None:
 @snakepit.tool
 def hang_in_c(call: int, _: int) -> None:
     """Wait without letting another thread run, for what never comes."""
-    with _noted(call):
+    with noted(call):
         ends = os.pipe()
         ctypes.PyDLL(None).read(ends[0], ctypes.create_string_buffer(1), 1)
 
 
 @snakepit.tool
 def hold_gil(call: int, milliseconds: int) -> int:
-    with _noted(call):
+    with noted(call):
         ctypes.PyDLL(None).usleep(milliseconds * 1000)
         return call
 
 
 @snakepit.tool
 def flood_stderr(call: int, kibibytes: int) -> int:
-    with _noted(call):
+    with noted(call):
         for _ in range(kibibytes):
             sys.stderr.write("x" * 1023 + "\n")
         return call
@@ -123,7 +112,7 @@ _leaked: list[bytearray] = []
 @snakepit.tool
 def leak(call: int, mebibytes: int) -> int:
     """Keep memory, every page of it in use."""
-    with _noted(call):
+    with noted(call):
         _leaked.append(bytearray(os.urandom(4096) * (mebibytes * 256)))
         return call
 
@@ -134,6 +123,6 @@ _children: list[subprocess.Popen[bytes]] = []
 @snakepit.tool
 def leave_child(call: int, seconds: int) -> int:
     """A process that nobody waits for, out of reach of signals to the worker's group."""
-    with _noted(call):
+    with noted(call):
         _children.append(subprocess.Popen(["sleep", str(seconds)], start_new_session=True))
         return call

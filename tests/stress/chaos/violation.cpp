@@ -1,0 +1,36 @@
+#include "stress/chaos/violation.hpp"
+
+namespace snakepit::chaos {
+
+std::string_view to_string(fault f) {
+    switch (f) {
+        case fault::never_ended: return "never ended";
+        case fault::ended_twice: return "ended twice";
+        case fault::ran_twice: return "ran twice without permission";
+        case fault::wrong_value: return "wrong value";
+        case fault::value_without_work: return "value without work";
+        case fault::overstayed: return "waited past its deadline plus grace";
+        case fault::gave_up_early: return "expired before its deadline";
+        case fault::cancelled_unasked: return "cancelled though nobody asked";
+        case fault::lost_with_another: return "lost with a worker that was executing another call";
+        case fault::lost_with_permission: return "lost though it may run again";
+        case fault::unexpected_error: return "unexpected error";
+        case fault::miscounted: return "counted differently by the pool";
+        case fault::never_written: return "a value that was not written";
+        case fault::mixed_up: return "a value of another session";
+        case fault::wrong_version: return "a version of another value";
+        case fault::stale_read: return "stale read";
+        case fault::went_back: return "an observer's view went back";
+        case fault::write_lost: return "an acknowledged write was lost";
+        case fault::set_over_another: return "compare_and_set over another version";
+        case fault::count_is_wrong: return "increments lost or made twice";
+        case fault::came_back: return "a session was used after its end";
+        case fault::ended_for_nothing: return "a session ended for no reason";
+        case fault::moved_unsaid: return "a session moved and nobody was told";
+        case fault::moved_for_nothing: return "said to have moved and has not";
+        case fault::left_its_worker: return "a strict call left a worker that went on serving";
+    }
+    return "?";
+}
+
+}  // namespace snakepit::chaos
