@@ -68,8 +68,11 @@ private:
         });
     }
 
-    /// Whether a call may have been sent to another process after the last that was surely served here before.
+    /// Whether a call may have been sent to another process after the last that was surely served here before. One with
+    /// a hint may have been given up there long before its worker says that it was not run.
     static bool was_elsewhere(const session_call& c, const calls_of_session& calls) {
+        if (is_any(calls, c, c.ran, [](const session_call& x) { return x.affinity == affinity::hint && !x.has_run; }))
+            return true;
         clock::time_point last_here{};
         for (auto x = upto(c.begun, calls); x != calls.begin() && last_here == clock::time_point();)
             if ((*--x)->process == c.process && (*x)->ran < c.begun) last_here = (*x)->begun;
