@@ -47,10 +47,12 @@ std::optional<std::string> desk::take(const std::shared_ptr<line>& from, questio
         answer(*from, q.number, no_session());
     } else if (const auto refused = sessions_->refusal()) {
         answer(*from, q.number, *refused);
+    } else if (const auto earlier = who->session_held->refused()) {
+        answer(*from, q.number, *earlier);
     } else if (const auto& memory = sessions_->memory()) {
         if (const auto* r = std::get_if<asked::read>(&q.what)) read_ahead_.learn(who->tool_index, r->names);
         else if (std::holds_alternative<asked::write>(q.what)) read_ahead_.learn(who->tool_index, {});
-        answer(*from, q.number, ask_memory(*memory, *who->session_held, q));
+        answer(*from, q.number, ask_memory(*memory, who->session_held->id(), q));
     } else {
         asio::co_spawn(on_, ask_backend(shared_from_this(), from, who, std::move(q)), [](std::exception_ptr) {});
     }
@@ -60,9 +62,10 @@ std::optional<std::string> desk::take(const std::shared_ptr<line>& from, questio
 std::optional<std::string> desk::take(const line& from, session_write w) const {
     const auto [who, is_known] = board_->held_by(from, w.call);
     if (!is_known) return fmt::format("a write of call {}, which was not sent", w.call);
-    if (!who) return std::nullopt;
+    if (!who) return fmt::format("a write of call {}, which has ended", w.call);
     if (!who->session_held || !sessions_->memory()) return fmt::format("a write of call {}, without a lease", w.call);
     auto& use = *who->session_held;
+    if (use.refused()) return std::nullopt;  // what follows may rest on what was refused
     if (auto refused = sessions_->refusal()) {
         use.refuse(std::move(*refused));
         return std::nullopt;
@@ -73,8 +76,9 @@ std::optional<std::string> desk::take(const line& from, session_write w) const {
     return std::nullopt;
 }
 
-void desk::lend(out_frame& to, const page::revocations& at) const {
+void desk::lend(out_frame& to, const page::revocations& at, std::uint64_t writes_taken) const {
     if (!sessions_->memory()) return;
+    to.writes_taken = writes_taken;
     constexpr std::size_t most = std::size_t{32} << 10;
     auto room = std::min(most, max_frame_bytes - std::min(to.bytes, max_frame_bytes));
     for (std::size_t i = 0; i < to.calls.size(); ++i) {
@@ -94,12 +98,11 @@ void desk::lend(out_frame& to, const page::revocations& at) const {
     }
 }
 
-finding desk::ask_memory(memory_store& store, const session_use& use, question& q) const {
+finding desk::ask_memory(memory_store& store, const session_id& of, question& q) const {
     const auto now = memory_store::clock::now();
-    const auto of = use.id();
     if (auto* r = std::get_if<asked::read>(&q.what)) return finding_of(store.read(of, r->names, now));
-    if (auto* w = std::get_if<asked::write>(&q.what))
-        return finding_of(store.write(of, std::move(w->changes), now, &use.lease_of_call()));
+    // Revokes the call's own lease too: other threads of the tool may write.
+    if (auto* w = std::get_if<asked::write>(&q.what)) return finding_of(store.write(of, std::move(w->changes), now));
     if (std::holds_alternative<asked::names>(q.what)) return finding_of(store.names(of, now));
     if (auto* e = std::get_if<asked::expire_after>(&q.what)) return finding_of(store.expire_after(of, e->ttl, now));
     return finding_of(store.close(of, now));

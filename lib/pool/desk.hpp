@@ -31,12 +31,13 @@ public:
     /// The same for a write that is not answered: when it is refused the call fails.
     [[nodiscard]] std::optional<std::string> take(const line& from, session_write w) const;
     /// Has calls take along what their tools will ask for, as far as that is known and there is room.
-    /// @param at  of the worker to which they go
-    void lend(out_frame& to, const page::revocations& at) const;
+    /// @param at            of the worker to which they go
+    /// @param writes_taken  that have come from it without waiting for an answer
+    void lend(out_frame& to, const page::revocations& at, std::uint64_t writes_taken) const;
     [[nodiscard]] const host_registry& tools() const noexcept { return *tools_; }
 
 private:
-    [[nodiscard]] finding ask_memory(memory_store& store, const session_use& of, question& q) const;
+    [[nodiscard]] finding ask_memory(memory_store& store, const session_id& of, question& q) const;
     static asio::awaitable<void> ask_backend(std::shared_ptr<desk> self, std::shared_ptr<line> from, call_ptr of,
                                              question q);
     void call_host(const std::shared_ptr<line>& from, const call_ptr& of, std::uint64_t number, asked::host_call what);

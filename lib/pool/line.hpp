@@ -52,6 +52,7 @@ struct out_frame {
     std::vector<out_answer> answers;
     std::vector<out_call> calls;
     std::vector<out_lease> leases;
+    std::uint64_t writes_taken = 0;  ///< from the worker, when the first of these was given
     std::size_t bytes = 0;
 
     [[nodiscard]] std::size_t items() const noexcept { return chunks.size() + answers.size() + calls.size(); }

@@ -677,6 +677,7 @@ void switchboard::give_back(std::vector<call*>& calls, consequences& todo) {
         release(*c);
         let_helpers_go(*c, todo);
         if (c->home && c->id != 0 && c->home->sent_to == c->on->number) c->home->sent_to = c->sent_before;
+        if (c->session_held && c->id != 0) c->session_held->begin_again();
         c->on = nullptr;
         c->id = 0;
         c->transfer = 0;

@@ -51,7 +51,7 @@ public:
     [[nodiscard]] result<session_id> open(std::string key, time_point now);
     [[nodiscard]] result<std::vector<stored_variable>> read(const session_id& id, std::span<const std::string> names,
                                                             time_point now);
-    /// @param own  the lease of the call that writes, which stays as it is; null: it has none
+    /// @param own  the lease that allows the write, and knows of it: it stays as it is. Null: all are revoked
     [[nodiscard]] result<std::vector<std::uint64_t>> write(const session_id& id, std::vector<session_change> changes,
                                                            time_point now, const lease* own = nullptr);
     [[nodiscard]] result<std::vector<std::string>> names(const session_id& id, time_point now);

@@ -51,12 +51,20 @@ public:
     [[nodiscard]] std::optional<lent> lend(std::span<const std::string> names, page::revocations at,
                                            std::uint64_t call) {
         const std::lock_guard lock(mutex_);
-        take_back();
+        revoke();
         lease_.at = std::move(at);
         lease_.call = call;
         return store_->lend(id_, names, lease_, memory_store::clock::now());
     }
     [[nodiscard]] const lease& lease_of_call() const noexcept { return lease_; }
+
+    /// The call will be run again, elsewhere.
+    void begin_again() {
+        const std::lock_guard lock(mutex_);
+        revoke();
+        refused_.reset();
+        is_refused_.store(false, std::memory_order_release);
+    }
 
     /// A write for whose end the tool has not waited was refused: so is the call, whatever it returns. The first stays.
     void refuse(error why) {
@@ -73,6 +81,11 @@ public:
 private:
     void take_back() {
         if (lease_.at) store_->take_back(id_, lease_);
+    }
+    void revoke() {
+        take_back();
+        if (lease_.at) lease_.at->add(lease_.call);
+        lease_.at.reset();
     }
 
     const std::shared_ptr<memory_store> store_;

@@ -84,6 +84,7 @@ void encode_frame(const out_frame& from, v1::WorkDown& to) {
         lease.set_room_variables(each.what.room_variables);
         lease.set_room_bytes(each.what.room_bytes);
         lease.set_max_value_bytes(each.what.max_value_bytes);
+        lease.set_writes(from.writes_taken);
     }
 }
 

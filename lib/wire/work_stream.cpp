@@ -24,7 +24,7 @@ void work_stream::suspend() {
 void work_stream::flush() {
     const auto l = carried();
     if (!l || !to_->board_->take(*l, frame_)) return;
-    to_->desk_->lend(frame_, to_->revoked_);
+    to_->desk_->lend(frame_, to_->revoked_, writes_taken_.load(std::memory_order_acquire));
     encode_frame(frame_, out_);
     frame_.clear();  // lets go of large values
     // When the stream has finished the line stays "writing": its calls end by disconnect.
@@ -45,6 +45,7 @@ bool work_stream::message(v1::WorkUp& in) {
     if (!breach && !l && !(writes.empty() && replies.empty() && questions.empty())) breach = "it answers to no call";
     for (auto& w : writes)
         if (!breach) breach = to_->desk_->take(*l, std::move(w));
+    writes_taken_.fetch_add(writes.size(), std::memory_order_release);
     if (!breach && !replies.empty()) breach = to_->board_->settle(*l, replies);
     for (auto& q : questions)
         if (!breach) breach = to_->desk_->take(l, std::move(q));

@@ -6,6 +6,9 @@
 #include "wire/frames.hpp"
 #include "wire/stream.hpp"
 
+#include <atomic>
+#include <cstdint>
+
 namespace snakepit::detail {
 
 class work_stream final : public stream<v1::WorkUp, v1::WorkDown> {
@@ -35,6 +38,7 @@ private:
     // The reader's: gRPC's thread.
     frame_reader reader_;
     in_frame said_;
+    std::atomic<std::uint64_t> writes_taken_ = 0;  // changed by the reader alone
 };
 
 }  // namespace snakepit::detail

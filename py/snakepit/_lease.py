@@ -18,7 +18,7 @@ _MOST_CHANGES = 64
 
 
 class Lease:
-    """One call's. For the thread that has made it: as soon as another one comes, all is asked of the host."""
+    """One call's. For the thread that has made it; others ask the host."""
 
     __slots__ = (
         "_call_id",
@@ -52,9 +52,8 @@ class Lease:
         self._is_good = False
 
     def _holds(self) -> bool:
-        if self._is_good and (get_ident() != self._thread or self._words[self._index] >= self._call_id):
-            self._is_good = False
-        return self._is_good
+        # What other threads of the tool write is waited for, and revokes it.
+        return self._is_good and get_ident() == self._thread and self._words[self._index] < self._call_id
 
     def find(self, names: Iterable[str]) -> list[Known] | None:
         """All of them as of one moment, or None: ask the host."""
@@ -64,19 +63,11 @@ class Lease:
             return None
         return found if self._holds() else None  # now, so that all of them still were what they are said to be
 
-    def forget(self, names: Iterable[str]) -> None:
-        """They are about to be changed in a way that is waited for: nobody here knows how much room is left then."""
-        self._holds()  # another thread says so
-        self._room_variables = 0
-        self._drop(names)
-
-    def _drop(self, names: Iterable[str]) -> None:
-        for name in names:
-            self._values.pop(name, None)
-
     def may_write(self, changes: Sequence[tuple[str, bytes]]) -> bool:
         """Whether they have room: then they are to be sent, and need not be waited for."""
         size = 0
+        if not changes:
+            return False
         for name, value in changes:
             if (
                 type(name) is not str
@@ -93,7 +84,8 @@ class Lease:
         self._room -= size
         self._room_variables -= len(changes)
         self.has_written = True
-        self._drop(name for name, _ in changes)  # in case that an exception comes before wrote()
+        for name, _ in changes:
+            self._values.pop(name, None)  # in case that an exception comes before wrote()
         return True
 
     def wrote(self, changes: Iterable[tuple[str, bytes]]) -> None:

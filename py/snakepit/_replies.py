@@ -54,12 +54,15 @@ class Replies:
         outgoing.begin_frame()
         pieces_turn = bool(outgoing)  # one piece before the small replies, more behind them: neither starves
         add = frame.replies.add
-        if self._asks:  # somebody waits for these, so they go first
-            room, items = self._put_asks(frame, room, items)
+        # Counted before the writes are looked at: other threads go on, and what they add may belong to a write that
+        # they have added too. No question, and no reply, leaves before what its call has written.
+        asks_left, replies_left = len(self._asks), len(ready)
         if self._writes:
             room, items = self._put_writes(frame, room, items)
             if self._writes:
-                items = 0  # no reply goes before what its call has written
+                items = 0
+        if asks_left:  # somebody waits for these, so they go before replies
+            room, items = self._put_asks(frame, room, items, asks_left)
         ids: list[int] = []
         values: list[bytes] = []
         runs_us: list[int] = []
@@ -74,15 +77,16 @@ class Replies:
                     items -= 1
                     room -= _REPLY_SLACK
             pieces_turn = True
-            while ready and items > 0:
+            while replies_left and items > 0:
                 call_id, outcome, run_us = ready.popleft()
+                replies_left -= 1
                 size = len(outcome) if isinstance(outcome, bytes) else outcome.ByteSize()
                 if size > self._inline and isinstance(outcome, bytes):
                     outgoing.add(outcome, _reply_for(call_id, run_us))
                     continue
                 if size + _REPLY_SLACK > room:
                     ready.appendleft((call_id, outcome, run_us))
-                    room = 0
+                    replies_left = room = 0
                     break
                 room -= size + _REPLY_SLACK
                 items -= 1
@@ -118,10 +122,11 @@ class Replies:
             items -= 1 + len(changes)
         return room, items
 
-    def _put_asks(self, frame: work_pb2.WorkUp, room: int, items: int) -> tuple[int, int]:
+    def _put_asks(self, frame: work_pb2.WorkUp, room: int, items: int, most: int) -> tuple[int, int]:
         """What is left of room and items."""
         asks = self._asks
-        while asks and items > 0:
+        while most and items > 0:
+            most -= 1
             number, call_id, question = asks.popleft()
             size = len(question)
             if size > self._inline:

@@ -29,6 +29,8 @@ from snakepit._transfers import Incoming, ProtocolError
 from snakepit.v1 import work_pb2
 
 _SLOW = 200e-6  # seconds: how long a finished reply may wait behind the calls after it
+_MANY_WRITES = 1000
+_SENDING_SHARE = 4  # they wait at least so many times as long as it takes to send them
 _COST_WEIGHT = 0.1  # of the newest run in a tool's mean: one that the scheduler held up says little
 
 _Failure = work_pb2.Failure
@@ -70,8 +72,11 @@ class Runner:
         self._running_since = 0.0
         self._sent_at = 0.0  # of the running call's frame: its timeouts count from here
         self._leave_by = 0.0  # when replies that are ready no longer wait for the rest of their frame
+        self._sending_cost = 0.0  # mean seconds that it takes to let them leave
         self._current: CurrentCall | None = None
         self._lease: Lease | None = None  # the running call's, once it has looked at its session
+        self._writes = 0  # that were not waited for
+        self._last_write: dict[str, int] = {}  # number of the last of these, by session
         self._forked = False
         # Set by the control thread. `_attention` is all that a call looks at while nobody wants anything.
         self._attention = False
@@ -154,7 +159,8 @@ class Runner:
     def progress(self) -> Progress:
         """Any thread."""
         if self._replies and self._lane is not None:
-            self._lane.flush()  # a tool that is usually fast is not now, and what it has posted should be seen
+            # A tool that is usually fast is not now, and what it has posted should be seen.
+            self._asks.flush_all(self._lane)
         since = self._running_since
         running_us = max(1, int((monotonic() - since) * 1e6)) if since else 0
         return Progress(self._received_id, self._begun_id, self._ended_calls, running_us)
@@ -183,16 +189,27 @@ class Runner:
             raise RuntimeError("snakepit.session() works only while a tool runs for a caller")
         if not call.session:
             return None
-        if self._lease is None and call.HasField("lease") and self._asker.is_main_thread():
-            self._lease = Lease(call.id, call.lease, self._page.words)
+        if self._lease is None and call.HasField("lease") and self._asker.is_main_thread() and not self._forked:
+            # Calls before this one, which came with it, may have written what it was not lent.
+            if self._last_write.get(call.session, 0) <= call.lease.writes:
+                self._lease = Lease(call.id, call.lease, self._page.words)
+            self._forget_writes(call.lease.writes)
         return Session(call.session, call.id, self, self._lease)
 
     def post(self, call_id: int, changes: list[tuple[str, bytes]]) -> None:
         """Have variables of the running call's session set, without an answer. The main thread."""
         self._replies.write(call_id, changes)
+        self._writes += 1
+        self._last_write[self._running.session] = self._writes
         # A tool that has always been fast ends soon, and its reply takes this along.
-        if not 0.0 <= self._tools[self._running.tool].cost <= _SLOW and self._lane is not None:
-            self._lane.flush()
+        cost = self._tools[self._running.tool].cost
+        if (not 0.0 <= cost <= _SLOW or monotonic() > self._running_since + _SLOW) and self._lane is not None:
+            self._asks.flush_all(self._lane)
+
+    def _forget_writes(self, taken: int) -> None:
+        """The host has taken in so many: most of those that are kept, when there are many."""
+        if len(self._last_write) > _MANY_WRITES:
+            self._last_write = {key: number for key, number in self._last_write.items() if number > taken}
 
     def ask(self, call_id: int, question: work_pb2.Question) -> work_pb2.Finding:
         """Ask for a running call. Any thread. Raises SessionClosed when the call is over."""
@@ -238,7 +255,7 @@ class Runner:
             while inbox:
                 self._sent_at, calls = inbox.popleft()
                 if not self._replies:
-                    self._leave_by = monotonic() + _SLOW
+                    self._leave_by = monotonic() + max(_SLOW, _SENDING_SHARE * self._sending_cost)
                 for call in calls:
                     self._run(call)
                 lane.flush()
@@ -349,8 +366,11 @@ class Runner:
 
     def _let_replies_leave(self) -> None:
         if self._lane is not None:
+            began = monotonic()
             self._asks.flush_all(self._lane)
-            self._leave_by = monotonic() + _SLOW
+            now = monotonic()
+            self._sending_cost += (now - began - self._sending_cost) * _COST_WEIGHT
+            self._leave_by = now + max(_SLOW, _SENDING_SHARE * self._sending_cost)
 
     def _is_unwanted(self, call_id: int) -> bool:
         if self._stopping:

@@ -160,8 +160,6 @@ class Session(MutableMapping[str, Any]):
             self._write([work_pb2.Change(name=name, value=value) for name, value in encoded])
 
     def _write(self, changes: list[work_pb2.Change]) -> list[int]:
-        if self._lease is not None:
-            self._lease.forget(change.name for change in changes)
         return list(self._ask(work_pb2.Question(write=work_pb2.Write(changes=changes))).versions)
 
     def _names(self) -> list[str]:

@@ -127,8 +127,10 @@ TEST_P(HostTools, PresentThemselves) {
 
 TEST_P(HostTools, AreCancelledWithTheirCall) {
     with_pool(asking(1), [this](pool& p) -> awaitable<> {
+        int begun = 0;
         int cancelled = 0;
         const auto sleep = [&]() -> asio::awaitable<void> {
+            ++begun;
             asio::steady_timer pause(co_await asio::this_coro::executor, 1h);
             try {
                 co_await pause.async_wait(asio::use_awaitable);
@@ -147,7 +149,7 @@ TEST_P(HostTools, AreCancelledWithTheirCall) {
             async_execute(
                 p, "ask_until_cancelled", arguments, options,
                 asio::bind_cancellation_slot(cancel.slot(), [&](result<value> r) { outcome = std::move(r); }));
-            CO_ASSERT(co_await comes_true([&] { return fs::exists(mark.string() + ".begun"); }));
+            CO_ASSERT(co_await comes_true([&] { return begun == 1 + by_deadline; }));
             if (!by_deadline) cancel.emit(asio::cancellation_type::terminal);
             CO_ASSERT(co_await comes_true([&] { return outcome && cancelled == 1 + by_deadline; }));
             EXPECT_TRUE(failed_with(*outcome, by_deadline ? errc::deadline_exceeded : errc::cancelled));

@@ -179,6 +179,35 @@ TEST_P(Sessions, WhatACallHasWrittenIsThereWhenItHasEnded) {
     });
 }
 
+TEST_P(Sessions, CallsOfOneWorkerSeeWhatThoseBeforeThemHaveWritten) {
+    with_pool(
+        remembering(1),
+        [](pool& p) -> awaitable<> {
+            constexpr int rounds = 200;
+            constexpr int at_once = 3;  // they leave in one frame, all with a lease
+            for (int i = 0; i < rounds; ++i) {
+                int open = 0;
+                for (int n = 0; n < at_once; ++n) {
+                    for (const char* key : {"s", "t"}) {
+                        ++open;
+                        async_execute(p, "add_one", list("n"), in(key), [&](const result<value>& r) {
+                            EXPECT_OK(r);
+                            --open;
+                        });
+                    }
+                }
+                while (open > 0) co_await wait_for(0ms);
+            }
+            for (const char* key : {"s", "t"}) {
+                const auto n = co_await p.session(key).get("n");
+                CO_ASSERT_OK(n);
+                CO_ASSERT(n->has_value());
+                EXPECT_EQ((*n)->data, rounds * at_once) << "one after the other";
+            }
+        },
+        90s * slow);
+}
+
 TEST_P(Sessions, WhatASlowCallHasWrittenIsSeenWhileItRuns) {
     with_pool(remembering(2), [&](pool& p) -> awaitable<> {
         auto s = p.session("s");
@@ -200,6 +229,47 @@ TEST_P(Sessions, WhatASlowCallHasWrittenIsSeenWhileItRuns) {
             EXPECT_FALSE(ended);
             scratch().write(name, "go on");
             CO_ASSERT(co_await comes_true([&] { return ended; }, 30s * slow));
+        }
+    });
+}
+
+TEST_P(Sessions, EveryWriteOfASlowCallIsSeenWhileItRuns) {
+    with_pool(remembering(1), [&](pool& p) -> awaitable<> {
+        auto s = p.session("s");
+        CO_ASSERT_OK(co_await p.execute("swap", list("x", -1), in("s")));
+        constexpr int count = 10;
+        for (int round = 0; round < 2; ++round) {
+            const auto path = (scratch().path() / fmt::format("round{}-", round)).string();
+            bool ended = false;
+            async_execute(p, "write_slowly", list("x", count, path), in("s"), [&](const result<value>& r) {
+                EXPECT_OK(r);
+                ended = true;
+            });
+            auto changes = co_await s.watch();
+            CO_ASSERT_OK(changes);
+            for (int i = 0; i < count; ++i) {
+                const auto event = co_await changes->next();
+                CO_ASSERT_OK(event);
+                EXPECT_EQ(event->data, value(i));
+                EXPECT_FALSE(ended);
+                scratch().write(fmt::format("round{}-{}", round, i), "go on");
+            }
+            CO_ASSERT(co_await comes_true([&] { return ended; }, 30s * slow));
+        }
+    });
+}
+
+TEST_P(Sessions, ReadWhatTheirOwnCallHasWrittenInWhateverWay) {
+    with_pool(remembering(1), [](pool& p) -> awaitable<> {
+        for (int i = 0; i < 5; ++i) {
+            EXPECT_EQ((co_await p.execute("write_in_thread", list("x", i), in("s"))), i);
+            const auto much = co_await p.execute("write_much", list("m", 600), in("s"));
+            CO_ASSERT_OK(much);
+            const value before = i == 0 ? value() : value("last");
+            EXPECT_EQ(*much, list(before, "last", "last", i == 0 ? 600 : 0));
+            EXPECT_EQ((co_await p.execute("get", list("m"), in("s"))), "last");
+            EXPECT_EQ((co_await p.execute("write_in_fork", list("m", 1), in("s"))), "closed");
+            EXPECT_EQ((co_await p.execute("get", list("m"), in("s"))), "last");
         }
     });
 }
@@ -276,6 +346,7 @@ TEST_P(Sessions, OfTwoWhoCompareAtOnceExactlyOneWins) {
                 CO_ASSERT_OK(event);
                 EXPECT_EQ(event->missed, 0u);
                 if (event->name != "ready") continue;
+                if (round % 16 == 0) co_await wait_for(1ms);  // theirs is the longer way
                 CO_ASSERT(event->data == value(round));
                 const auto seen = co_await s.get("turn");
                 CO_ASSERT_OK(seen);

@@ -46,6 +46,62 @@ def count_up(name):
 
 
 @snakepit.tool
+def write_in_thread(name, value):
+    """What the tool reads after another thread of its has written, and was the first to look at the session."""
+    thread = threading.Thread(target=lambda: snakepit.session().set(name, value))
+    thread.start()
+    thread.join()
+    return snakepit.session()[name]
+
+
+@snakepit.tool
+def write_much(name, count):
+    """More than fits into a frame, and then what is waited for."""
+    s = snakepit.session()
+    before = s.get(name)
+    for i in range(count):
+        s[name] = i
+    s.set(name, "last")
+    names = len(s)
+    for i in range(count):
+        s[f"{name}{i}"] = i
+    return [before, s[name], s.get_with_version(name)[0], len(s) - names]
+
+
+@snakepit.tool
+def write_in_fork(name, value):
+    """What the child has to say."""
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            snakepit.session()[name] = value
+            os.write(theirs, b"written")
+        except snakepit.SessionClosed:
+            os.write(theirs, b"closed")
+        os._exit(0)
+    os.close(theirs)
+    os.waitpid(child, 0)
+    with os.fdopen(ours, "rb") as said:
+        return said.read().decode()
+
+
+@snakepit.tool
+def write_slowly(name, count, path):
+    """Each waits until the one before was seen: a mark of its number."""
+    s = snakepit.session()
+    for i in range(count):
+        s[name] = i
+        _wait_for(f"{path}{i}")
+
+
+@snakepit.tool
+def add_one(name):
+    s = snakepit.session()
+    s[name] = s.get(name, 0) + 1
+
+
+@snakepit.tool
 def compete(name, rounds):
     """Say that one is ready, then set the variable from each round to the next; which of them were won."""
     s = snakepit.session()
@@ -286,8 +342,6 @@ def about_host():
 def ask_until_cancelled(path, name):
     """Leaves a mark when it was."""
     try:
-        with open(path + ".begun", "w"):
-            pass
         getattr(snakepit.host, name)()
     except snakepit.Cancelled as error:
         with open(path, "w") as mark:
