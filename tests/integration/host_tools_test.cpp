@@ -42,6 +42,13 @@ void offer_every_kind(pool& p) {
     }));
     EXPECT_OK(tools.add("who", [](const host_call& c, std::string greeting) { return greeting + c.session(); }));
     EXPECT_OK(tools.add("same", [](value v) { return v; }));
+    EXPECT_OK(tools.add("no_text", [] { return std::string("\xff"); }));
+    EXPECT_OK(tools.add("too_deep", [] {
+        value v;
+        for (int i = 0; i < 2'000; ++i) v = value::array({std::move(v)});
+        return v;
+    }));
+    EXPECT_OK(tools.add("too_large", [](std::size_t bytes) { return std::string(bytes, 'x'); }));
     EXPECT_OK(tools.add("throws", []() -> int { throw std::runtime_error("oh no"); }));
     EXPECT_OK(tools.add(
         "chained", [&p]() -> asio::awaitable<result<value>> { co_return co_await p.execute("fail", "deep down"); }));
@@ -90,7 +97,9 @@ TEST_P(HostTools, OfEveryKindAnswer) {
 }
 
 TEST_P(HostTools, FailWithTypedErrors) {
-    with_pool(asking(), [](pool& p) -> awaitable<> {
+    auto how = asking();
+    how.max_message_bytes = std::size_t{1} << 20;
+    with_pool(how, [most = how.max_message_bytes](pool& p) -> awaitable<> {
         offer_every_kind(p);
         const auto said = [](const result<value>& r, auto... words) {
             EXPECT_OK(r);
@@ -105,6 +114,9 @@ TEST_P(HostTools, FailWithTypedErrors) {
         said(co_await p.execute("ask_wrong", list("add", 1, 1ull << 40)), "BadHostArguments", "argument 'b'");
         said(co_await p.execute("ask_wrong", list("throws")), "HostToolError", "oh no", "host_tool_failed");
         said(co_await p.execute("ask_wrong", list("chained")), "tool_raised", "ValueError", "deep down", "in fail");
+        said(co_await p.execute("ask_wrong", list("no_text")), "HostToolError", "UTF-8");
+        said(co_await p.execute("ask_wrong", list("too_deep")), "HostToolError", "nested");
+        said(co_await p.execute("ask_wrong", list("too_large", most + 1)), "HostToolError", "message_too_large");
         refuse_bad_offers(p);
         EXPECT_TRUE(p.host_tools().remove("add"));
         said(co_await p.execute("ask_wrong", list("add", 1, 1)), "UnknownHostTool");
