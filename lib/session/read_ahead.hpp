@@ -24,13 +24,13 @@ public:
         const std::lock_guard lock(mutex_);
         if (tool >= of_tools_.size()) of_tools_.resize(tool + std::size_t{1});
         auto& known = of_tools_[tool];
-        std::vector<std::string> now = known ? *known : std::vector<std::string>();
+        if (!known) known = std::make_shared<const std::vector<std::string>>();
         for (const auto& name : asked) {
-            if (name.size() > longest || std::find(now.begin(), now.end(), name) != now.end()) continue;
-            if (now.size() == most) now.erase(now.begin());
+            if (name.size() > longest || std::find(known->begin(), known->end(), name) != known->end()) continue;
+            std::vector<std::string> now(known->begin() + (known->size() == most ? 1 : 0), known->end());
             now.push_back(name);
+            known = std::make_shared<const std::vector<std::string>>(std::move(now));
         }
-        if (!known || now != *known) known = std::make_shared<const std::vector<std::string>>(std::move(now));
     }
     /// Null: none of its calls has used its session.
     [[nodiscard]] names guess(std::uint32_t tool) const {

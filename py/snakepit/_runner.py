@@ -255,7 +255,7 @@ class Runner:
             while inbox:
                 self._sent_at, calls = inbox.popleft()
                 if not self._replies:
-                    self._leave_by = monotonic() + max(_SLOW, _SENDING_SHARE * self._sending_cost)
+                    self._wait_for_more(monotonic())
                 for call in calls:
                     self._run(call)
                 lane.flush()
@@ -370,7 +370,11 @@ class Runner:
             self._asks.flush_all(self._lane)
             now = monotonic()
             self._sending_cost += (now - began - self._sending_cost) * _COST_WEIGHT
-            self._leave_by = now + max(_SLOW, _SENDING_SHARE * self._sending_cost)
+            self._wait_for_more(now)
+
+    def _wait_for_more(self, now: float) -> None:
+        """Replies that are ready from now on."""
+        self._leave_by = now + max(_SLOW, _SENDING_SHARE * self._sending_cost)
 
     def _is_unwanted(self, call_id: int) -> bool:
         if self._stopping:

@@ -14,11 +14,7 @@ using testing::IsEmpty;
 
 class ChaosAffinity : public testing::Test {
 protected:
-    [[nodiscard]] std::vector<fault> verdict() const {
-        std::vector<fault> faults;
-        for (const auto& v : check_affinity(history)) faults.push_back(v.what);
-        return faults;
-    }
+    [[nodiscard]] std::vector<fault> verdict() const { return faults_of(check_affinity(history)); }
     /// A strict call from one moment to another, run a moment after it began.
     session_call& call(std::string process, int from, int to) {
         session_call c;

@@ -55,9 +55,7 @@ protected:
                 else ++seen.pool.failed;
             }
         }
-        std::vector<fault> faults;
-        for (const auto& v : check(seen, {.grace = grace})) faults.push_back(v.what);
-        return faults;
+        return faults_of(check(seen, {.grace = grace}));
     }
 
     history seen;

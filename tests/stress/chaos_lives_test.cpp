@@ -17,11 +17,7 @@ using outcome = session_op::outcome;
 
 class ChaosLives : public testing::Test {
 protected:
-    [[nodiscard]] std::vector<fault> verdict() const {
-        std::vector<fault> faults;
-        for (const auto& v : check_lives(story.history)) faults.push_back(v.what);
-        return faults;
-    }
+    [[nodiscard]] std::vector<fault> verdict() const { return faults_of(check_lives(story.history)); }
     session_op& used(std::uint64_t session, int from, int to) {
         auto& op = story.find_nothing(from, to);
         op.session = session;

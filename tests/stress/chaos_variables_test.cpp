@@ -16,11 +16,7 @@ using outcome = session_op::outcome;
 
 class ChaosVariables : public testing::Test {
 protected:
-    [[nodiscard]] std::vector<fault> verdict() const {
-        std::vector<fault> faults;
-        for (const auto& v : check_variables(story.history)) faults.push_back(v.what);
-        return faults;
-    }
+    [[nodiscard]] std::vector<fault> verdict() const { return faults_of(check_variables(story.history)); }
     session_op& count(std::uint64_t number, std::uint64_t count, std::uint64_t version, int from, int to) {
         auto& op = story.write(number, version, from, to, counter);
         op.value->count = count;

@@ -33,4 +33,10 @@ std::string_view to_string(fault f) {
     return "?";
 }
 
+std::vector<fault> faults_of(const std::vector<violation>& found) {
+    std::vector<fault> faults;
+    for (const auto& v : found) faults.push_back(v.what);
+    return faults;
+}
+
 }  // namespace snakepit::chaos

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace snakepit::chaos {
 
@@ -47,5 +48,8 @@ struct violation {
     std::uint64_t call = 0;  ///< 0: about no single one
     std::string words;
 };
+
+/// Of each of them, in their order.
+[[nodiscard]] std::vector<fault> faults_of(const std::vector<violation>& found);
 
 }  // namespace snakepit::chaos
