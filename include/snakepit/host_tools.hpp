@@ -31,8 +31,13 @@ class host_call {
 public:
     using clock = std::chrono::steady_clock;
 
-    host_call(std::string tool, std::string session, clock::time_point deadline)
-        : tool_(std::move(tool)), session_(std::move(session)), deadline_(deadline) {}
+    host_call(std::string tool, std::string session, clock::time_point deadline, std::string traceparent = {},
+              std::string tracestate = {})
+        : tool_(std::move(tool)),
+          session_(std::move(session)),
+          deadline_(deadline),
+          traceparent_(std::move(traceparent)),
+          tracestate_(std::move(tracestate)) {}
 
     /// Name of the host tool.
     [[nodiscard]] const std::string& tool() const noexcept { return tool_; }
@@ -40,11 +45,17 @@ public:
     [[nodiscard]] const std::string& session() const noexcept { return session_; }
     /// When the outer call expires; `time_point::max()`: never.
     [[nodiscard]] clock::time_point deadline() const noexcept { return deadline_; }
+    /// The outer call's trace, `call_options::traceparent`; empty: none.
+    [[nodiscard]] const std::string& traceparent() const noexcept { return traceparent_; }
+    /// Empty: none.
+    [[nodiscard]] const std::string& tracestate() const noexcept { return tracestate_; }
 
 private:
     std::string tool_;
     std::string session_;
     clock::time_point deadline_;
+    std::string traceparent_;
+    std::string tracestate_;
 };
 
 /// How a host tool presents itself to Python, and where it runs.

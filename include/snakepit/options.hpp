@@ -198,8 +198,25 @@ public:
         return *this;
     }
 
+    /** The trace that the call belongs to: a W3C `traceparent` header (https://www.w3.org/TR/trace-context/, version 00
+        or later). The tool sees it as `current_call().traceparent`, host tools as `host_call::traceparent()`, and calls
+        that they make on the pool have it too unless they are given another. As that standard asks for, one that is not
+        valid is as if it was not there, and its `tracestate` with it: no call fails for a header that a client has
+       sent. Empty: none. */
+    call_options& traceparent(std::string header) {
+        traceparent_ = std::move(header);
+        return *this;
+    }
+    /// The `tracestate` header that belongs to `traceparent`: printable ASCII, at most 512 bytes, or it is left out.
+    call_options& tracestate(std::string header) {
+        tracestate_ = std::move(header);
+        return *this;
+    }
+
     [[nodiscard]] std::chrono::steady_clock::duration timeout() const noexcept { return timeout_; }
     [[nodiscard]] const std::string& session() const noexcept { return session_; }
+    [[nodiscard]] const std::string& traceparent() const noexcept { return traceparent_; }
+    [[nodiscard]] const std::string& tracestate() const noexcept { return tracestate_; }
     /// Nothing: what the pool says.
     [[nodiscard]] std::optional<snakepit::affinity> affinity() const noexcept { return affinity_; }
     /// Nothing: what the tool says.
@@ -208,6 +225,8 @@ public:
 private:
     std::chrono::steady_clock::duration timeout_ = std::chrono::seconds(30);
     std::string session_;
+    std::string traceparent_;
+    std::string tracestate_;
     std::optional<bool> idempotent_;
     std::optional<snakepit::affinity> affinity_;
 };

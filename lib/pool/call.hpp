@@ -2,6 +2,8 @@
 // One call from its admission to its end.
 
 #include "pool/intrusive_list.hpp"
+#include "pool/limits.hpp"
+#include "telemetry/trace_context.hpp"
 
 #include <snakepit/detail/completion.hpp>
 #include <snakepit/error.hpp>
@@ -84,9 +86,15 @@ struct call {
     std::uint64_t sent_before = 0;                 ///< number of the line to which its session's last call was sent
 
     // The caller's again.
-    std::shared_ptr<session_use> session_held;  ///< null: it has no session
-    std::shared_ptr<call> parent;               ///< for whose host tool it was made; null: for none
-    std::shared_ptr<served_by> served;          ///< to be filled in before it is answered; null: nobody asks
+    std::shared_ptr<session_use> session_held;   ///< null: it has no session
+    std::shared_ptr<call> parent;                ///< for whose host tool it was made; null: for none
+    std::shared_ptr<const trace_context> trace;  ///< null: none
+    std::shared_ptr<served_by> served;           ///< to be filled in before it is answered; null: nobody asks
+
+    /// Bytes on the wire beside the arguments, at most.
+    [[nodiscard]] std::size_t overhead() const noexcept {
+        return item_overhead + session.size() + (trace ? trace->size() : 0);
+    }
 };
 
 using call_ptr = std::shared_ptr<call>;

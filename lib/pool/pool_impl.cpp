@@ -101,9 +101,11 @@ void pool_impl::begin_execute(std::string tool, value arguments, call_options op
     c->session = options.session();
     c->idempotent = options.is_idempotent();
     c->deadline = deadline_after(options.timeout());
+    if (!options.traceparent().empty()) c->trace = accept_trace(options.traceparent(), options.tracestate());
     if (const auto* outer = current_outer_call(); outer && outer->board == board.get()) {
         c->parent = outer->call;
         c->deadline = std::min(c->deadline, outer->call->deadline);
+        if (!c->trace) c->trace = outer->call->trace;
         if (c->session.empty()) {
             c->session = outer->call->session;
             c->session_held = outer->call->session_held;

@@ -148,7 +148,7 @@ void switchboard::submit(call_ptr c) {
     const auto now = call::clock::now();
     const bool too_late = c->deadline <= now;
     const auto hash = c->affinity == affinity::none ? 0 : static_cast<std::uint32_t>(hash_of(c->session));
-    c->weight = (c->large ? c->large->size() : c->arguments.size()) + c->session.size() + item_overhead;
+    c->weight = (c->large ? c->large->size() : c->arguments.size()) + c->overhead();
     {
         const std::lock_guard lock(mutex_);
         line* free_line = nullptr;
@@ -331,7 +331,7 @@ bool switchboard::take(line& from, out_frame& into) {
             if (!c.parent) c.home->sent_to = from.number;
         }
         from.sent.emplace(c.id, &c);
-        into.bytes += c.arguments.size() + c.session.size() + item_overhead;
+        into.bytes += c.arguments.size() + c.overhead();
         into.calls.push_back({c.id, from.tools[c.tool_index], transfer, c.self});
     };
     // A piece of the large value whose turn it is; the call itself follows its last piece.
@@ -339,7 +339,7 @@ bool switchboard::take(line& from, out_frame& into) {
         call& c = *from.transfers.pop_front();
         if (c.offset == 0) c.transfer = ++from.last_transfer;
         const auto left = c.large->size() - c.offset;
-        const auto fits = max_frame_bytes - into.bytes - 2 * item_overhead - c.session.size();
+        const auto fits = max_frame_bytes - into.bytes - item_overhead - c.overhead();
         const auto size = std::min({left, max_inline_bytes, fits});
         into.chunks.push_back({c.transfer, c.offset, size, c.large});
         into.bytes += size + item_overhead;
@@ -373,7 +373,7 @@ bool switchboard::take(line& from, out_frame& into) {
         }
     }
     while (!from.transfers.empty() && may_begin() &&
-           room(least_piece + 2 * item_overhead + from.transfers.front()->session.size()))
+           room(least_piece + item_overhead + from.transfers.front()->overhead()))
         add_chunk();
     from.writing = true;
     return true;

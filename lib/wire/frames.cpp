@@ -71,6 +71,10 @@ void encode_frame(const out_frame& from, v1::WorkDown& to) {
             c.set_timeout_us(static_cast<std::uint64_t>(std::max<std::int64_t>(left, 1)));
         }
         if (!call.of->session.empty()) c.set_session(call.of->session);
+        if (call.of->trace) {
+            c.mutable_trace()->set_traceparent(call.of->trace->traceparent);
+            c.mutable_trace()->set_tracestate(call.of->trace->tracestate);
+        }
     }
     for (const auto& each : from.leases) {
         auto& lease = *to.mutable_calls(static_cast<int>(each.of))->mutable_lease();

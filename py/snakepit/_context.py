@@ -9,7 +9,7 @@ from time import monotonic
 class CurrentCall:
     """The call that is running. Good to keep; it goes on describing the same call."""
 
-    __slots__ = ("_asked_to_stop", "_cancelled", "_deadline", "id", "session", "tool")
+    __slots__ = ("_asked_to_stop", "_cancelled", "_deadline", "id", "session", "tool", "traceparent", "tracestate")
 
     def __init__(
         self,
@@ -18,6 +18,8 @@ class CurrentCall:
         session: str | None = None,
         deadline: float | None = None,
         asked_to_stop: Callable[[int], bool] = lambda _: False,
+        traceparent: str | None = None,
+        tracestate: str | None = None,
     ) -> None:
         self.id: int = id
         """Number of the call at this worker, counted from 1."""
@@ -25,6 +27,10 @@ class CurrentCall:
         """Name of the tool."""
         self.session: str | None = session
         """Key of the session, or None."""
+        self.traceparent: str | None = traceparent
+        """The trace that the caller has named, as the header `traceparent` of W3C Trace Context, or None."""
+        self.tracestate: str | None = tracestate
+        """The header `tracestate` that belongs to it, or None."""
         self._deadline = deadline
         self._asked_to_stop = asked_to_stop
         self._cancelled = False

@@ -178,6 +178,8 @@ class Runner:
                 session=call.session or None,
                 deadline=self._sent_at + call.timeout_us * 1e-6 if call.timeout_us else None,
                 asked_to_stop=lambda call_id: call_id == self._asked_to_stop,
+                traceparent=call.trace.traceparent or None,
+                tracestate=call.trace.tracestate or None,
             )
             _remember(self._current)  # a cancel may have come meanwhile
         return self._current

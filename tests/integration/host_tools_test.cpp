@@ -172,6 +172,33 @@ TEST_P(HostTools, AreCancelledWithTheirCall) {
     });
 }
 
+TEST_P(HostTools, BelongToTheTraceOfTheirCall) {
+    with_pool(asking(), [](pool& p) -> awaitable<> {
+        const std::string parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        const std::string other = "00-4bf92f3577b34da6a3ce929d0e0e4736-53995c3f42cd8ad8-00";
+        auto tools = p.host_tools();
+        EXPECT_OK(tools.add("trace", [](const host_call& c) { return c.traceparent() + " " + c.tracestate(); }));
+        EXPECT_OK(
+            tools.add("nested", [&p]() -> asio::awaitable<result<value>> { co_return co_await p.execute("trace"); }));
+        EXPECT_OK(tools.add("nested_other", [&p, other]() -> asio::awaitable<result<value>> {
+            const auto how = call_options().traceparent(other);
+            co_return co_await p.execute("trace", list(), how);
+        }));
+        const auto how = call_options().traceparent(parent).tracestate("a=b");
+        const value carried = {parent, "a=b"};
+        const value replaced = {other, nullptr};
+        const value none = {nullptr, nullptr};
+        EXPECT_EQ((co_await p.execute("trace", list(), how)), carried);
+        EXPECT_EQ((co_await p.execute("ask", list("trace"), how)), parent + " a=b");
+        EXPECT_EQ((co_await p.execute("ask", list("nested"), how)), carried);
+        EXPECT_EQ((co_await p.execute("ask", list("nested_other"), how)), replaced);
+        EXPECT_EQ((co_await p.execute("trace")), none);
+        EXPECT_EQ((co_await p.execute("ask", list("nested"))), none);
+        const auto broken = call_options().traceparent("00-nonsense").tracestate("a=b");
+        EXPECT_EQ((co_await p.execute("trace", list(), broken)), none);
+    });
+}
+
 TEST_P(HostTools, MayCallThePool) {
     with_pool(asking(2), [](pool& p) -> awaitable<> {
         offer_every_kind(p);

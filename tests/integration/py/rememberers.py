@@ -313,6 +313,12 @@ def without():
 
 
 @snakepit.tool
+def trace():
+    call = snakepit.current_call()
+    return [call.traceparent, call.tracestate]
+
+
+@snakepit.tool
 def ask(name, *args):
     return getattr(snakepit.host, name)(*args)
 

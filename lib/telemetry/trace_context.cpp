@@ -1,0 +1,45 @@
+#include "telemetry/trace_context.hpp"
+
+#include <algorithm>
+
+namespace snakepit::detail {
+namespace {
+
+constexpr std::size_t longest_traceparent = 128;
+constexpr std::size_t longest_tracestate = 512;
+
+bool is_hex(std::string_view text) noexcept {
+    return std::all_of(text.begin(), text.end(),
+                       [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+}
+
+bool is_zero(std::string_view text) noexcept { return text.find_first_not_of('0') == std::string_view::npos; }
+
+bool is_printable(std::string_view text) noexcept {
+    return std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
+}
+
+}  // namespace
+
+bool is_traceparent(std::string_view header) noexcept {
+    // version-trace-parent-flags: 2, 32, 16 and 2 digits
+    constexpr std::size_t size = 55;
+    if (header.size() < size || header.size() > longest_traceparent || !is_printable(header)) return false;
+    if (header[2] != '-' || header[35] != '-' || header[52] != '-') return false;
+    const auto version = header.substr(0, 2);
+    const auto trace = header.substr(3, 32);
+    const auto parent = header.substr(36, 16);
+    if (!is_hex(version) || !is_hex(trace) || !is_hex(parent) || !is_hex(header.substr(53, 2))) return false;
+    if (version == "ff" || is_zero(trace) || is_zero(parent)) return false;
+    return header.size() == size || (version != "00" && header[size] == '-');
+}
+
+std::shared_ptr<const trace_context> accept_trace(const std::string& traceparent, const std::string& tracestate) {
+    if (!is_traceparent(traceparent)) return nullptr;
+    auto accepted = std::make_shared<trace_context>();
+    accepted->traceparent = traceparent;
+    if (tracestate.size() <= longest_tracestate && is_printable(tracestate)) accepted->tracestate = tracestate;
+    return accepted;
+}
+
+}  // namespace snakepit::detail

@@ -1,0 +1,27 @@
+#pragma once
+// The trace that a call belongs to, as W3C Trace Context has it: https://www.w3.org/TR/trace-context/
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace snakepit::detail {
+
+struct trace_context {
+    std::string traceparent;
+    std::string tracestate;  ///< empty: none
+
+    [[nodiscard]] std::size_t size() const noexcept { return traceparent.size() + tracestate.size(); }
+};
+
+/// Whether a header says which trace and span it means. Of a version that is not known yet only the fields of version
+/// 00 are looked at, as the standard has it; it has at most 128 bytes here.
+[[nodiscard]] bool is_traceparent(std::string_view header) noexcept;
+
+/// What is to be carried of the two headers; null: nothing. A tracestate that is too long or no printable ASCII is left
+/// out.
+[[nodiscard]] std::shared_ptr<const trace_context> accept_trace(const std::string& traceparent,
+                                                                const std::string& tracestate);
+
+}  // namespace snakepit::detail
