@@ -1,25 +1,25 @@
-"""Runs calls one at a time, in order, on the main thread."""
+"""What every way of running calls has in common: the Port of the lane, control, questions and ends.
+
+_serial.py runs them one at a time, on the main thread.
+"""
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 from time import monotonic
 from typing import Any, NamedTuple, NoReturn
 
 from snakepit import _codec
 from snakepit._asks import Asks, Unanswered
-from snakepit._cancel import Asker, Cancelled
 from snakepit._context import CurrentCall
 from snakepit._failure import describe
 from snakepit._host_errors import SessionClosed, SessionLimit
 from snakepit._lane import Lane
-from snakepit._lease import Lease
 from snakepit._leave import leave
-from snakepit._page import BEGUN, STARTED, Page
+from snakepit._page import Page
 from snakepit._protocol import END_SECONDS, EXIT_PROTOCOL, MAX_MESSAGE_BYTES
 from snakepit._replies import Replies
 from snakepit._session import Session
@@ -27,11 +27,6 @@ from snakepit._text import cut_middle
 from snakepit._tools import Tool
 from snakepit._transfers import Incoming, ProtocolError
 from snakepit.v1 import work_pb2
-
-_SLOW = 200e-6  # seconds: how long a finished reply may wait behind the calls after it
-_MANY_WRITES = 1000
-_SENDING_SHARE = 4  # they wait at least so many times as long as it takes to send them
-_COST_WEIGHT = 0.1  # of the newest run in a tool's mean: one that the scheduler held up says little
 
 _Failure = work_pb2.Failure
 
@@ -68,24 +63,13 @@ class Runner:
         self._received_id = 0
         self._begun_id = 0
         self._ended_calls = 0
-        self._running: Any = None
-        self._running_since = 0.0
-        self._sent_at = 0.0  # of the running call's frame: its timeouts count from here
-        self._leave_by = 0.0  # when replies that are ready no longer wait for the rest of their frame
-        self._sending_cost = 0.0  # mean seconds that it takes to let them leave
-        self._current: CurrentCall | None = None
-        self._lease: Lease | None = None  # the running call's, once it has looked at its session
-        self._writes = 0  # that were not waited for
-        self._last_write: dict[str, int] = {}  # number of the last of these, by session
         self._forked = False
         # Set by the control thread. `_attention` is all that a call looks at while nobody wants anything.
         self._attention = False
         self._unwanted: set[int] = set()
         self._stopping = False
-        self._asked_to_stop = 0
         self._was_asked = threading.Event()
         self._end_at = inf
-        self._asker = Asker(Runner._run.__code__, self._is_open, self._is_overdue)
 
     # The Port of the lane.
 
@@ -119,7 +103,7 @@ class Runner:
         return bool(self._replies)
 
     def finished(self) -> bool:
-        # Calls end in order and count from 1, so their number is the id of the last.
+        # Each call ends once, and they count from 1: so many ends are those of all up to this id.
         return self._ended_calls >= self._end_at and not self._replies
 
     # For the control thread: one thread at a time.
@@ -130,88 +114,48 @@ class Runner:
         self._unwanted.update(ids)
         self._attention = True
         begun_id = self._begun_id  # read once: the next call may begin at any moment
-        self._unwanted.difference_update([call_id for call_id in ids if call_id <= begun_id])
-        if begun_id in ids:
-            self._ask_to_stop(begun_id)
+        begun = [call_id for call_id in ids if call_id <= begun_id]
+        self._unwanted.difference_update(begun)
+        self._ask_to_stop(begun)
 
     def end(self, last_id: int, stop: bool) -> None:
-        """Finish what is up to `last_id`; with `stop`, do not begin any more and ask the running one."""
+        """Finish what is up to `last_id`; with `stop`, do not begin any more and ask what runs."""
         self._end_at = last_id
         if stop:
             self._stopping = True
             self._attention = True
-            self._ask_to_stop(self._begun_id)
+            self._ask_all_to_stop()
         if self._lane is not None:
             self._lane.wake()
 
-    def _ask_to_stop(self, call_id: int) -> None:
-        if self._is_open(call_id):
-            self._asked_to_stop = call_id
-            self._was_asked.set()
-            _remember(self._current)
-            self._asker.ask(call_id)
-            self._asks.interrupt()
+    def _ask_to_stop(self, ids: Sequence[int]) -> None:
+        """Those of these calls, which have begun, that have not ended."""
+        raise NotImplementedError
+
+    def _ask_all_to_stop(self) -> None:
+        raise NotImplementedError
 
     def _is_open(self, call_id: int) -> bool:
-        """Whether a call that has begun (0: none ever has) goes on."""
-        return call_id > self._ended_calls
+        """Whether a call that has begun (0: none ever has) goes on. Any thread."""
+        raise NotImplementedError
 
     def progress(self) -> Progress:
         """Any thread."""
-        if self._replies and self._lane is not None:
-            # A tool that is usually fast is not now, and what it has posted should be seen.
-            self._asks.flush_all(self._lane)
-        since = self._running_since
-        running_us = max(1, int((monotonic() - since) * 1e6)) if since else 0
-        return Progress(self._received_id, self._begun_id, self._ended_calls, running_us)
+        raise NotImplementedError
 
     # For tools.
 
     def current_call(self) -> CurrentCall | None:
-        call = self._running
-        if call is None:
-            return None
-        if self._current is None or self._current.id != call.id:
-            self._current = CurrentCall(
-                id=call.id,
-                tool=self._tools[call.tool].name,
-                session=call.session or None,
-                deadline=self._sent_at + call.timeout_us * 1e-6 if call.timeout_us else None,
-                asked_to_stop=lambda call_id: call_id == self._asked_to_stop,
-                traceparent=call.trace.traceparent or None,
-                tracestate=call.trace.tracestate or None,
-            )
-            _remember(self._current)  # a cancel may have come meanwhile
-        return self._current
+        """The call for which this is asked, or None."""
+        raise NotImplementedError
 
     def session(self) -> Session | None:
         """The running call's session. Any thread. Raises RuntimeError when no call is running."""
-        call = self._running
-        if call is None:
-            raise RuntimeError("snakepit.session() works only while a tool runs for a caller")
-        if not call.session:
-            return None
-        if self._lease is None and call.HasField("lease") and self._asker.is_main_thread() and not self._forked:
-            # Calls before this one, which came with it, may have written what it was not lent.
-            if self._last_write.get(call.session, 0) <= call.lease.writes:
-                self._lease = Lease(call.id, call.lease, self._page.words)
-            self._forget_writes(call.lease.writes)
-        return Session(call.session, call.id, self, self._lease)
+        raise NotImplementedError
 
     def post(self, call_id: int, changes: list[tuple[str, bytes]]) -> None:
-        """Have variables of the running call's session set, without an answer. The main thread."""
-        self._replies.write(call_id, changes)
-        self._writes += 1
-        self._last_write[self._running.session] = self._writes
-        # A tool that has always been fast ends soon, and its reply takes this along.
-        cost = self._tools[self._running.tool].cost
-        if (not 0.0 <= cost <= _SLOW or monotonic() > self._running_since + _SLOW) and self._lane is not None:
-            self._asks.flush_all(self._lane)
-
-    def _forget_writes(self, taken: int) -> None:
-        """The host has taken in so many: most of those that are kept, when there are many."""
-        if len(self._last_write) > _MANY_WRITES:
-            self._last_write = {key: number for key, number in self._last_write.items() if number > taken}
+        """Have variables of the running call's session set, without an answer. For who has a lease."""
+        raise NotImplementedError
 
     def ask(self, call_id: int, question: work_pb2.Question) -> work_pb2.Finding:
         """Ask for a running call. Any thread. Raises SessionClosed when the call is over."""
@@ -222,161 +166,50 @@ class Runner:
             )
         if not self._is_open(call_id) or self._forked:
             raise SessionClosed("the call is over", "session_closed")
-        on_main = self._asker.is_main_thread()
-
-        def give_up_if_asked() -> None:
-            if on_main and self._asked_to_stop == call_id:
-                self._asker.raise_in_wait(call_id)
-
+        give_up_if_asked = self._waits_in_tool(call_id)
         try:
             finding: work_pb2.Finding = work_pb2.Finding.FromString(
-                bytes(self._asks.ask(call_id, encoded, give_up_if_asked))
+                bytes(self._asks.ask(call_id, encoded, give_up_if_asked or _go_on))
             )
         except Unanswered:
             raise SessionClosed("the call is over", "session_closed") from None
-        if on_main and finding.refusal.given_up:
+        if give_up_if_asked is not None and finding.refusal.given_up:
             # Cancel is on its way: Cancelled is raised once, and for one reason.
-            while self._asked_to_stop != call_id and self._was_asked.wait(END_SECONDS):
+            while not self._is_asked_to_stop(call_id) and self._was_asked.wait(END_SECONDS):
                 self._was_asked.clear()
             give_up_if_asked()
         return finding
+
+    def _waits_in_tool(self, call_id: int) -> Callable[[], None] | None:
+        """For the thread that runs the call's tool, when it waits: what raises Cancelled when the call is to stop."""
+        raise NotImplementedError
+
+    def _is_asked_to_stop(self, call_id: int) -> bool:
+        raise NotImplementedError
 
     # The main thread's own.
 
     def serve(self, lane: Lane) -> bool:
         """Run calls until there is nothing more to do (True) or the stream is lost (False)."""
-        self._lane = lane
-        asks = self._asks
-        asks.use(lane)
-        self._asker.listen()
-        os.register_at_fork(after_in_child=self._after_fork)
-        inbox = self._inbox
-        if self.finished():
-            return True
-        while asks.drive(lane, lambda: inbox):
-            while inbox:
-                self._sent_at, calls = inbox.popleft()
-                if not self._replies:
-                    self._wait_for_more(monotonic())
-                for call in calls:
-                    self._run(call)
-                lane.flush()
-            lane.flush()
-            if self._end_at is not inf and self.finished() and not lane.sending:
-                return True
-        return self.finished()
+        raise NotImplementedError
 
-    def _run(self, call: Any) -> None:
-        page = self._page
-        call_id = self._begun_id = page.words[BEGUN] = call.id
-        if self._attention and self._is_unwanted(call_id):
-            return self._pass_over(call, _Failure.CANCELLED, "cancelled before it was begun")
-        position = call.tool
-        if position >= len(self._tools):
-            return self._pass_over(call, _Failure.UNKNOWN_TOOL, f"no tool at position {position}")
-        tool = self._tools[position]
-        page.times[STARTED] = started = monotonic()
-        replies = self._replies
-        if replies and (started > self._leave_by or not 0.0 <= tool.cost <= _SLOW):
-            self._let_replies_leave()
-            page.times[STARTED] = started = monotonic()
-        timeout = call.timeout_us
-        if timeout and started >= self._sent_at + timeout * 1e-6:
-            return self._pass_over(call, _Failure.EXPIRED, "the deadline was over before the tool was begun")
-        try:
-            arguments = _codec.decode(call.inline or self._transferred(call))
-        except _codec.Undecodable as error:
-            return self._fail(call_id, _Failure.UNDECODABLE, str(error))
-        except MemoryError:
-            return self._fail(call_id, _Failure.UNDECODABLE, "no memory for the arguments")
-        kind = type(arguments)
-        if kind is dict:
-            fits = tool.accepts_keywords(arguments)
-        else:
-            fits = tool.min_positional <= (len(arguments) if kind is list else 1) <= tool.max_positional
-        if not fits:
-            return self._fail(call_id, _Failure.BAD_ARGUMENTS, tool.explain(arguments))
-
-        self._running = call
-        self._running_since = started
-        asker = self._asker
-        try:
-            try:
-                asker.running = call_id  # from here Cancelled may be raised, also in this frame
-                if kind is dict:
-                    result = tool.function(**arguments)
-                elif kind is list:
-                    result = tool.function(*arguments)
-                else:
-                    result = tool.function(arguments)
-            finally:
-                asker.running = 0  # to here; when it was raised in this very frame the asker has done so
-            ended = monotonic()
-        except BaseException as error:  # SystemExit and KeyboardInterrupt end the call, not the worker
-            ended = monotonic()
-            if self._forked:
-                _leave_fork(error)
-            outcome: Any = self._ended_by(error)
-        else:
-            if self._forked:
-                _leave_fork(None)
-            outcome = self._encode(result)
-        finally:
-            self._running = None
-            self._running_since = 0.0
-        took = ended - started
-        tool.cost = took if tool.cost < 0.0 else tool.cost + (took - tool.cost) * _COST_WEIGHT
-        lease = self._lease
-        if lease is None:
-            page.end(call_id, outcome)
-        else:
-            lease.end()
-            self._lease = None
-            page.end(call_id, outcome, not lease.has_written)
-        replies.add((call_id, outcome, int(took * 1e6) or 1))
-        self._ended_calls += 1
-        if self._asks:
-            self._asks.end_of_call(call_id)
-
-    def _ended_by(self, error: BaseException) -> Any:
-        if not issubclass(type(error), Cancelled) or self._asked_to_stop != self._begun_id:
-            return _raised(error)
-        if self._is_overdue():
-            return _failure(_Failure.EXPIRED, "the deadline was over while the tool ran")
-        return _failure(_Failure.CANCELLED, "cancelled while the tool ran")
-
-    def _is_overdue(self) -> bool:
-        """Whether the running call's deadline is over."""
-        timeout: int = self._running.timeout_us
-        return timeout > 0 and monotonic() >= self._sent_at + timeout * 1e-6
+    # For those who run calls.
 
     def _encode(self, result: object) -> Any:
         try:
             encoded = _codec.encode(result)
         except _codec.Unserializable as error:
-            return _failure(_Failure.UNSERIALIZABLE, str(error))
+            return failure_of(_Failure.UNSERIALIZABLE, str(error))
         except MemoryError:
-            return _failure(_Failure.UNSERIALIZABLE, "result: no memory to encode it")
+            return failure_of(_Failure.UNSERIALIZABLE, "result: no memory to encode it")
         except BaseException as error:  # raised by a property or __getattr__ of the result
-            return _raised(error)
+            return raised_by(error)
         if len(encoded) > self._max_message:
-            return _failure(
+            return failure_of(
                 _Failure.TOO_LARGE,
                 f"the result has {len(encoded)} bytes; max_message_bytes is {self._max_message}",
             )
         return encoded
-
-    def _let_replies_leave(self) -> None:
-        if self._lane is not None:
-            began = monotonic()
-            self._asks.flush_all(self._lane)
-            now = monotonic()
-            self._sending_cost += (now - began - self._sending_cost) * _COST_WEIGHT
-            self._wait_for_more(now)
-
-    def _wait_for_more(self, now: float) -> None:
-        """Replies that are ready from now on."""
-        self._leave_by = now + max(_SLOW, _SENDING_SHARE * self._sending_cost)
 
     def _is_unwanted(self, call_id: int) -> bool:
         if self._stopping:
@@ -405,29 +238,21 @@ class Runner:
 
     def _fail(self, call_id: int, kind: work_pb2.Failure.Kind, message: str) -> None:
         """End a call whose tool did not run."""
-        failure = _failure(kind, message)
+        failure = failure_of(kind, message)
         self._page.end(call_id, failure)
         self._replies.add((call_id, failure, 0))
         self._ended_calls += 1
 
-    def _after_fork(self) -> None:
-        self._forked = True
-        if self._lease is not None:
-            self._lease.end()
-        self._asker.running = 0  # nobody asks a child
+
+def _go_on() -> None:
+    pass
 
 
-def _remember(call: CurrentCall | None) -> None:
-    """Let a call that a tool has looked at know for good whether it was asked to stop: later calls are asked too."""
-    if call is not None:
-        _ = call.cancelled
-
-
-def _failure(kind: work_pb2.Failure.Kind, message: str) -> Any:
+def failure_of(kind: work_pb2.Failure.Kind, message: str) -> Any:
     return _Failure(kind=kind, message=cut_middle(message, MAX_MESSAGE_BYTES))
 
 
-def _raised(error: BaseException) -> Any:
+def raised_by(error: BaseException) -> Any:
     raised = describe(error)
     return _Failure(
         kind=_Failure.TOOL_RAISED,
@@ -438,7 +263,7 @@ def _raised(error: BaseException) -> Any:
     )
 
 
-def _leave_fork(error: BaseException | None) -> NoReturn:
+def leave_fork(error: BaseException | None) -> NoReturn:
     """A process that a tool has forked came back from the tool: it must not serve calls in the worker's place."""
     code = 0
     if isinstance(error, SystemExit):

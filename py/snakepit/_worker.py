@@ -150,7 +150,7 @@ def _run(launch_descriptor: int, page: int, obtain: Callable[[Launch], ModuleTyp
     _grpc_settings.put()
     with stage("grpc"):
         # Before the host says go: this takes most of the time of a start.
-        from snakepit import _control, _host_tools, _lane, _runner, _session
+        from snakepit import _control, _host_tools, _lane, _runner, _serial, _session
         from snakepit._page import Page
     with stage("connect"):
         launch = read_launch(launch_descriptor)
@@ -190,7 +190,7 @@ def _run(launch_descriptor: int, page: int, obtain: Callable[[Launch], ModuleTyp
             raise StartFailed("refused", error, EXIT_REFUSED) from None
         _grpc_settings.take_back()  # programs that tools start shall not inherit them
         _close_in_children(*_connections_to(launch.address))
-        runner = _runner.Runner(
+        runner = _serial.SerialRunner(
             toolbox.tools,
             _runner.Limits(welcome.max_frame_bytes, welcome.max_message_bytes, welcome.max_inflight_bytes),
             Page(page),

@@ -400,7 +400,7 @@ def test_what_a_tool_raises_travels_and_the_worker_lives_on(start: Start, how: s
     assert (kind(reply), reply.failure.type) == ("TOOL_RAISED", type_)
     assert message in reply.failure.message
     assert "user_tools.py" in reply.failure.traceback
-    assert "_runner.py" not in reply.failure.traceback
+    assert "_serial.py" not in reply.failure.traceback
     if how == "cause":
         assert [(cause.type, cause.message) for cause in reply.failure.causes] == [("KeyError", "'inner'")]
     assert host.value(host.call("add", [1])) == 1
