@@ -33,6 +33,22 @@ enum class start_method {
     spawn  ///< each worker is a new Python that imports the module for itself
 };
 
+/** How a worker runs its calls. The same module may serve in each: what differs is which calls run beside each other.
+
+    In every profile `async def` tools are awaited: one after the other on a loop of the thread that runs them, except
+   in `async`, where all share one. */
+enum class worker_profile {
+    process,  ///< one at a time, on the main thread
+    /// `threads_per_worker` at once, each in a thread of its own: for tools that wait, or compute without the GIL, as
+    /// NumPy does. Every tool has to say that it can do that: `@snakepit.tool(thread_safe=True)`, or `main_thread=True`
+    /// for those that stay on the main thread, or `__snakepit_thread_safe__ = True` in the module for all of them; if
+    /// one does not, `pool::start` fails with errc::invalid_options.
+    thread,
+    /// `max_concurrency` at once on one asyncio event loop (uvloop's where it is installed). Tools that are plain
+    /// functions run in threads beside it and have to say that they can, as in `thread`.
+    async
+};
+
 /// Which code serves the worker's side of the Work stream.
 enum class lane_kind {
     automatic,  ///< direct if this grpcio can do it, else iterator
@@ -109,6 +125,13 @@ struct pool_options {
     /// Calls outstanding at one worker at once, the running one included. 1 to 4,096. The default keeps frames full
     /// for tools of a few microseconds; for slow tools 1 or 2 spread the work more evenly.
     int calls_per_worker = 64;
+    worker_profile profile = worker_profile::process;
+    /// With worker_profile::thread: calls that a worker runs at once. 1 to 256. A worker holds as many calls at least,
+    /// whatever `calls_per_worker` says.
+    int threads_per_worker = 4;
+    /// With worker_profile::async: calls that a worker runs at once. 1 to 4,096. A worker holds as many calls at least,
+    /// whatever `calls_per_worker` says.
+    int max_concurrency = 100;
     /// What the module makes while it is imported is copied to each worker by a fork; `@snakepit.after_fork` is for
     /// what cannot be shared. A module that leaves threads running cannot be forked: its workers are spawned instead,
     /// and `pool_stats::start_method_reason` says so.
@@ -132,8 +155,9 @@ struct pool_options {
         std::chrono::milliseconds first{5};
         std::chrono::milliseconds longest{5'000};
     } restart_backoff{};
-    /// How long a call that was cancelled or whose time is over may go on in Python: then its worker is ended. 1 ms to
-    /// 24 hours.
+    /// How long a call that was cancelled or whose time is over may go on in Python: then its worker is ended. Of one
+    /// that runs several calls at once the others may finish first, within the same time again and `drain_timeout`.
+    /// 1 ms to 24 hours.
     std::chrono::milliseconds cancel_grace{5'000};
     heartbeat_options heartbeat{};
     lifecycle_options lifecycle{};

@@ -1,5 +1,6 @@
 #include "capsule/incarnation.hpp"
 
+#include "pool/profile.hpp"
 #include "process/pidfd.hpp"
 
 #include <fcntl.h>
@@ -104,7 +105,9 @@ asio::awaitable<result<void>> incarnation::start(std::shared_ptr<incarnation> se
                       {"python_path", self->pool_->python_path},
                       {"lane", lane_name(options.lane)},
                       {"mark", self->mark_},
-                      {"warmup", options.warmup}};
+                      {"warmup", options.warmup},
+                      {"profile", name_of(options.profile)},
+                      {"width", width_of(options)}};
     // A few hundred bytes into an empty socket: never blocks. If the worker is gone, its exit says so.
     write_all(self->launch_->native_handle(), go.dump(-1, ' ', false, value::error_handler_t::replace) + "\n");
     self->launch_->non_blocking(true);

@@ -1,6 +1,7 @@
 #include "capsule/life.hpp"
 
 #include "capsule/obituary.hpp"
+#include "pool/profile.hpp"
 #include "process/process_facts.hpp"
 #include "process/start_failure.hpp"
 
@@ -18,11 +19,12 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto hello_limit = 5s;    // from accept to hello
-constexpr auto suspicion = 100ms;   // a stream ended: is the process about to? mostly 1 ms
-constexpr auto kill_limit = 2s;     // from SIGKILL to the end of the process
-constexpr auto tail_limit = 100ms;  // from the end of the process to that of its stream; mostly 1 ms
-constexpr int exit_lost = 75;       // py/snakepit/_protocol.py: the worker's connection or a stream ended
+constexpr auto hello_limit = 5s;     // from accept to hello
+constexpr auto suspicion = 100ms;    // a stream ended: is the process about to? mostly 1 ms
+constexpr auto kill_limit = 2s;      // from SIGKILL to the end of the process
+constexpr auto tail_limit = 100ms;   // from the end of the process to that of its stream; mostly 1 ms
+constexpr auto running_look = 10ms;  // from one look at what a worker still runs to the next
+constexpr int exit_lost = 75;        // py/snakepit/_protocol.py: the worker's connection or a stream ended
 
 template <class T>
 const T* as(const life_event& e) {
@@ -141,6 +143,7 @@ asio::awaitable<error> life::serve(std::shared_ptr<life> self, departure& gone, 
         } else if (const auto* g = as<heard::given_up>(*e)) {
             reason = g->why;
             cut_short = true;
+            if (g->others_may_finish) co_await let_others_finish(self, gone);
             self->body_->kill(dump_signal());
             co_await wait_gone(self, dump_time, gone);
         }
@@ -166,7 +169,7 @@ asio::awaitable<error> life::serve(std::shared_ptr<life> self, departure& gone, 
     last_words said;
     if (l && gone.exited && !breach) {
         co_await wait_until_all_came(self, gone);
-        said = read_last_words(self->body_->left(), *self->pool_->board, *l, gone.exited_at, how);
+        said = read_last_words(self->body_->left(), *self->pool_->board, *l, self->runs_several(), gone.exited_at, how);
     }
     auto why = explain_end(self->worker_, self->body_->pid(), reason, std::move(how));
     if (l) self->pool_->board->disconnect(*l, why, std::move(said));
@@ -219,10 +222,10 @@ asio::awaitable<void> life::watch_grace(std::shared_ptr<life> self) {
         if (!at.has_unwanted) break;
         const auto until = at.asked_at.value_or(clock::now()) + grace;
         if (at.asked_at && until <= clock::now()) {
-            self->give_up_on(
-                fmt::format("a call that was cancelled or whose time was over had not ended after {} ms "
-                            "(cancel_grace)",
-                            grace.count()));
+            self->give_up_on(fmt::format("a call that was cancelled or whose time was over had not ended after {} ms "
+                                         "(cancel_grace)",
+                                         grace.count()),
+                             self->runs_several());
             break;
         }
         self->grace_.expires_at(until);
@@ -230,6 +233,22 @@ asio::awaitable<void> life::watch_grace(std::shared_ptr<life> self) {
         co_await self->grace_.async_wait(asio::redirect_error(asio::use_awaitable, woken));
     }
     self->grace_is_watched_ = false;
+}
+
+/// A call that does not end costs the worker, but not at once the calls beside it: those that run may end, and what has
+/// not begun goes elsewhere when the worker has ended.
+asio::awaitable<void> life::let_others_finish(std::shared_ptr<life> self, departure& gone) {
+    const auto l = self->carried();
+    if (!l) co_return;
+    const auto& options = self->pool_->options;
+    auto& board = *self->pool_->board;
+    board.dismiss(*l);
+    self->body_->connection().drain(0);  // no more is begun
+    const auto until = clock::now() + std::min(options.cancel_grace, options.drain_timeout);
+    while (!gone.exited && clock::now() < until && board.wants_any(*l, self->body_->left().read_running())) {
+        const auto e = co_await life_mailbox::next(self->mail_, std::min(until, clock::now() + running_look));
+        if (e) gone.hear(*e);
+    }
 }
 
 /// From the process to the first call that it may be given.
@@ -396,7 +415,8 @@ error life::boot_failure(const departure& gone, const std::optional<heard::broke
 
 void life::publish() {
     if (const auto l = carried()) return pool_->board->resume(*l);
-    auto l = pool_->board->connect(worker_, tools_, body_->connection_ptr(), lifecycle_->max_calls());
+    auto l = pool_->board->connect(worker_, tools_, body_->connection_ptr(), lifecycle_->max_calls(),
+                                   width_of(pool_->options));
     bool ended = false;
     {
         const std::lock_guard lock(mutex_);
@@ -422,7 +442,11 @@ void life::retire() { mail_->push(heard::told_to_retire{}); }
 
 void life::hasten() { mail_->push(heard::hurry{}); }
 
-void life::give_up_on(std::string why) { mail_->push(heard::given_up{std::move(why)}); }
+void life::give_up_on(std::string why, bool others_may_finish) {
+    mail_->push(heard::given_up{std::move(why), others_may_finish});
+}
+
+bool life::runs_several() const { return width_of(pool_->options) > 1; }
 
 void life::end_now(const error& why) noexcept {
     std::unique_lock lock(mutex_);
@@ -466,7 +490,9 @@ life::activity life::doing() const {
     lock.unlock();
     if (!l) return {};
     auto at = pool_->board->occupation_of(*l);
-    return {std::move(at.tool), at.id != 0 && at.id == known ? clock::now() - since : clock::duration()};
+    // One that runs several tells how long the one has run that it began first.
+    const bool is_known = at.id != 0 && (at.id == known || (runs_several() && at.id < known));
+    return {std::move(at.tool), is_known ? clock::now() - since : clock::duration()};
 }
 
 std::size_t life::load() const {

@@ -57,7 +57,8 @@ public:
     /// Calls that it drains have had time enough.
     void hasten();
     /// It is not trusted any more: its stack is dumped, then it is killed.
-    void give_up_on(std::string why);
+    /// @param others_may_finish  the calls beside the one that it does not end
+    void give_up_on(std::string why, bool others_may_finish = false);
     /// Kills it and fails its calls, without the executor. Any thread.
     void end_now(const error& why) noexcept;
 
@@ -102,6 +103,8 @@ private:
     void watch_limits(std::uint64_t fresh_bytes);
     static asio::awaitable<void> watch_grace(std::shared_ptr<life> self);
     static asio::awaitable<error> serve(std::shared_ptr<life> self, departure& gone, std::uint64_t fresh_bytes);
+    static asio::awaitable<void> let_others_finish(std::shared_ptr<life> self, departure& gone);
+    [[nodiscard]] bool runs_several() const;
     static asio::awaitable<bool> stop_ladder(std::shared_ptr<life> self, departure& gone);
     static asio::awaitable<void> bury(std::shared_ptr<life> self, departure& gone);
     static asio::awaitable<bool> wait_gone(std::shared_ptr<life> self, clock::duration limit, departure& gone);

@@ -3,8 +3,10 @@
 #include "wire/frames.hpp"
 
 #include <fmt/format.h>
+#include <algorithm>
 #include <optional>
 #include <utility>
+#include <vector>
 
 namespace snakepit::detail {
 namespace {
@@ -17,15 +19,40 @@ std::string in_words(std::chrono::microseconds d) {
     return fmt::format("{:.1f} s", std::chrono::duration<double>(d).count());
 }
 
-}  // namespace
-
-last_words read_last_words(const page& left, const switchboard& board, const line& of,
+/// It told which calls ran. Named for all of them is the one that did for longest.
+last_words read_of_several(const page& left, std::vector<held_call> held, const page::progress& at,
                            std::chrono::steady_clock::time_point exited_at, worker_exit& how) {
     last_words said;
-    const auto at = left.read_progress(board.last_sent(of));
+    said.begun = at.begun;
+    said.running.emplace();
+    for (auto& call : held) {
+        if (call.id > at.begun) continue;
+        const auto reply = left.reply_to(call.id, at);
+        if (auto outcome = reply ? outcome_of(*reply) : std::nullopt) {
+            said.replies.push_back({call.id, std::move(*outcome)});
+            continue;
+        }
+        const auto by_id = [&](const page::progress::place& p) { return p.id == call.id; };
+        const auto place = std::find_if(at.running->begin(), at.running->end(), by_id);
+        if (place == at.running->end()) continue;
+        said.running->push_back(call.id);
+        if (!how.running_tool.empty()) continue;
+        how.running_tool = std::move(call.tool);
+        how.running = std::chrono::duration_cast<std::chrono::microseconds>(exited_at - place->started);
+    }
+    return said;
+}
+
+}  // namespace
+
+last_words read_last_words(const page& left, const switchboard& board, const line& of, bool ran_several,
+                           std::chrono::steady_clock::time_point exited_at, worker_exit& how) {
+    last_words said;
+    const auto at = left.read_progress(board.last_sent(of), ran_several);
     if (!at) return said;
     said.begun = at->begun;
     said.done = at->done;
+    if (at->running) return read_of_several(left, board.held(of), *at, exited_at, how);
     for (auto& call : board.held(of)) {
         if (call.id <= at->done) {
             const auto reply = left.reply_to(call.id, *at);

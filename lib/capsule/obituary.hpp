@@ -13,9 +13,10 @@ namespace snakepit::detail {
 
 /** Reads the page of a process that has ended, once.
 
-    @param exited_at  when it ended
-    @param how        is told the tool that it ran, and for how long */
-[[nodiscard]] last_words read_last_words(const page& left, const switchboard& board, const line& of,
+    @param ran_several  whether it ran more than one call at once
+    @param exited_at    when it ended
+    @param how          is told the tool that it ran, and for how long; of several, the one that was begun first */
+[[nodiscard]] last_words read_last_words(const page& left, const switchboard& board, const line& of, bool ran_several,
                                          std::chrono::steady_clock::time_point exited_at, worker_exit& how);
 
 /// errc::worker_lost, in words.

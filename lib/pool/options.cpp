@@ -57,6 +57,12 @@ std::vector<option_mistake> pool_options::mistakes() const {
     std::ranges::move(detail::mistakes_of(workers, queue_limit), std::back_inserter(c.found));
     c.range<std::size_t>("queue_limit", queue_limit, 0, 10'000'000);
     c.range("calls_per_worker", calls_per_worker, 1, 4'096);
+    c.require(
+        profile == worker_profile::process || profile == worker_profile::thread || profile == worker_profile::async,
+        "profile", fmt::format("{}", static_cast<int>(profile)),
+        "worker_profile::process, worker_profile::thread or worker_profile::async");
+    c.range("threads_per_worker", threads_per_worker, 1, 256);
+    c.range("max_concurrency", max_concurrency, 1, 4'096);
     c.require(start_method == start_method::fork || start_method == start_method::spawn, "start_method",
               fmt::format("{}", static_cast<int>(start_method)), "start_method::fork or start_method::spawn");
     c.time("start_timeout", start_timeout, 100ms, 1h);

@@ -4,11 +4,13 @@
 #include "pool/desk.hpp"
 #include "pool/limits.hpp"
 #include "pool/nearest_names.hpp"
+#include "pool/profile.hpp"
 #include "pool/refusals.hpp"
 #include "process/fork_shield.hpp"
 #include "value/codec.hpp"
 
 #include <fmt/format.h>
+#include <algorithm>
 #include <asio/co_spawn.hpp>
 #include <asio/post.hpp>
 #include <asio/redirect_error.hpp>
@@ -67,12 +69,18 @@ std::vector<std::shared_ptr<pool_impl>>& kept_for_ever() {
     return kept;
 }
 
+/// A worker holds what it can run at once. Options that are mistaken stay as they are.
+pool_options with_room(pool_options o) {
+    if (o.calls_per_worker > 0 && width_of(o) <= 4'096) o.calls_per_worker = std::max(o.calls_per_worker, width_of(o));
+    return o;
+}
+
 }  // namespace
 
 pool_impl::pool_impl(asio::any_io_executor on, pool_options options)
     : on_(std::move(on)),
       strand_(on_),
-      options_(std::move(options)),
+      options_(with_room(std::move(options))),
       sessions_(std::make_shared<session_host>(options_.sessions)),
       alarm_(strand_) {
     if (sessions_->memory()) sweeper_ = std::make_shared<sweeper>(strand_, sessions_->memory());

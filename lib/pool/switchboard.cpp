@@ -59,6 +59,12 @@ error gave_up(errc why) {
 
 }  // namespace
 
+bool last_words::was_running(std::uint64_t id) const {
+    return running ? std::find(running->begin(), running->end(), id) != running->end() : id == done + 1;
+}
+
+bool last_words::was_done(std::uint64_t id) const { return running ? id <= begun && !was_running(id) : id <= done; }
+
 /// What follows from a change, to be done without the mutex.
 struct switchboard::consequences {
     struct not_wanted {
@@ -194,7 +200,8 @@ void switchboard::submit(call_ptr c) {
             } else {
                 line& l = *free_line;
                 put_on(l, *c);
-                if (l.load > 1 && tell_of_waiting_) todo.tell_of_waiting = std::exchange(tell_of_waiting_, nullptr);
+                if (l.load > l.width && tell_of_waiting_)
+                    todo.tell_of_waiting = std::exchange(tell_of_waiting_, nullptr);
                 if (l.outbox_bytes >= eager_flush_bytes || l.outbox.size() >= eager_flush_items) {
                     want_flush(l, todo);
                 } else if (!l.writing && !(l.flush_posted && l.flush_posted->done.executor() == c->done.executor())) {
@@ -279,9 +286,10 @@ void switchboard::expire(call::clock::time_point now) {
 // ---- lines
 
 std::shared_ptr<line> switchboard::connect(std::string worker, const std::vector<tool_spec>& tools,
-                                           std::shared_ptr<lane> out, std::uint64_t max_calls) {
+                                           std::shared_ptr<lane> out, std::uint64_t max_calls, int width) {
     auto l = std::make_shared<line>();
     l->left = max_calls;
+    l->width = width;
     consequences todo;
     {
         const std::lock_guard lock(mutex_);
@@ -592,8 +600,13 @@ void switchboard::disconnect(line& l, const error& why, last_words said) {
         for (const auto& [id, c] : l.sent) lost.push_back(c);
         l.sent.clear();
         std::sort(lost.begin(), lost.end(), [](const call* a, const call* b) { return a->id < b->id; });
-        // Without anything said: it runs them in the order of their ids.
-        if (!lost.empty() && said.begun == last_words::unknown) said.done = lost.front()->id - 1;
+        // Without anything said: it begins them in the order of their ids.
+        if (!lost.empty() && said.begun == last_words::unknown) {
+            said.done = lost.front()->id - 1;
+            if (l.width > 1) said.running.emplace();
+            for (std::size_t i = 0; said.running && i < lost.size() && i < static_cast<std::size_t>(l.width); ++i)
+                said.running->push_back(lost[i]->id);
+        }
         std::vector<call*> again;
         for (call* c : lost) {
             if (c->answered) {
@@ -711,11 +724,11 @@ std::optional<error> switchboard::end_of(call& c, const error& why, const last_w
         ++counters_.moved;
         return std::nullopt;
     }
-    if (c.id == said.done + 1 && std::exchange(c.was_fatal, true))
+    if (said.was_running(c.id) && std::exchange(c.was_fatal, true))
         return failed(errc::poison_call,
                       "two workers in a row ended while they ran this call; the second: " + why.message());
     if (!c.idempotent.value_or(tools_[c.tool_index].idempotent))
-        return c.id <= said.done && said.begun != last_words::unknown
+        return said.was_done(c.id) && said.begun != last_words::unknown
                    ? failed(errc::worker_lost, why.message() + "; this call was done, but its reply had not left")
                    : why;
     if (stays) return left_behind();
@@ -748,18 +761,25 @@ std::size_t switchboard::load(const line& l) const {
 
 occupation switchboard::occupation_of(const line& l) const {
     const std::lock_guard lock(mutex_);
-    const call* first = nullptr;
     occupation found;
-    for (const auto& [id, c] : l.sent) {
-        if (!first || id < first->id) first = c;
-        found.has_unwanted = found.has_unwanted || c->answered;
+    for (const auto& [id, c] : l.sent) found.has_unwanted = found.has_unwanted || c->answered;
+    for (const call* c : running_on(l)) {
+        if (found.id == 0) {
+            found.id = c->id;
+            found.tool = c->tool;
+        }
+        if (!c->answered) found.in_live_call = true;
+        else found.asked_at = std::min(found.asked_at.value_or(c->given_up_at), c->given_up_at);
     }
-    if (!first) return found;
-    found.id = first->id;
-    found.tool = first->tool;
-    found.in_live_call = !first->answered;
-    if (first->answered) found.asked_at = first->given_up_at;
     return found;
+}
+
+bool switchboard::wants_any(const line& l, const std::vector<std::uint64_t>& ids) const {
+    const std::lock_guard lock(mutex_);
+    return std::any_of(ids.begin(), ids.end(), [&](std::uint64_t id) {
+        const auto held = l.sent.find(id);
+        return held != l.sent.end() && !held->second->answered;
+    });
 }
 
 std::uint64_t switchboard::ended(const line& l) const {
@@ -813,7 +833,8 @@ void switchboard::tell_of_waiting(std::function<void()> tell) {
     {
         const std::lock_guard lock(mutex_);
         bool waits = !queue_.empty();
-        for (const line* l = lines_.front(); l && !waits; l = l->all_hook.next) waits = l->routable && l->load > 1;
+        for (const line* l = lines_.front(); l && !waits; l = l->all_hook.next)
+            waits = l->routable && l->load > l->width;
         tell_of_waiting_.swap(tell);  // what was set before is freed without the mutex
         if (!waits) return;
         tell = std::exchange(tell_of_waiting_, nullptr);
@@ -821,8 +842,8 @@ void switchboard::tell_of_waiting(std::function<void()> tell) {
     if (tell) tell();
 }
 
-/// Calls of a worker end in the order in which they came to it: of those that it held at the look before, as many as
-/// have ended since and one more have begun.
+/// A worker begins calls in the order in which they came to it: of those that it held at the look before, as many as
+/// have ended since and those that it runs have begun.
 backlog switchboard::look(bool remember) {
     const std::lock_guard lock(mutex_);
     const call* head = queue_.front();
@@ -830,9 +851,9 @@ backlog switchboard::look(bool remember) {
     bool is_free = false;
     for (line* l = lines_.front(); l; l = l->all_hook.next) {
         if (l->routable) {
-            is_free = is_free || l->load == 0;
-            if (l->load > 1) found.waiting += static_cast<std::size_t>(l->load) - 1;
-            const auto begun = l->ended - l->seen_ended + 1;
+            is_free = is_free || l->load < l->width;
+            if (l->load > l->width) found.waiting += static_cast<std::size_t>(l->load - l->width);
+            const auto begun = l->ended - l->seen_ended + static_cast<std::uint64_t>(l->width);
             found.too_long = found.too_long || begun < static_cast<std::uint64_t>(l->seen_load);
         }
         if (!remember) continue;
@@ -972,27 +993,40 @@ void switchboard::leave_queue(call& c) {
     if (is_strict(c)) --c.home->queued;
 }
 
-/// The call that the worker runs, as far as the host knows.
-call* switchboard::first_of(const line& l) {
-    call* first = nullptr;
-    for (const auto& [id, c] : l.sent)
-        if (!first || id < first->id) first = c;
-    return first;
+/// The calls that the worker runs, as far as the host knows, in the order of their ids.
+std::vector<call*> switchboard::running_on(const line& l) {
+    std::vector<call*> found;
+    found.reserve(l.sent.size());
+    for (const auto& [id, c] : l.sent) found.push_back(c);
+    const auto by_id = [](const call* a, const call* b) { return a->id < b->id; };
+    const auto count = std::min(found.size(), static_cast<std::size_t>(l.width));
+    std::partial_sort(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(count), found.end(), by_id);
+    found.resize(count);
+    return found;
 }
 
+/// It is one of these. A worker begins its calls in the order of their ids.
+bool switchboard::has_begun(const line& l, const call& c) {
+    int before = 0;
+    for (const auto& [id, other] : l.sent) before += id < c.id ? 1 : 0;
+    return before < l.width;
+}
+
+/// Each of its places is taken by a call that waits for another one.
 bool switchboard::waits_for_nested(const line& l) {
-    const call* first = first_of(l);
-    return first && first->nested > 0;
+    if (l.sent.size() < static_cast<std::size_t>(l.width)) return false;
+    const auto running = running_on(l);
+    return std::all_of(running.begin(), running.end(), [](const call* c) { return c->nested > 0; });
 }
 
-/// Host tools have called the pool, and every worker runs a call that waits for such a one: none of these that has not
+/// Host tools have called the pool, and in every worker all that runs waits for such a call: none of these that has not
 /// begun ever will. The newest, which closed the circle, ends.
 void switchboard::break_deadlocks(consequences& todo) {
     while (!nested_.empty() && !lines_.empty() && lines_.size() >= workers_) {
         for (line* l = lines_.front(); l; l = l->all_hook.next)
             if (!waits_for_nested(*l)) return;
         const auto has_not_begun = [](const call* c) {
-            return !c->answered && (c->place != call_place::sent || c->id == 0 || first_of(*c->on) != c);
+            return !c->answered && (c->place != call_place::sent || c->id == 0 || !has_begun(*c->on, *c));
         };
         const auto newest = std::find_if(nested_.rbegin(), nested_.rend(), has_not_begun);
         if (newest == nested_.rend()) return;

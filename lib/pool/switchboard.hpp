@@ -34,6 +34,11 @@ struct last_words {
     std::uint64_t begun = unknown;    ///< id of the last call that it had begun
     std::uint64_t done = 0;           ///< id of the last that it had done
     std::vector<settlement> replies;  ///< to such calls, that may not have come
+    /// Of a worker that runs several at once: ids of those that it had begun and not done, which `done` does not say.
+    std::optional<std::vector<std::uint64_t>> running{};
+
+    [[nodiscard]] bool was_running(std::uint64_t id) const;
+    [[nodiscard]] bool was_done(std::uint64_t id) const;
 };
 
 /// A call that a worker was sent and has not ended.
@@ -42,13 +47,14 @@ struct held_call {
     std::string tool;
 };
 
-/// What a worker is at, as far as the host knows: it runs calls in the order of their ids.
+/// What a worker is at, as far as the host knows: it begins calls in the order of their ids, so of those that it has
+/// not ended the first ones run, as many as it runs at once.
 struct occupation {
     std::uint64_t id = 0;                             ///< of the first call that it has not ended; 0: it has none
     std::string tool;                                 ///< of the same
-    bool in_live_call = false;                        ///< the first call that it has not ended has a caller that waits
+    bool in_live_call = false;                        ///< one that runs has a caller that waits
     bool has_unwanted = false;                        ///< it holds calls whose callers have gone
-    std::optional<call::clock::time_point> asked_at;  ///< since when the first one is not wanted any more
+    std::optional<call::clock::time_point> asked_at;  ///< since when one that runs is not wanted any more
 };
 
 /// What waits, and whether it moves.
@@ -111,8 +117,9 @@ public:
     /// A worker is ready: calls may go to it from now on. Its module may have changed since the pool was started: a
     /// tool is offered while a connected worker has it, and every tool that there was while none is connected.
     /// @param max_calls  after which the lane hears that it has served; 0: never
+    /// @param width      calls that it executes at once
     [[nodiscard]] std::shared_ptr<line> connect(std::string worker, const std::vector<tool_spec>& tools,
-                                                std::shared_ptr<lane> out, std::uint64_t max_calls = 0);
+                                                std::shared_ptr<lane> out, std::uint64_t max_calls = 0, int width = 1);
     /// The next frame, or false when there is none or one is being written. After true, `written` must follow, and
     /// until then `into` is the caller's; after false it was not touched.
     [[nodiscard]] bool take(line& from, out_frame& into);
@@ -143,6 +150,8 @@ public:
     [[nodiscard]] std::uint64_t last_sent(const line& l) const;
     [[nodiscard]] std::size_t load(const line& l) const;
     [[nodiscard]] occupation occupation_of(const line& l) const;
+    /// Whether somebody waits for one of these calls, which it holds.
+    [[nodiscard]] bool wants_any(const line& l, const std::vector<std::uint64_t>& ids) const;
     /// Calls that it has ended.
     [[nodiscard]] std::uint64_t ended(const line& l) const;
 
@@ -212,7 +221,8 @@ private:
     void let_helpers_go(call& c, const error& why, consequences& todo);
     void let_helpers_go(call& c, consequences& todo);
     void add_answers(line& from, out_frame& into) const;
-    [[nodiscard]] static call* first_of(const line& l);
+    [[nodiscard]] static bool has_begun(const line& l, const call& c);
+    [[nodiscard]] static std::vector<call*> running_on(const line& l);
     [[nodiscard]] static bool waits_for_nested(const line& l);
     void break_deadlocks(consequences& todo);
     void give_back_unsent(line& l, consequences& todo);

@@ -23,7 +23,9 @@ constexpr std::size_t log_offset = 8 * (first_index_word + index_words);
 constexpr std::size_t log_bytes = (std::size_t{272} << 10) - 8 * first_index_word;  // all of it: 80 pages of memory
 constexpr std::size_t revoked_offset = log_offset + log_bytes;
 constexpr std::size_t revoked_words = index_words;
-constexpr std::size_t stack_offset = revoked_offset + 8 * revoked_words;
+constexpr std::size_t first_place_word = revoked_offset / 8 + revoked_words;
+constexpr std::size_t places = index_words;  // of two words each
+constexpr std::size_t stack_offset = 8 * (first_place_word + 2 * places);
 constexpr std::size_t stack_bytes = std::size_t{16} << 10;
 constexpr std::size_t page_bytes = stack_offset + stack_bytes;
 constexpr std::uint64_t largest_reply = std::uint64_t{4} << 10;
@@ -77,22 +79,65 @@ std::uint64_t page::word(std::size_t index) const noexcept {
     return found;
 }
 
-std::optional<page::progress> page::read_progress(std::uint64_t last_sent) const {
-    progress found{word(begun_word), word(done_word), {}};
-    if (found.begun > last_sent || found.done > found.begun || found.begun - found.done > 1) return std::nullopt;
+std::chrono::steady_clock::time_point page::time_at(std::size_t index) const noexcept {
     double seconds = 0;
-    std::memcpy(&seconds, memory_.get() + 8 * started_word, sizeof seconds);
+    std::memcpy(&seconds, memory_.get() + 8 * index, sizeof seconds);
     const auto now = std::chrono::steady_clock::now();
     // Compared as numbers first: anything can be written there, and not everything can be converted.
     const auto seconds_now = std::chrono::duration<double>(now.time_since_epoch()).count();
-    found.started = seconds > 0 && seconds < seconds_now
-                        ? std::chrono::steady_clock::time_point(std::chrono::duration_cast<std::chrono::nanoseconds>(
-                              std::chrono::duration<double>(seconds)))
-                        : now;
+    return seconds > 0 && seconds < seconds_now
+               ? std::chrono::steady_clock::time_point(
+                     std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(seconds)))
+               : now;
+}
+
+std::optional<page::progress> page::read_progress(std::uint64_t last_sent, bool several) const {
+    progress found{word(begun_word), several ? 0 : word(done_word), {}};
+    if (found.begun > last_sent) return std::nullopt;
+    if (!several) {
+        if (found.done > found.begun || found.begun - found.done > 1) return std::nullopt;
+        found.started = time_at(started_word);
+        return found;
+    }
+    auto& running = found.running.emplace();
+    for (std::size_t i = 0; i < places; ++i) {
+        const auto at = first_place_word + 2 * i;
+        // One that it was about to begin is there already.
+        if (const auto id = word(at); id != 0 && id <= found.begun) running.push_back({id, time_at(at + 1)});
+    }
+    std::sort(running.begin(), running.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
     return found;
 }
 
+std::vector<std::uint64_t> page::read_running() const {
+    std::vector<std::uint64_t> ids;
+    for (std::size_t i = 0; i < places; ++i)
+        if (const auto id = word(first_place_word + 2 * i); id != 0) ids.push_back(id);
+    return ids;
+}
+
+/// Whatever it ran last: a reply may have been kept just before its place was free.
+std::optional<page::reply> page::reply_of_several(std::uint64_t id, const progress& at) const {
+    if (id > at.begun) return std::nullopt;
+    const auto said = word(first_index_word + id % index_words);
+    const entry found(said);
+    constexpr std::uint64_t head = 8;
+    if (said == 0 || !found.is_possible() || found.position % log_bytes + head + found.size > log_bytes)
+        return std::nullopt;
+    std::uint64_t end = 0;
+    for (std::size_t i = 0; i < index_words; ++i) {
+        const entry e(word(first_index_word + i));
+        end = std::max(end, e.position + head + e.size);
+    }
+    constexpr auto unfinished = 2 * (largest_reply + head + 8);
+    if (end - found.position > log_bytes - unfinished) return std::nullopt;
+    const auto position = log_offset + found.position % log_bytes;
+    if (word(position / 8) != id) return std::nullopt;
+    return reply{found.failed, std::string(reinterpret_cast<const char*>(memory_.get()) + position + head, found.size)};
+}
+
 std::optional<page::reply> page::reply_to(std::uint64_t id, const progress& at) const {
+    if (at.running) return reply_of_several(id, at);
     // The word of a call is also that of the one that is begun 4,096 later.
     if (id > at.done || at.begun - id >= index_words) return std::nullopt;
     const auto said = word(first_index_word + id % index_words);

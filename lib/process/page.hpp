@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace snakepit::detail {
 
@@ -20,7 +21,12 @@ namespace snakepit::detail {
     In words of 8 bytes: the last call that was begun, the last that is done, and when (CLOCK_MONOTONIC, seconds, a
     double) the one that was begun last was; at the 8th an index, one word for each of the last 4,096 calls: position in
     the log divided by 8, then one bit for a Failure, then 15 bits of size; 0 when there is no entry. Then the log, a
-    ring; one word for each of the last 4,096 calls, which is ours to write; and at the end room for Python stacks.
+    ring; one word for each of the last 4,096 calls, which is ours to write; two words for each of 4,096 places in which
+    calls may run, and at the end room for Python stacks.
+
+    A worker that runs several calls at once does not say which call is the last that is done. It says in these places
+    which ones run: the id, 0 when the place is free, and when the call was begun, as above. Its entries in the log
+   begin with a word that is the id: of two calls 4,096 apart the older one may be done later.
 
     Nothing that is in it is believed: a worker may have written anything.
 
@@ -46,6 +52,12 @@ public:
         std::uint64_t begun = 0;
         std::uint64_t done = 0;
         std::chrono::steady_clock::time_point started;  ///< when it began the call `begun`
+        struct place {
+            std::uint64_t id = 0;
+            std::chrono::steady_clock::time_point started;
+        };
+        /// Of a worker that runs several at once: what it runs, by id; `done` is 0.
+        std::optional<std::vector<place>> running{};
     };
     /// A reply as it was to leave.
     struct reply {
@@ -62,8 +74,11 @@ public:
     [[nodiscard]] unique_fd take_descriptor() noexcept { return std::move(descriptor_); }
 
     /// @param last_sent  id of the last call that the worker was sent
+    /// @param several    whether it runs more than one at once
     /// @return  nothing when it cannot be true
-    [[nodiscard]] std::optional<progress> read_progress(std::uint64_t last_sent) const;
+    [[nodiscard]] std::optional<progress> read_progress(std::uint64_t last_sent, bool several = false) const;
+    /// Ids of what a worker runs that runs several at once. Also while it lives, when they are what it just ran.
+    [[nodiscard]] std::vector<std::uint64_t> read_running() const;
     /// The reply to a call that is done, if it was small enough and has not been overwritten.
     [[nodiscard]] std::optional<reply> reply_to(std::uint64_t id, const progress& at) const;
     /// What faulthandler wrote; empty when nothing.
@@ -74,6 +89,8 @@ private:
     page(unique_fd descriptor, std::shared_ptr<std::byte> memory)
         : descriptor_(std::move(descriptor)), memory_(std::move(memory)) {}
     [[nodiscard]] std::uint64_t word(std::size_t index) const noexcept;
+    [[nodiscard]] std::chrono::steady_clock::time_point time_at(std::size_t index) const noexcept;
+    [[nodiscard]] std::optional<reply> reply_of_several(std::uint64_t id, const progress& at) const;
 
     unique_fd descriptor_;
     std::shared_ptr<std::byte> memory_;

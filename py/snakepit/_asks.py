@@ -42,10 +42,15 @@ class Asks:
         self._waiters: dict[int, _Waiter] = {}
         self._driving = threading.Lock()  # held while a thread takes in what comes
         self._lane: Lane | None = None
+        self._has_driver = False
 
-    def use(self, lane: Lane) -> None:
-        """Name the lane, before anything is asked."""
+    def use(self, lane: Lane, has_driver: bool = False) -> None:
+        """Name the lane, before anything is asked.
+
+        has_driver: a thread is at it all the time, so that nobody else has to be.
+        """
         self._lane = lane
+        self._has_driver = has_driver
 
     def ask(self, call_id: int, question: bytes, check: Callable[[], None]) -> bytes | bytearray:
         """Wait for the answer. Any thread. Raises Unanswered.
@@ -70,7 +75,7 @@ class Asks:
         return waiter.answer
 
     def _wait(self, waiter: _Waiter, lane: Lane) -> None:
-        if self._driving.acquire(False):
+        if not self._has_driver and self._driving.acquire(False):
             try:
                 if not waiter.over:
                     self._drive(lane)
@@ -90,6 +95,8 @@ class Asks:
         return alive
 
     def _pass_on(self) -> None:
+        if self._has_driver:
+            return
         for waiter in list(self._waiters.values()):
             if not waiter.over:
                 waiter.turn.set()

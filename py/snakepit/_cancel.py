@@ -39,6 +39,21 @@ class Cancelled(BaseException):
         return "the deadline is over" if self.reason == "expired" else "the call was cancelled"
 
 
+class _Expired(Cancelled):
+    """For those who can raise a class only, in another thread."""
+
+    def __init__(self) -> None:
+        super().__init__("expired")
+
+
+_Expired.__name__ = _Expired.__qualname__ = Cancelled.__name__
+
+
+def class_for(reason: Reason) -> type[Cancelled]:
+    """Whose instances, made without arguments, have that reason."""
+    return _Expired if reason == "expired" else Cancelled
+
+
 class Asker:
     """Asks the running call to stop, again and again until its tool has been interrupted or has ended.
 

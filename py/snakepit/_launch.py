@@ -10,6 +10,8 @@ from snakepit._failure import Raised
 
 _LINE_BYTES = 1024 * 1024
 _LANES = ("auto", "direct", "iterator")
+_PROFILES = ("process", "thread", "async")
+_MOST_AT_ONCE = 4096
 
 
 class LaunchError(Exception):
@@ -29,6 +31,8 @@ class Launch:
     lane: str
     mark: int
     warmup: str
+    profile: str
+    width: int  # calls that run at once
 
 
 def read_launch(descriptor: int) -> Launch | None:
@@ -53,12 +57,18 @@ def read_launch(descriptor: int) -> Launch | None:
             lane=str(fields.get("lane", "auto")),
             mark=int(fields.get("mark", 0)),
             warmup=str(fields.get("warmup", "")),
+            profile=str(fields.get("profile", "process")),
+            width=int(fields.get("width", 1)),
         )
     except (ValueError, KeyError, TypeError) as error:
         # Not the line itself: it holds the token.
         raise LaunchError(f"the launch line cannot be read: {type(error).__name__}") from None
     if launch.lane not in _LANES:
         raise LaunchError(f"lane {launch.lane!r} is none of {', '.join(_LANES)}")
+    if launch.profile not in _PROFILES:
+        raise LaunchError(f"profile {launch.profile!r} is none of {', '.join(_PROFILES)}")
+    if not 1 <= launch.width <= _MOST_AT_ONCE:
+        raise LaunchError(f"{launch.width} calls at once; 1 to {_MOST_AT_ONCE} are possible")
     return launch
 
 

@@ -1,11 +1,10 @@
 """What every way of running calls has in common: the Port of the lane, control, questions and ends.
 
-_serial.py runs them one at a time, on the main thread.
+_serial.py runs them one at a time, on the main thread; _concurrent.py, several at once.
 """
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from math import inf
@@ -20,7 +19,7 @@ from snakepit._host_errors import SessionClosed, SessionLimit
 from snakepit._lane import Lane
 from snakepit._leave import leave
 from snakepit._page import Page
-from snakepit._protocol import END_SECONDS, EXIT_PROTOCOL, MAX_MESSAGE_BYTES
+from snakepit._protocol import EXIT_PROTOCOL, MAX_MESSAGE_BYTES
 from snakepit._replies import Replies
 from snakepit._session import Session
 from snakepit._text import cut_middle
@@ -68,7 +67,6 @@ class Runner:
         self._attention = False
         self._unwanted: set[int] = set()
         self._stopping = False
-        self._was_asked = threading.Event()
         self._end_at = inf
 
     # The Port of the lane.
@@ -175,8 +173,7 @@ class Runner:
             raise SessionClosed("the call is over", "session_closed") from None
         if give_up_if_asked is not None and finding.refusal.given_up:
             # Cancel is on its way: Cancelled is raised once, and for one reason.
-            while not self._is_asked_to_stop(call_id) and self._was_asked.wait(END_SECONDS):
-                self._was_asked.clear()
+            self._wait_until_asked(call_id)
             give_up_if_asked()
         return finding
 
@@ -184,7 +181,8 @@ class Runner:
         """For the thread that runs the call's tool, when it waits: what raises Cancelled when the call is to stop."""
         raise NotImplementedError
 
-    def _is_asked_to_stop(self, call_id: int) -> bool:
+    def _wait_until_asked(self, call_id: int) -> None:
+        """For that thread, which has heard that the call will be asked to stop."""
         raise NotImplementedError
 
     # The main thread's own.

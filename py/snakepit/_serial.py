@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from math import inf
 from time import monotonic
 from typing import Any
 
 from snakepit import _codec
-from snakepit._cancel import Asker, Cancelled
+from snakepit._cancel import Asker, Cancelled, Reason
 from snakepit._context import CurrentCall
 from snakepit._lane import Lane
 from snakepit._lease import Lease
+from snakepit._loops import own_loop
 from snakepit._page import BEGUN, STARTED, Page
+from snakepit._protocol import END_SECONDS
 from snakepit._runner import Limits, Progress, Runner, failure_of, leave_fork, raised_by
 from snakepit._session import Session
 from snakepit._tools import Tool
@@ -42,6 +45,9 @@ class SerialRunner(Runner):
         self._writes = 0  # that were not waited for
         self._last_write: dict[str, int] = {}  # number of the last of these, by session
         self._asked_to_stop = 0
+        self._was_asked = threading.Event()
+        self._own_loop = own_loop()
+        self._own_loop.why_unwanted = self._why_unwanted
         self._asker = Asker(SerialRunner._run.__code__, self._is_open, self._is_overdue)
 
     # For the control thread.
@@ -52,8 +58,14 @@ class SerialRunner(Runner):
             self._asked_to_stop = begun_id
             self._was_asked.set()
             _remember(self._current)
+            self._own_loop.stop()
             self._asker.ask(begun_id)
             self._asks.interrupt()
+
+    def _why_unwanted(self) -> Reason | None:
+        if self._asked_to_stop != self._begun_id:
+            return None
+        return "expired" if self._is_overdue() else "cancelled"
 
     def _ask_all_to_stop(self) -> None:
         self._ask_to_stop((self._begun_id,))
@@ -127,8 +139,9 @@ class SerialRunner(Runner):
 
         return give_up_if_asked
 
-    def _is_asked_to_stop(self, call_id: int) -> bool:
-        return self._asked_to_stop == call_id
+    def _wait_until_asked(self, call_id: int) -> None:
+        while self._asked_to_stop != call_id and self._was_asked.wait(END_SECONDS):
+            self._was_asked.clear()
 
     # The main thread's own.
 

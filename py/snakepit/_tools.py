@@ -10,6 +10,7 @@ from math import inf
 from types import ModuleType
 from typing import Any, TypeVar, overload
 
+from snakepit._loops import run_to_end
 from snakepit._protocol import (
     MAX_ANNOTATION_BYTES,
     MAX_DEFAULT_BYTES,
@@ -24,19 +25,32 @@ from snakepit._text import cut
 F = TypeVar("F", bound=Callable[..., Any])
 
 _MARK = "__snakepit_tool__"
+_NAMED_TOOLS = 8
 
 
 @dataclass(frozen=True)
 class _Mark:
     name: str | None
-    idempotent: bool
+    idempotent: bool = False
+    thread_safe: bool = False
+    main_thread: bool = False
 
 
 @overload
 def tool(function: F, /) -> F: ...
 @overload
-def tool(*, name: str | None = None, idempotent: bool = False) -> Callable[[F], F]: ...
-def tool(function: F | None = None, /, *, name: str | None = None, idempotent: bool = False) -> F | Callable[[F], F]:
+def tool(
+    *, name: str | None = None, idempotent: bool = False, thread_safe: bool = False, main_thread: bool = False
+) -> Callable[[F], F]: ...
+def tool(
+    function: F | None = None,
+    /,
+    *,
+    name: str | None = None,
+    idempotent: bool = False,
+    thread_safe: bool = False,
+    main_thread: bool = False,
+) -> F | Callable[[F], F]:
     """Offer a function, or a method of an Adapter, to the callers of the pool.
 
     The function itself stays as it is and can be called directly. Its docstring becomes the tool's description.
@@ -44,24 +58,30 @@ def tool(function: F | None = None, /, *, name: str | None = None, idempotent: b
     name: what callers say; the function's own name when not given.
     idempotent: to run it twice does no harm. A call that was running when its worker died is then run again elsewhere,
     once, and within the pool's budget for that, before its caller hears of it.
+    thread_safe: may run in several threads at once, beside itself and the others: what a pool with a profile other than
+    `process` asks of its tools, except of `async def` ones in the profile `async`. `__snakepit_thread_safe__ = True` in
+    the module says it of all its tools.
+    main_thread: runs on the worker's main thread, whatever the profile, and so never beside another such tool; in the
+    profile `async` that is the thread of the event loop.
     """
     if function is None:
-        return lambda decorated: _mark(decorated, name, idempotent)
+        return lambda decorated: _mark(decorated, _Mark(name, idempotent, thread_safe, main_thread))
     if isinstance(function, str):
         raise TypeError(f"use @snakepit.tool(name={function!r}): the name is a keyword argument")
-    return _mark(function, name, idempotent)
+    return _mark(function, _Mark(name, idempotent, thread_safe, main_thread))
 
 
-def _mark(function: F, name: str | None, idempotent: bool) -> F:
+def _mark(function: F, mark: _Mark) -> F:
     target: Any = getattr(function, "__func__", function)  # inside a staticmethod or classmethod
     if isinstance(target, type) or not callable(target):
         raise TypeError(f"@snakepit.tool goes on functions, not on {target!r}")
-    if name is not None and not isinstance(name, str):
-        raise TypeError(f"@snakepit.tool: name must be a str, not {name!r}")
-    if not isinstance(idempotent, bool):
-        raise TypeError(f"@snakepit.tool: idempotent must be True or False, not {idempotent!r}")
+    if mark.name is not None and not isinstance(mark.name, str):
+        raise TypeError(f"@snakepit.tool: name must be a str, not {mark.name!r}")
+    for flag in ("idempotent", "thread_safe", "main_thread"):
+        if not isinstance(getattr(mark, flag), bool):
+            raise TypeError(f"@snakepit.tool: {flag} must be True or False, not {getattr(mark, flag)!r}")
     try:
-        setattr(target, _MARK, _Mark(name, idempotent))
+        setattr(target, _MARK, mark)
     except (AttributeError, TypeError):  # one that is written in C
         raise TypeError(f"@snakepit.tool cannot mark {target!r}: wrap it in a function of your own") from None
     return function
@@ -87,7 +107,22 @@ class Adapter:
     """
 
     def setup(self) -> None:
-        """Called once before the worker takes calls. What it raises ends the start."""
+        """Called once before the worker takes calls. What it raises ends the start.
+
+        This one and the others may be `async def`: they are awaited on the loop on which the async tools of the same
+        thread run.
+        """
+
+    def setup_thread(self) -> None:
+        """Called once in each thread that runs tools, before its first call; in the main thread after setup().
+
+        For what one thread cannot share with others: connections, buffers, what is kept in threading.local(). What it
+        raises ends the start; in the profile `async`, where threads come when they are wanted, it fails the call that
+        wanted one.
+        """
+
+    def teardown_thread(self) -> None:
+        """Called in such a thread when the worker ends in an orderly way; in the main thread before teardown()."""
 
     def teardown(self) -> None:
         """Called once when the worker ends in an orderly way; not when it is killed or loses its host.
@@ -132,11 +167,14 @@ class Tool:
 
     __slots__ = (
         "_signature",
+        "coroutine_function",
         "cost",
         "doc",
         "function",
         "idempotent",
+        "is_async",
         "keywords",
+        "main_thread",
         "max_positional",
         "min_positional",
         "name",
@@ -146,6 +184,7 @@ class Tool:
         "signature_text",
         "takes_any_keyword",
         "takes_keywords",
+        "thread_safe",
         "where",
     )
 
@@ -155,10 +194,14 @@ class Tool:
         except (TypeError, ValueError) as error:
             raise ToolError(f"tool {name!r} ({where}) has no signature that can be read: {error}") from None
         parameters = list(signature.parameters.values())
-        self.function = function
+        self.is_async = inspect.iscoroutinefunction(function)
+        self.function = run_to_end(function)
+        self.coroutine_function = function if self.is_async else None
         self.name = name
         self.where = where
         self.idempotent = idempotent
+        self.thread_safe = False
+        self.main_thread = False
         self.doc = cut(inspect.getdoc(function) or "", MAX_DOC_BYTES)
         self.parameters = tuple(_describe(parameter) for parameter in parameters)
         self.returns = _annotation_text(signature.return_annotation, signature.empty)
@@ -178,6 +221,17 @@ class Tool:
         self.takes_keywords = not needs_position
         self.keywords = frozenset(p.name for p in by_name)
         self.required = frozenset(p.name for p in by_name if p.default is p.empty)
+
+    @property
+    def flags(self) -> list[str]:
+        """What the host is told of it; see ToolSpec in control.proto."""
+        says = {
+            "idempotent": self.idempotent,
+            "thread_safe": self.thread_safe,
+            "main_thread": self.main_thread,
+            "async": self.is_async,
+        }
+        return [flag for flag, is_so in says.items() if is_so]
 
     def accepts_positional(self, count: int) -> bool:
         """Whether `count` positional arguments and nothing else are right."""
@@ -287,7 +341,7 @@ class Toolbox:
         """Find the tools, make the adapters. Raises ToolError, or what an adapter's constructor raises."""
         self._started: list[Adapter] = []
         self._adapters: list[Adapter] = []
-        found: list[tuple[Callable[..., Any], str, str, bool]] = []  # the arguments of _make()
+        found: list[tuple[Callable[..., Any], str, str, _Mark]] = []  # the arguments of _make()
         for attribute, value in _offered_by(module):
             if isinstance(value, type):
                 adapter = value()
@@ -295,19 +349,55 @@ class Toolbox:
                 found.extend(_methods_of(value, adapter))
             else:
                 name = _name_of(value, getattr(value, "__name__", attribute))
-                found.append((value, name, f"{module.__name__}.{attribute}", _is_idempotent(value)))
+                found.append((value, name, f"{module.__name__}.{attribute}", _mark_of(value) or _Mark(None)))
         self.tools = tuple(_make(*one) for one in found)
+        self._module = module.__name__
+        if getattr(module, "__snakepit_thread_safe__", False) is True:
+            for one in self.tools:
+                one.thread_safe = True
         self.by_name = _unique(self.tools)
         if len(self.tools) > MAX_TOOLS:
             raise ToolError(f"module {module.__name__!r} has {len(self.tools)} tools; {MAX_TOOLS} are allowed")
         if not self.tools:
             raise ToolError(f"module {module.__name__!r} defines no tools: decorate a function with @snakepit.tool")
 
+    def check_for(self, profile: str) -> None:
+        """Raise ToolError when tools do not say that they can run in this profile."""
+        if profile == "process":
+            return
+        silent = [
+            one.name
+            for one in self.tools
+            if not (one.thread_safe or one.main_thread or (one.is_async and profile == "async"))
+        ]
+        if silent:
+            more = len(silent) - _NAMED_TOOLS
+            names = ", ".join(silent[:_NAMED_TOOLS]) + (f" and {more} more" if more > 0 else "")
+            raise ToolError(
+                f"the profile {profile} runs these tools in several threads at once, and they do not say that they can "
+                f"do that: {names}. @snakepit.tool(thread_safe=True) says it of one tool, __snakepit_thread_safe__ = "
+                f"True in {self._module} of all; @snakepit.tool(main_thread=True) keeps one on the main thread"
+            )
+
     def setup(self) -> None:
-        """Call every adapter's setup(), in the order of definition."""
+        """Call every adapter's setup(), in the order of definition, then setup_thread() for the main thread."""
         for adapter in self._adapters:
-            adapter.setup()
+            run_to_end(adapter.setup)()
             self._started.append(adapter)
+        self.setup_thread()
+
+    def setup_thread(self) -> None:
+        """In each thread that runs tools."""
+        for adapter in self._adapters:
+            run_to_end(adapter.setup_thread)()
+
+    def teardown_thread(self) -> Iterator[BaseException]:
+        """In a thread that was set up; yield what they raise."""
+        for adapter in reversed(self._adapters):
+            try:
+                run_to_end(adapter.teardown_thread)()
+            except BaseException as error:
+                yield error
 
     def for_warmup(self, name: str) -> Tool:
         """The tool that a pool wants called before the worker takes calls. Raises ToolError when there is none such."""
@@ -325,7 +415,7 @@ class Toolbox:
         """Call teardown() of every adapter that was set up, last first; yield what they raise."""
         while self._started:
             try:
-                self._started.pop().teardown()
+                run_to_end(self._started.pop().teardown)()
             except BaseException as error:  # SystemExit too: the others still get their turn
                 yield error
 
@@ -351,7 +441,7 @@ def _is_base(value: object, classes: list[type]) -> bool:
     return isinstance(value, type) and any(other is not value and issubclass(other, value) for other in classes)
 
 
-def _methods_of(cls: type[Adapter], adapter: Adapter) -> Iterator[tuple[Callable[..., Any], str, str, bool]]:
+def _methods_of(cls: type[Adapter], adapter: Adapter) -> Iterator[tuple[Callable[..., Any], str, str, _Mark]]:
     marked: dict[str, object] = {}
     for base in reversed(cls.__mro__):
         for attribute, value in vars(base).items():
@@ -361,7 +451,7 @@ def _methods_of(cls: type[Adapter], adapter: Adapter) -> Iterator[tuple[Callable
         method = getattr(adapter, attribute)
         if callable(method):
             where = f"{cls.__module__}.{cls.__qualname__}.{attribute}"
-            yield method, _name_of(value, attribute), where, _is_idempotent(value)
+            yield method, _name_of(value, attribute), where, _mark_of(value) or _Mark(None)
 
 
 def _name_of(marked: object, own_name: str) -> str:
@@ -369,20 +459,15 @@ def _name_of(marked: object, own_name: str) -> str:
     return own_name if mark is None or mark.name is None else mark.name
 
 
-def _is_idempotent(marked: object) -> bool:
-    mark = _mark_of(marked)
-    return mark is not None and mark.idempotent
-
-
-def _make(function: Callable[..., Any], name: str, where: str, idempotent: bool) -> Tool:
+def _make(function: Callable[..., Any], name: str, where: str, mark: _Mark) -> Tool:
     size = len(name.encode("utf-8", "replace"))
     if not 1 <= size <= MAX_TOOL_NAME_BYTES:
         raise ToolError(f"the name of tool {where} has {size} bytes; 1 to {MAX_TOOL_NAME_BYTES} are allowed")
-    if inspect.iscoroutinefunction(function):
-        raise ToolError(f"tool {name!r} ({where}) is an async function; tools are plain functions in this version")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise ToolError(f"tool {name!r} ({where}) is a generator; return a list: streams are not in this version")
-    made = Tool(function, name, where, idempotent)
+    made = Tool(function, name, where, mark.idempotent)
+    made.thread_safe = mark.thread_safe
+    made.main_thread = mark.main_thread
     if len(made.parameters) > MAX_PARAMETERS:
         raise ToolError(f"tool {name!r} ({where}) has {len(made.parameters)} parameters; {MAX_PARAMETERS} are allowed")
     for parameter in made.parameters:

@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 from types import ModuleType
 from typing import TYPE_CHECKING, NoReturn
 
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     import grpc
 
     from snakepit._lane import Metadata
+    from snakepit._page import Page
+    from snakepit._runner import Limits, Runner
+    from snakepit._tool_thread import ToolThread
     from snakepit.v1 import control_pb2
 
 _DUMP_SIGNAL = signal.SIGRTMIN + 2
@@ -150,8 +154,9 @@ def _run(launch_descriptor: int, page: int, obtain: Callable[[Launch], ModuleTyp
     _grpc_settings.put()
     with stage("grpc"):
         # Before the host says go: this takes most of the time of a start.
-        from snakepit import _control, _host_tools, _lane, _runner, _serial, _session
+        from snakepit import _control, _host_tools, _lane, _runner, _session
         from snakepit._page import Page
+        from snakepit._tool_thread import start_tool_threads
     with stage("connect"):
         launch = read_launch(launch_descriptor)
     if launch is None:
@@ -164,11 +169,16 @@ def _run(launch_descriptor: int, page: int, obtain: Callable[[Launch], ModuleTyp
     module = obtain(launch)
     with stage("tools"):
         toolbox = Toolbox(module)
+        with stage("options"):
+            toolbox.check_for(launch.profile)
         warmup = _warmup(toolbox, launch.warmup)
         hello = _hello(launch.module, toolbox, lane_name, lane_reason)
     try:
         with stage("setup"):
             toolbox.setup()
+            threads: list[ToolThread] = []
+            if launch.profile == "thread":
+                threads = start_tool_threads(toolbox, launch.width)
         # Before the first connection: hello says that this is done, and the host measures its memory then.
         with stage("warmup"):
             warmup()
@@ -190,11 +200,8 @@ def _run(launch_descriptor: int, page: int, obtain: Callable[[Launch], ModuleTyp
             raise StartFailed("refused", error, EXIT_REFUSED) from None
         _grpc_settings.take_back()  # programs that tools start shall not inherit them
         _close_in_children(*_connections_to(launch.address))
-        runner = _serial.SerialRunner(
-            toolbox.tools,
-            _runner.Limits(welcome.max_frame_bytes, welcome.max_message_bytes, welcome.max_inflight_bytes),
-            Page(page),
-        )
+        limits = _runner.Limits(welcome.max_frame_bytes, welcome.max_message_bytes, welcome.max_inflight_bytes)
+        runner = _runner_for(launch, toolbox, threads, limits, Page(page))
         _context.set_provider(runner.current_call)
         _session.set_provider(runner.session)
         _host_tools.set_provider(runner.current_call, runner, welcome.host_tools)
@@ -219,6 +226,20 @@ def _run(launch_descriptor: int, page: int, obtain: Callable[[Launch], ModuleTyp
     return 0
 
 
+def _runner_for(launch: Launch, toolbox: Toolbox, threads: Sequence[ToolThread], limits: Limits, page: Page) -> Runner:
+    if launch.profile == "thread":
+        from snakepit._threaded import ThreadRunner
+
+        return ThreadRunner(toolbox.tools, limits, page, threads)
+    if launch.profile == "async":
+        from snakepit._awaiting import AsyncRunner
+
+        return AsyncRunner(toolbox, limits, page, launch.width)
+    from snakepit._serial import SerialRunner
+
+    return SerialRunner(toolbox.tools, limits, page)
+
+
 def _warmup(toolbox: Toolbox, name: str) -> Callable[[], object]:
     if not name:
         return lambda: None
@@ -228,7 +249,7 @@ def _warmup(toolbox: Toolbox, name: str) -> Callable[[], object]:
 
 def _tear_down(toolbox: Toolbox) -> None:
     """However long it takes: the host knows when it has waited enough, and its life-line is armed."""
-    for problem in toolbox.teardown():
+    for problem in chain(toolbox.teardown_thread(), toolbox.teardown()):
         with suppress(Exception):  # stderr is closed, or the exception does not let itself be printed
             print(describe(problem).traceback, end="", file=sys.stderr)
 
@@ -266,8 +287,7 @@ def _hello(module: str, toolbox: Toolbox, lane: str, lane_reason: str) -> contro
         module=module,
     )
     for tool in toolbox.tools:
-        flags = ["idempotent"] if tool.idempotent else []
-        spec = hello.tools.add(name=tool.name, doc=tool.doc, returns=tool.returns, flags=flags)
+        spec = hello.tools.add(name=tool.name, doc=tool.doc, returns=tool.returns, flags=tool.flags)
         for parameter in tool.parameters:
             spec.parameters.add(
                 name=parameter.name,

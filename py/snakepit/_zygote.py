@@ -69,7 +69,7 @@ def main() -> NoReturn:
 def _import(order: bytes) -> ModuleType:
     _grpc_settings.put()
     with _worker.stage("grpc"):
-        from snakepit import _control, _host_tools, _lane, _page, _runner, _serial  # noqa: F401  # for the workers
+        from snakepit import _control, _host_tools, _lane, _page, _runner, _serial, _tool_thread  # noqa: F401  # for the workers
     for name in _IMPORTED_BY_CHANNELS:
         with suppress(ImportError):  # of another grpcio
             importlib.import_module(name)

@@ -1,6 +1,6 @@
 """One worker that runs short calls at full speed while they are cancelled at random moments. A program of its own.
 
-usage: cancel_storm.py PACKAGE DIRECTORY LANE CANCELS SEED
+usage: cancel_storm.py PACKAGE DIRECTORY LANE CANCELS SEED [PROFILE]
 
 Most of the cancels come from a thread inside the worker, in place of the Control thread: the way through the socket
 would let the calls of a few microseconds end first. Some come from the host, for calls in any state.
@@ -27,6 +27,8 @@ import time
 import snakepit
 from snakepit import _context
 
+__snakepit_thread_safe__ = True
+
 CANCELS, SEED, OVER = {cancels}, {seed}, {over!r}
 
 cancels = 0
@@ -47,7 +49,9 @@ def storm():
     runner.cancel = cancel_in_turn  # the control thread takes its turn too
     choose = random.Random(SEED)
     while cancels < CANCELS:
-        cancel_in_turn([runner.progress().begun_id])  # it runs, or is about to, or has just ended
+        # It runs, or is about to, or has just ended.
+        begun = runner.progress().begun_id if {width} == 1 else choose.choice(list(runner._running) or [1])
+        cancel_in_turn([begun])
         cancels += 1
         for _ in range(choose.randrange(60)):
             pass
@@ -99,7 +103,8 @@ def nap(number):
 def sleep_until_cancelled(number):
     """As long as the storm goes on somebody will cancel it."""
     if cancels < CANCELS - 1000:
-        time.sleep(20)
+        for _ in range(20 if {width} == 1 else 20000):  # only the main thread's sleep ends early
+            time.sleep(1 if {width} == 1 else 0.001)
         raise TimeoutError("a cancel was lost")
     return number
 
@@ -113,12 +118,13 @@ OUTSTANDING = 4 * FRAME
 AHEAD = 10
 
 
-def main(package: Path, directory: Path, lane: str, cancels: int, seed: int) -> None:
+def main(package: Path, directory: Path, lane: str, cancels: int, seed: int, profile: str) -> None:
     choose = random.Random(seed)
     over = directory / "over"
+    width = 1 if profile == "process" else 4
     count: collections.Counter[str] = collections.Counter()
-    source = SOURCE.format(cancels=cancels, seed=seed, over=str(over))
-    with FakeHost(package, directory, source, lane) as host:
+    source = SOURCE.format(cancels=cancels, seed=seed, over=str(over), width=width)
+    with FakeHost(package, directory, source, lane, profile=profile, width=width) as host:
         host.attach()
         numbers: collections.deque[int] = collections.deque()  # that the calls under way were given
         ended = 0
@@ -150,4 +156,11 @@ def main(package: Path, directory: Path, lane: str, cancels: int, seed: int) -> 
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]), int(sys.argv[5]))
+    main(
+        Path(sys.argv[1]),
+        Path(sys.argv[2]),
+        sys.argv[3],
+        int(sys.argv[4]),
+        int(sys.argv[5]),
+        (sys.argv[6:] or ["process"])[0],
+    )

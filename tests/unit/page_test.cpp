@@ -18,7 +18,8 @@ constexpr std::size_t entries = 4096;
 constexpr std::size_t log_at = 8 * (index_at + entries);
 constexpr std::size_t log_bytes = (std::size_t{272} << 10) - 64;
 constexpr std::size_t revoked_at = log_at + log_bytes;
-constexpr std::size_t stack_at = revoked_at + 8 * entries;
+constexpr std::size_t places_at = revoked_at + 8 * entries;
+constexpr std::size_t stack_at = places_at + 16 * entries;
 constexpr std::size_t all_bytes = stack_at + (std::size_t{16} << 10);
 
 class Page : public ::testing::Test {

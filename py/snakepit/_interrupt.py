@@ -1,0 +1,85 @@
+"""Asking the tool that a thread runs to stop: Cancelled is raised there, by PyThreadState_SetAsyncExc()."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from snakepit._cancel import Reason, class_for
+
+_set_async_exc = ctypes.pythonapi.PyThreadState_SetAsyncExc
+_set_async_exc.argtypes = [ctypes.c_ulong, ctypes.py_object]
+
+
+class Interruptible:
+    """One thread that runs tools. Its own, unless a method says otherwise.
+
+    What is raised comes between two instructions of the thread, whatever these are part of. So it is set under a lock
+    and only while the thread is in a tool, and whoever leaves the tool, for good or into code of ours, takes the same
+    lock first: what was set by then is heard before the thread goes on. Once per call.
+    """
+
+    def __init__(self) -> None:
+        self._thread = threading.get_ident()
+        self._lock = threading.Lock()
+        self._call = 0  # id of the call whose tool may be interrupted
+        self._shielded = False
+        self._asked: Reason | None = None
+        self._pending = False  # asked while shielded
+
+    @property
+    def call(self) -> int:
+        """Id of the call whose tool runs, or 0. Any thread."""
+        return self._call
+
+    def is_here(self) -> bool:
+        """Any thread."""
+        return threading.get_ident() == self._thread
+
+    def enter(self, call_id: int) -> None:
+        """The tool begins after this."""
+        self._shielded = self._pending = False
+        self._asked = None
+        self._call = call_id
+
+    def leave(self) -> None:
+        """The tool is over. May raise what was set at the last moment; then it is to be called again."""
+        with self._lock:
+            self._call = 0
+        _hear()
+
+    def ask(self, call_id: int, reason: Reason) -> None:
+        """Have Cancelled raised in the tool of a call, if it runs. Any thread."""
+        with self._lock:
+            if self._call != call_id or self._asked is not None:
+                return
+            self._asked = reason
+            if self._shielded:
+                self._pending = True
+            else:
+                _set_async_exc(self._thread, class_for(reason))
+
+    @contextmanager
+    def shield(self) -> Iterator[None]:
+        """Around code of ours that a tool has called. What is asked meanwhile is raised at the end, or by check()."""
+        try:
+            with self._lock:
+                self._shielded = True
+            _hear()
+            yield
+        finally:
+            with self._lock:
+                self._shielded = False
+            self.check()
+
+    def check(self) -> None:
+        """Raise what was asked behind the shield."""
+        if self._pending:
+            self._pending = False
+            raise class_for(self._asked or "cancelled")()
+
+
+def _hear() -> None:
+    """A call, where Python looks for what was set."""
