@@ -170,7 +170,6 @@ def test_start_failures_say_what_to_do() -> None:
 
     failures: list[tuple[dict[str, Any], str]] = [
         ({}, "module 'user_tools' defines no tools: decorate a function with @snakepit.tool"),
-        ({"f": later}, "is an async function"),
         ({"f": stream}, "is a generator"),
         ({"f": plain, "g": other}, "two tools are named 'plain': user_tools.f and user_tools.g"),
         ({"f": long}, "has 201 bytes; 1 to 200 are allowed"),
