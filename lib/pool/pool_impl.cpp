@@ -232,7 +232,8 @@ asio::awaitable<result<void>> pool_impl::bring_up(std::shared_ptr<pool_impl> sel
     const auto paths = absolute_paths(options);
     const auto book = std::make_shared<ledger>();
     const launcher::config launch{options.python, worker_environment(options), options.start_timeout, book};
-    const zygote::config module{options.module, paths, options.start_timeout, options.output == worker_output::forward};
+    const zygote::config module{options.module, paths, options.start_timeout, options.output == worker_output::forward,
+                                name_of(options.profile)};
     const auto services = std::make_shared<pool_services>(pool_services{
         self->on_, options, paths, book,
         std::make_shared<worker_source>(self->strand_, launch, module, options.start_method),

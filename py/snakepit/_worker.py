@@ -156,7 +156,6 @@ def _run(launch_descriptor: int, page: int, obtain: Callable[[Launch], ModuleTyp
         # Before the host says go: this takes most of the time of a start.
         from snakepit import _control, _host_tools, _lane, _runner, _session
         from snakepit._page import Page
-        from snakepit._tool_thread import start_tool_threads
     with stage("connect"):
         launch = read_launch(launch_descriptor)
     if launch is None:
@@ -176,9 +175,7 @@ def _run(launch_descriptor: int, page: int, obtain: Callable[[Launch], ModuleTyp
     try:
         with stage("setup"):
             toolbox.setup()
-            threads: list[ToolThread] = []
-            if launch.profile == "thread":
-                threads = start_tool_threads(toolbox, launch.width)
+            threads = _tool_threads(launch, toolbox)
         # Before the first connection: hello says that this is done, and the host measures its memory then.
         with stage("warmup"):
             warmup()
@@ -224,6 +221,25 @@ def _run(launch_descriptor: int, page: int, obtain: Callable[[Launch], ModuleTyp
     with _bounded(_EXIT_HANDLER_SECONDS, "exit handlers"), suppress(Exception):
         atexit._run_exitfuncs()  # os._exit() runs none, and sys.exit() would wait for the user's threads
     return 0
+
+
+def import_for(profile: str) -> None:
+    """What workers of this profile need, in the process from which they are forked."""
+    if profile == "process":
+        from snakepit import _serial  # noqa: F401
+    if profile == "thread":
+        from snakepit import _threaded  # noqa: F401
+    if profile == "async":
+        from snakepit import _awaiting  # noqa: F401
+
+
+def _tool_threads(launch: Launch, toolbox: Toolbox) -> list[ToolThread]:
+    """Those that there are from the start."""
+    if launch.profile != "thread":
+        return []
+    from snakepit._tool_thread import start_tool_threads
+
+    return start_tool_threads(toolbox, launch.width)
 
 
 def _runner_for(launch: Launch, toolbox: Toolbox, threads: Sequence[ToolThread], limits: Limits, page: Page) -> Runner:

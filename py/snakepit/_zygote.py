@@ -69,13 +69,15 @@ def main() -> NoReturn:
 def _import(order: bytes) -> ModuleType:
     _grpc_settings.put()
     with _worker.stage("grpc"):
-        from snakepit import _control, _host_tools, _lane, _page, _runner, _serial, _tool_thread  # noqa: F401  # for the workers
+        from snakepit import _control, _host_tools, _lane, _page, _runner  # noqa: F401  # for the workers
     for name in _IMPORTED_BY_CHANNELS:
         with suppress(ImportError):  # of another grpcio
             importlib.import_module(name)
     with _worker.stage("connect"):
         fields = json.loads(order)
         module, python_path = str(fields["module"]), [str(entry) for entry in fields["python_path"]]
+    with _worker.stage("grpc"):
+        _worker.import_for(str(fields.get("profile", "process")))
     sys.argv = [module]
     with _worker.stage("import"):
         return import_module(module, python_path)
