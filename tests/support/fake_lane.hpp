@@ -45,6 +45,7 @@ class fake_lane final : public detail::lane {
 public:
     struct manners {
         bool answers = false;    ///< each call at once, inline; else when `answer` says so
+        int width = 1;           ///< calls that it runs at once
         bool writes_end = true;  ///< at once; else when `end_write` says so
         std::function<result<value>(received_call&)> reply = [](received_call& c) { return value(c.arguments); };
     };
@@ -54,8 +55,9 @@ public:
     /// Connects a new worker to the board.
     static std::shared_ptr<fake_lane> plug_in(detail::switchboard& board, std::string name,
                                               const std::vector<tool_spec>& tools, manners how) {
+        const int width = how.width;
         auto made = std::make_shared<fake_lane>(board, std::move(how));
-        auto l = board.connect(std::move(name), tools, made);
+        auto l = board.connect(std::move(name), tools, made, 0, width);
         {
             const std::lock_guard lock(mutex_of(*made));
             made->line_ = std::move(l);

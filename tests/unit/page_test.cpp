@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include <cstring>
 #include <string>
+#include <vector>
 
 namespace snakepit::detail {
 namespace {
@@ -183,6 +184,63 @@ TEST_F(Page, WhatIsRevokedIsSeenThereAndOnlyGrows) {
     revoked.add(entries - 1);
     EXPECT_EQ(word(entries - 1), entries - 1u);
     EXPECT_EQ(memory_[stack_at], 0);
+}
+
+// Of a worker that runs several at once.
+
+class PageOfSeveral : public Page {
+protected:
+    void run(std::size_t place, std::uint64_t id) { put(places_at / 8 + 2 * place, id); }
+    void keep(std::uint64_t id, std::uint64_t position, const std::string& reply) {
+        std::memcpy(memory_ + log_at + position % log_bytes, &id, sizeof id);
+        std::memcpy(memory_ + log_at + position % log_bytes + 8, reply.data(), reply.size());
+        put(index_at + id % entries, position << 13 | reply.size());
+    }
+    [[nodiscard]] std::string kept(std::uint64_t id) const {
+        const auto at = left_->read_progress(1'000'000, true);
+        const auto reply = at ? left_->reply_to(id, *at) : std::nullopt;
+        return reply ? reply->bytes : "nothing";
+    }
+    [[nodiscard]] std::vector<std::uint64_t> running() const {
+        std::vector<std::uint64_t> ids;
+        if (const auto at = left_->read_progress(1'000'000, true))
+            for (const auto& place : *at->running) ids.push_back(place.id);
+        return ids;
+    }
+};
+
+TEST_F(PageOfSeveral, NamesWhatRanInTheOrderOfTheIds) {
+    put(0, 9);
+    run(0, 7);
+    run(3, 2);
+    run(4095, 9);
+    run(5, 10);  // it was about to begin
+    EXPECT_EQ(running(), (std::vector<std::uint64_t>{2, 7, 9}));
+    EXPECT_EQ(left_->read_running().size(), 4u);
+    EXPECT_FALSE(left_->read_progress(8, true)) << "more than it was sent";
+}
+
+TEST_F(PageOfSeveral, RepliesAreThoseOfTheirCalls) {
+    put(0, 5'000);
+    keep(2, 0, "two");
+    keep(4'000, 16, "four thousand");
+    EXPECT_EQ(kept(2), "two") << "however long ago it was begun";
+    EXPECT_EQ(kept(4'000), "four thousand");
+    keep(2 + entries, 40, "later");
+    EXPECT_EQ(kept(2), "nothing") << "the other one has its word";
+    EXPECT_EQ(kept(2 + entries), "later");
+    put(0, entries);
+    EXPECT_EQ(kept(2 + entries), "nothing") << "it has not begun";
+}
+
+TEST_F(PageOfSeveral, WhatTheRingHasOverwrittenIsNotRead) {
+    put(0, 100);
+    keep(50, 0, "old");
+    keep(3, log_bytes - 8'000, "new");
+    EXPECT_EQ(kept(50), "nothing") << "an older call that ended later lies on top of it, or may";
+    EXPECT_EQ(kept(3), "new");
+    put(index_at + 4, (log_bytes - 8) << 13 | 16);
+    EXPECT_EQ(kept(4), "nothing") << "it would lie beyond the end";
 }
 
 }  // namespace
