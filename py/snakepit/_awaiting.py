@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -75,6 +76,7 @@ class AsyncRunner(ConcurrentRunner):
 
     async def _await(self, run: Run) -> None:
         run.taken = True
+        run.thread = threading.get_ident()
         positions, names, outcome = self._arguments(run)
         if outcome is None and run.unwanted is not None:
             outcome = stopped(run.unwanted)

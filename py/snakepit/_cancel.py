@@ -28,6 +28,9 @@ class Cancelled(BaseException):
     return all the same. It comes once per request, to the thread that runs the tool and to no other, and not out of a
     C function that does not look for signals. Code that must not be interrupted blocks the signal SIGRTMIN+1 meanwhile,
     with signal.pthread_sigmask().
+
+    In the profile `thread` there is no signal: it comes once per call, when the thread is in Python code again, and
+    ends no sleep. `async def` tools get asyncio.CancelledError instead, in every profile, as from Task.cancel().
     """
 
     def __init__(self, reason: Reason = "cancelled") -> None:

@@ -20,6 +20,7 @@ from snakepit._cancel import Cancelled, Reason
 from snakepit._context import CurrentCall
 from snakepit._interrupt import Interruptible
 from snakepit._lane import Lane
+from snakepit._lease import Lease
 from snakepit._loops import own_loop
 from snakepit._page import PLACE_COUNT, Page
 from snakepit._protocol import END_SECONDS
@@ -41,12 +42,14 @@ class Run:
         "current",
         "ended",
         "id",
+        "lease",
         "place",
         "sent_at",
         "started",
         "stop",
         "taken",
         "task",
+        "thread",
         "tool",
         "unwanted",
     )
@@ -65,6 +68,9 @@ class Run:
         self.task: Any = None
         self.unwanted: Reason | None = None
         self.current: CurrentCall | None = None
+        self.lease: Lease | None = None  # once the call has looked at its session
+        self.thread = 0
+        """Where its tool runs."""
         self.stop: Callable[[Reason], None] | None = None
         """Has the tool asked to stop; None: it has not come so far."""
 
@@ -163,8 +169,12 @@ class ConcurrentRunner(Runner):
         run = _current.get()
         if run is None:
             raise RuntimeError("snakepit.session() works only while a tool runs for a caller")
-        # Without a lease: that is one thread's, and calls of one session may write beside each other here.
-        return Session(run.call.session, run.id, self) if run.call.session else None
+        call = run.call
+        if not call.session:
+            return None
+        if run.lease is None and call.HasField("lease") and run.thread == threading.get_ident() and not self._forked:
+            run.lease = Lease(run.id, call.lease, self._page.words).for_reading()
+        return Session(call.session, run.id, self, run.lease)
 
     def ask(self, call_id: int, question: work_pb2.Question) -> work_pb2.Finding:
         """Ask for a running call. Any thread. Raises SessionClosed when the call is over."""
@@ -279,6 +289,8 @@ class ConcurrentRunner(Runner):
             self._free_places.append(run.place)
             self._replies.add((run.id, outcome, ran_us))
             self._ended_calls += 1
+        if run.lease is not None:
+            run.lease.end()
         if self._asks:
             self._asks.end_of_call(run.id)
         return True
@@ -310,6 +322,7 @@ class ConcurrentRunner(Runner):
         """Run a call's tool in this thread, from its arguments to its end."""
         positions, names, wrong = self._arguments(run)
         if wrong is None:
+            run.thread = threading.get_ident()
             own = own_loop()
             own.why_unwanted = lambda: run.unwanted
             _current.set(run)

@@ -47,6 +47,11 @@ class Lease:
         self.has_written = False
         """Whether a write was not waited for."""
 
+    def for_reading(self) -> Lease:
+        """This one, by which nothing is written from now on: that needs calls that run one after the other."""
+        self._room = self._room_variables = 0
+        return self
+
     def end(self) -> None:
         """The call is over."""
         self._is_good = False

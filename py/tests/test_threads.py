@@ -114,6 +114,19 @@ def read(name):
 
 
 @snakepit.tool
+def write(name, value):
+    snakepit.session()[name] = value
+
+
+@snakepit.tool
+def fork():
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+    return child != 0
+
+
+@snakepit.tool
 async def nap(seconds):
     await asyncio.sleep(seconds)
     return snakepit.current_call().id
@@ -282,6 +295,26 @@ def test_threads_ask_for_their_sessions_at_once(host: FakeHost) -> None:
         answer = work_pb2.Answer(number=ask.number, finding=finding.SerializeToString())
         host.work.to_send.put(work_pb2.WorkDown(answers=[answer]).SerializeToString())
     assert [host.value(host.reply(call_id)) for call_id in ids] == ["v0", "v1", "v2", "v3"]
+
+
+def test_what_is_lent_is_read_without_asking_and_never_written(host: FakeHost) -> None:
+    lease = work_pb2.Lease(
+        names=["v"], values=[_codec.encode(7)], versions=[1], room_variables=9, room_bytes=999, max_value_bytes=99
+    )
+    call = host.make_call("read", ["v"], session="s", lease=lease)
+    assert host.value(host.reply(*begin(host, call))) == 7
+    write = host.make_call("write", ["v", 8], session="s", lease=lease)
+    host.send(write)
+    (asked,) = asks(host, 1)
+    assert work_pb2.Question.FromString(asked.question).write.changes[0].name == "v"
+    host.tell(cancel=control_pb2.Cancel(ids=[write.id]))
+    assert kind(host.reply(write.id)) == "CANCELLED"
+
+
+def test_a_forked_child_does_not_serve_calls(host: FakeHost) -> None:
+    for _ in range(5):
+        assert host.value(host.call("fork", [])) is True
+    assert host.ping(1).ended_calls == 5
 
 
 def test_a_cancel_ends_the_wait_for_an_answer(host: FakeHost) -> None:
