@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -71,18 +70,18 @@ class AsyncRunner(ConcurrentRunner):
 
     def _cancel(self, run: Run) -> None:
         # A task that has not begun would end without having been told anything.
-        if run.taken and not run.ended:
+        if run.taken and run.task is not None:
             run.task.cancel()
 
     async def _await(self, run: Run) -> None:
         run.taken = True
-        run.thread = threading.get_ident()
         positions, names, outcome = self._arguments(run)
         if outcome is None and run.unwanted is not None:
             outcome = stopped(run.unwanted)
         if outcome is None:
             function = run.tool.coroutine_function
             assert function is not None
+            run.enter()
             try:
                 result = await function(*positions, **names)
             except BaseException as error:  # SystemExit and KeyboardInterrupt end the call, not the worker

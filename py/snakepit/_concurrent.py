@@ -41,6 +41,7 @@ class Run:
         "call",
         "current",
         "ended",
+        "has_run",
         "id",
         "lease",
         "place",
@@ -64,6 +65,7 @@ class Run:
         self.place = 0
         self.taken = False
         """Whether somebody runs it by now, or ends it unrun."""
+        self.has_run = False
         self.ended = False
         self.task: Any = None
         self.unwanted: Reason | None = None
@@ -73,6 +75,12 @@ class Run:
         """Where its tool runs."""
         self.stop: Callable[[Reason], None] | None = None
         """Has the tool asked to stop; None: it has not come so far."""
+
+    def enter(self) -> None:
+        """Its tool begins, here."""
+        self.thread = threading.get_ident()
+        self.has_run = True
+        self.started = monotonic()
 
     def is_unwanted(self, _: int) -> bool:
         """For CurrentCall."""
@@ -152,9 +160,10 @@ class ConcurrentRunner(Runner):
         run = _current.get()
         if run is None:
             return None
-        if run.current is None:
+        current = run.current
+        if current is None:
             call = run.call
-            run.current = CurrentCall(
+            current = run.current = CurrentCall(
                 id=run.id,
                 tool=run.tool.name,
                 session=call.session or None,
@@ -163,7 +172,7 @@ class ConcurrentRunner(Runner):
                 traceparent=call.trace.traceparent or None,
                 tracestate=call.trace.tracestate or None,
             )
-        return run.current
+        return current
 
     def session(self) -> Session | None:
         run = _current.get()
@@ -279,7 +288,7 @@ class ConcurrentRunner(Runner):
 
     def _end(self, run: Run, outcome: Any) -> bool:
         """The call is over. False: it was before."""
-        ran_us = int((monotonic() - run.started) * 1e6) or 1
+        ran_us = (int((monotonic() - run.started) * 1e6) or 1) if run.has_run else 0
         with self._lock:
             if run.ended:
                 return False
@@ -289,6 +298,7 @@ class ConcurrentRunner(Runner):
             self._free_places.append(run.place)
             self._replies.add((run.id, outcome, ran_us))
             self._ended_calls += 1
+        run.stop = run.current = run.task = None  # they refer to it, and the collector is not to be kept busy
         if run.lease is not None:
             run.lease.end()
         if self._asks:
@@ -322,7 +332,7 @@ class ConcurrentRunner(Runner):
         """Run a call's tool in this thread, from its arguments to its end."""
         positions, names, wrong = self._arguments(run)
         if wrong is None:
-            run.thread = threading.get_ident()
+            run.enter()
             own = own_loop()
             own.why_unwanted = lambda: run.unwanted
             _current.set(run)
@@ -344,6 +354,7 @@ class ConcurrentRunner(Runner):
             if self._forked:
                 leave_fork(error)
             outcome = self._encode(result) if error is None else self._outcome_of(run, error)
+            error = None  # its traceback refers to this frame
         else:
             outcome = wrong
         self._end(run, outcome)

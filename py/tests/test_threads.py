@@ -169,6 +169,15 @@ def test_as_many_calls_as_there_are_threads_run_at_once(host: FakeHost) -> None:
     assert all(value[3] for value in values), "setup_thread() has run in each"
 
 
+def test_the_host_is_told_what_tools_say_of_themselves(host: FakeHost) -> None:
+    flags = {spec.name: list(spec.flags) for spec in host.hello.tools}
+    assert (flags["echo"], flags["where"], flags["nap"]) == (
+        ["thread_safe"],
+        ["thread_safe", "main_thread"],
+        ["thread_safe", "async"],
+    )
+
+
 def test_each_thread_is_set_up_once(host: FakeHost) -> None:
     for _ in range(8):
         host.call("echo", [1])
