@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 
@@ -29,6 +30,8 @@ class AsyncRunner(ConcurrentRunner):
         self._toolbox = toolbox
         self._width = width
         self._loop = own_loop().loop
+        # asyncio's own has a few threads only: calls that wait for the host in there would hold up those they wait for.
+        self._loop.set_default_executor(ThreadPoolExecutor(width, thread_name_prefix="snakepit-to-thread"))
         self._here = runs_tools_here()
         self._threads: list[ToolThread] = []
         self._idle: list[ToolThread] = []

@@ -214,6 +214,24 @@ TEST_P(SeveralAtOnce, SessionsAndHostToolsServeAllThatAskAtOnce) {
     });
 }
 
+TEST_P(SeveralAtOnce, NestedCallsUseThePlacesThatAreLeftAndEndWhenThereIsNone) {
+    with_pool(several(), [](pool& p) -> awaitable<> {
+        auto tools = p.host_tools();
+        EXPECT_OK(tools.add("again", [&p](int depth) -> awaitable<result<value>> {
+            if (depth == 0) co_return value("bottom");
+            co_return co_await p.execute(tool("nest"), depth - 1);
+        }));
+        const auto deep = co_await p.execute(tool("nest"), width - 1);
+        CO_ASSERT_OK(deep);
+        EXPECT_EQ(*deep, "bottom");
+        EXPECT_TRUE(failed_saying(co_await p.execute(tool("nest"), width), errc::tool_raised, "would"));
+        auto many = call(p, tool("nest"), width - 1, 1);
+        CO_ASSERT(co_await comes_true([&] { return many->ended == width - 1; }, 20s * slow));
+        for (const auto& each : many->all) EXPECT_OK(*each);
+        EXPECT_OK(co_await p.execute("echo", 1));
+    });
+}
+
 TEST_P(SeveralAtOnce, AWorkerIsReplacedUnderLoadWithoutFailures) {
     auto how = several(2);
     how.lifecycle.max_calls = 100;

@@ -122,3 +122,14 @@ def ask_host(value):
 @snakepit.tool
 async def ask_host_async(value):
     return await asyncio.to_thread(snakepit.host.back, value)
+
+
+@snakepit.tool
+def nest(depth):
+    """So deep: each level calls the pool through the host."""
+    return snakepit.host.again(depth)
+
+
+@snakepit.tool
+async def nest_async(depth):
+    return await asyncio.to_thread(nest, depth)
