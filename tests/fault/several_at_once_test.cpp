@@ -159,24 +159,20 @@ TEST_P(SeveralAtOnce, WhatDoesNoHarmIsRunAgainOnceAndThenIsPoison) {
 
 TEST_P(SeveralAtOnce, ACallThatDoesNotStopCostsTheWorkerAndTheOthersMayFinish) {
     auto how = several();
-    how.cancel_grace = 300ms;
+    how.cancel_grace = 1s * slow;
     how.drain_timeout = 20s * slow;
     with_pool(how, [this](pool& p) -> awaitable<> {
         auto ran = call(p, tool("begin"), width - 1, "ran");
         CO_ASSERT(co_await comes_true([&] { return begun() == width - 1; }));
         std::optional<result<value>> stuck;
-        async_execute(p, tool("never_stops"), "stuck", call_options().timeout(200ms),
+        async_execute(p, tool("never_stops"), "stuck", call_options().timeout(1s * slow),
                       [&](result<value> r) { stuck = std::move(r); });
         CO_ASSERT(co_await comes_true([&] { return begun() == width; }));
         const auto pid = p.stats().workers[0].pid;
         auto waited = call(p, "pid", 3, value::array());
         CO_ASSERT(co_await comes_true([&] { return stuck.has_value(); }));
         EXPECT_TRUE(failed_with(*stuck, errc::deadline_exceeded));
-        CO_ASSERT(co_await comes_true([&] {
-            return p.stats().workers[0].state != worker_state::executing ||
-                   p.stats().workers[0].outstanding == width + 3;
-        }));
-        co_await wait_for(350ms);  // into the time that the others have
+        co_await wait_for(1s * slow + 100ms);  // into the time that the others have
         go();
         CO_ASSERT(co_await comes_true([&] { return ran->ended == width - 1 && waited->ended == 3; }));
         for (const auto& each : ran->all) EXPECT_OK(*each);
