@@ -183,8 +183,8 @@ def test_a_tool_may_return_all_the_same(host: FakeHost, tmp_path: Path) -> None:
 
 
 def test_a_deadline_is_told_from_a_cancel(host: FakeHost) -> None:
-    (call_id,) = begin(host, host.make_call("sleep", [60], timeout_us=20_000))
-    until(lambda: host.ping(1).begun_id == call_id and host.ping(2).running_us > 20_000)
+    (call_id,) = begin(host, host.make_call("sleep", [60], timeout_us=1_000_000))
+    until(lambda: host.ping(1).begun_id == call_id and host.ping(2).running_us > 1_000_000)
     host.tell(cancel=control_pb2.Cancel(ids=[call_id]))
     assert kind(host.reply(call_id)) == "EXPIRED"
 

@@ -216,7 +216,6 @@ def test_refused_workers_end_with_their_own_code(start: Start) -> None:
         ("import sys; sys.exit(4)", "import", "ImportError", "module 'user_tools' called sys.exit(4)"),
         ("raise KeyboardInterrupt", "import", "KeyboardInterrupt", ""),
         ("x = 1", "tools", "snakepit._tools.ToolError", "defines no tools"),
-        ("import snakepit\n@snakepit.tool\nasync def f(): ...", "tools", "snakepit._tools.ToolError", "async"),
         (
             "import snakepit\nclass A(snakepit.Adapter):\n  def setup(self): raise ValueError('no model')\n"
             "  @snakepit.tool\n  def f(self): ...",
