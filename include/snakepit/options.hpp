@@ -197,7 +197,8 @@ enum class priority : std::uint8_t {
     interactive,  ///< somebody waits for the answer
     normal,
     /// Has time. While interactive calls come (the last one within a second) batch calls of slow tools leave the last
-    /// free worker to others, unless no batch call has a worker; and fewer batch calls are given to a worker in advance.
+    /// free worker to others, unless no batch call has a worker; and fewer batch calls are given to a worker in
+    /// advance.
     batch
 };
 

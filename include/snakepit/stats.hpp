@@ -85,7 +85,7 @@ struct worker_stats {
     std::size_t credit = 0;
     std::chrono::microseconds service_time{};  ///< inside of the tool, mean of the last calls; 0: none yet
     std::chrono::microseconds round_trip{};    ///< to the worker and back, mean of the last ones; 0: not measured yet
-    std::string running;              ///< the tool of the call that it is at; empty: none
+    std::string running;                       ///< the tool of the call that it is at; empty: none
     /// For how long, as the heartbeat tells: 0 for a call that has begun since the last answer.
     std::chrono::microseconds running_for{};
     std::uint64_t restarts = 0;                        ///< starts after it had ended unexpectedly

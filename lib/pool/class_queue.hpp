@@ -64,8 +64,7 @@ public:
         return pass_of(i) != pass_of(j) ? pass_of(i) < pass_of(j) : i < j;
     }
     /// Whether one more of this class may wait. A share of the places is kept for each other class that was ever used.
-    [[nodiscard]] bool has_room(const call& c, std::size_t limit) noexcept {
-        used_ |= only(c);
+    [[nodiscard]] bool has_room(const call& c, std::size_t limit) const noexcept {
         constexpr std::size_t parts = 8;
         constexpr std::size_t least_limit = 4;  // below there is too little to be shared out
         const auto share = limit < least_limit ? 0 : std::max<std::size_t>(1, limit / parts);
@@ -75,6 +74,8 @@ public:
         return taken < limit;
     }
 
+    /// There are calls of this class.
+    void note(const call& c) noexcept { used_ |= only(c); }
     /// At the end of its class; the call of a host tool ahead of all.
     void join(call& c) noexcept {
         entered(c);

@@ -8,8 +8,8 @@
 
 namespace snakepit::detail {
 
-/** While a worker is expected to have work for longer than its horizon it is given no call beyond those that it executes,
-    and never one that is expected to take longer than that itself. */
+/** While a worker is expected to have work for longer than its horizon it is given no call beyond those that it
+   executes, and never one that is expected to take longer than that itself. */
 struct credit_rules {
     static constexpr auto no_limit = std::numeric_limits<std::uint32_t>::max();
 
@@ -65,18 +65,16 @@ struct line_credit {
         probe = first;
         probe_sent = clock::now();
     }
-    /// A call has ended that ran so long.
-    void ended(std::uint64_t id, std::uint64_t run_us, const credit_rules& rules) {
-        service.add(run_us);
-        if (id != probe) return;
+    /// The probe has ended; it ran so long.
+    void came_back(std::uint64_t run_us, const credit_rules& rules) {
         probe = 0;
         const auto all = std::chrono::duration_cast<std::chrono::microseconds>(clock::now() - probe_sent).count();
         const auto way = all > 0 ? static_cast<std::uint64_t>(all) : 0;
         round_trip.add(way > run_us ? way - run_us : 0);
         // Replies are gathered for some hundred microseconds, and the next frame takes one way: four times is enough.
         constexpr std::uint64_t ways = 4;
-        horizon_us = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(
-            ways * round_trip.us(), rules.least_horizon, rules.most_horizon));
+        horizon_us = static_cast<std::uint32_t>(
+            std::clamp<std::uint64_t>(ways * round_trip.us(), rules.least_horizon, rules.most_horizon));
     }
     /// Calls that it would be given if all took as long as the last ones.
     [[nodiscard]] std::size_t calls(std::size_t width, std::size_t most) const noexcept {

@@ -74,7 +74,8 @@ void switchboard::check_lines(call::clock::time_point now, consequences& todo) {
         again = again || holds_some;
     }
     if (interactive_lately_) {
-        const bool goes_on = placed_[static_cast<std::size_t>(priority::interactive)] != 0 || queue_.waiting(priority::interactive) != 0;
+        const bool goes_on =
+            placed_[static_cast<std::size_t>(priority::interactive)] != 0 || queue_.waiting(priority::interactive) != 0;
         interactive_lately_ = goes_on || now - interactive_at_ < lately;
     }
     pump(todo);
@@ -91,8 +92,7 @@ void switchboard::take_back(line& from, consequences& todo) {
     auto& asked = todo.recalls.emplace_back();
     asked.at = from.out;
     bool has_others = false;
-    for (const line* l = lines_.front(); l && !has_others; l = l->all_hook.next)
-        has_others = l != &from && l->routable;
+    for (const line* l = lines_.front(); l && !has_others; l = l->all_hook.next) has_others = l != &from && l->routable;
     if (!has_others || shut_ || closed_for_) return;
     const auto may_go = [](const call& c) {
         return !c.answered && c.affinity != affinity::strict && c.affinity != affinity::strict_fail_fast;

@@ -32,6 +32,8 @@ private:
     std::shared_ptr<lane> lane_;
 };
 
+constexpr std::uint64_t longest_run_us = 1'000'000'000'000;  // what a worker says may be anything
+
 /// It waits for its session's worker, whatever that takes. Not the call of a host tool: that worker may wait for it.
 bool is_strict(const call& c) {
     return (c.affinity == affinity::strict || c.affinity == affinity::strict_fail_fast) && !c.parent;
@@ -108,9 +110,10 @@ error switchboard::explain(errc refused, const std::string& tool) const {
             return error(refused, fmt::format("no tool \"{}\"; {}", tool, nearest_names(tool, names))).with_tool(tool);
         }
         case errc::queue_full:
-            return error(refused, fmt::format("{} calls wait already, or those of this priority have their share of that; "
-                                              "try again later, or raise queue_limit or workers",
-                                              allowed_.queue))
+            return error(refused,
+                         fmt::format("{} calls wait already, or those of this priority have their share of that; "
+                                     "try again later, or raise queue_limit or workers",
+                                     allowed_.queue))
                 .with_tool(tool);
         case errc::session_busy: return busy_error(tool);
         case errc::session_moved: return moved_error(tool);
@@ -153,6 +156,7 @@ void switchboard::submit(call_ptr c) {
                 ++c->parent->nested;
                 nested_.push_back(c.get());
             }
+            queue_.note(*c);
             if (c->priority == priority::interactive) note_interactive(now);
             free_line = find_line(*c, c->parent ? nullptr : queue_.ahead_of(*c, kept_off()));
             if (!free_line && c->affinity == affinity::strict_fail_fast && home_of(*c) && is_strict(*c)) {
@@ -399,6 +403,8 @@ std::optional<std::string> switchboard::settle(line& from, std::vector<settlemen
         for (const auto& reply : replies)
             if (!reply.has_run) pass_on_move(from, reply.id);
         std::vector<call*> again;
+        std::uint64_t ran = 0;
+        std::uint64_t ran_us = 0;
         for (auto& reply : replies) {
             const auto held = from.sent.find(reply.id);
             if (held == from.sent.end()) {
@@ -421,12 +427,15 @@ std::optional<std::string> switchboard::settle(line& from, std::vector<settlemen
             from.credit.stalled = false;
             if (reply.run_us != 0) {
                 tools_[c.tool_index].cost.add(reply.run_us);
-                from.credit.ended(reply.id, reply.run_us, allowed_.credit);
+                if (reply.id == from.credit.probe) from.credit.came_back(reply.run_us, allowed_.credit);
+                ++ran;
+                ran_us += std::min(reply.run_us, longest_run_us);
             }
             count_down(from, todo);
             if (c.answered) ++counters_.late_replies;
             end_by_reply(from, c, std::move(reply.outcome), todo);
         }
+        if (ran != 0) from.credit.service.add(ran_us / ran);
         if (!again.empty()) give_back(again, todo);
         pump(todo);
     }
@@ -909,7 +918,8 @@ pool_stats switchboard::stats() const {
 
 // ---- under the mutex
 
-/// It has the tool, time for the call and room for the arguments. Not behind a call that waits for one of its own: that might be this one.
+/// It has the tool, time for the call and room for the arguments. Not behind a call that waits for one of its own: that
+/// might be this one.
 bool switchboard::takes(const line& l, const call& c) const {
     return l.has(c.tool_index) && (l.in_flight == 0 || l.in_flight + c.weight <= allowed_.in_flight) &&
            has_credit(l, c) && !(c.parent && l.load > 0 && waits_for_nested(l));
@@ -947,8 +957,7 @@ line* switchboard::find_line(const call& c, const call* ahead) {
         line* const home = home_of(c);
         const bool is_free = home && home->bucket_hook.linked && takes(*home, c);
         const bool is_its_turn =
-            is_free && (c.parent || (home->turns.empty() && !(ahead && wants(*ahead, *home)) &&
-                                     c.home->queued == 0));
+            is_free && (c.parent || (home->turns.empty() && !(ahead && wants(*ahead, *home)) && c.home->queued == 0));
         if (is_its_turn) return home;
         if (home && is_strict(c)) return nullptr;
     }

@@ -280,11 +280,11 @@ private:
     std::uint64_t alarm_at_ = timing_wheel<call>::never;
     std::uint64_t check_at_ = timing_wheel<call>::never;  // when the lines are looked at
     bool wants_check_ = false;
-    int free_places_ = 0;                                      // of lines in buckets: calls that would begin at once
-    std::array<std::size_t, class_queue::classes> placed_{};   // calls with a place on a line
+    int free_places_ = 0;                                     // of lines in buckets: calls that would begin at once
+    std::array<std::size_t, class_queue::classes> placed_{};  // calls with a place on a line
     bool interactive_lately_ = false;
     call::clock::time_point interactive_at_;  // when the last one came
-    std::vector<known_tool> tools_;  // of every module that there was; a number stays
+    std::vector<known_tool> tools_;           // of every module that there was; a number stays
     std::unordered_map<std::string, std::uint32_t> tool_index_;
     pool_stats counters_;
 };

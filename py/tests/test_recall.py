@@ -10,7 +10,7 @@ from snakepit import _codec
 from snakepit._page import BEGUN, DONE
 from snakepit.v1 import control_pb2
 
-SOURCE = '''
+SOURCE = """
 import os
 import time
 
@@ -26,7 +26,7 @@ def wait_for(path):
 @snakepit.tool
 def echo(value):
     return value
-'''
+"""
 
 
 def recall(host: FakeHost, *ids: int) -> None:
@@ -140,7 +140,7 @@ def test_the_page_tells_that_they_were_given_back(host: FakeHost, tmp_path: Path
     assert entry & 1 << 15, "it is kept as a failure"
 
 
-STORM = '''
+STORM = """
 import os
 import random
 import sys
@@ -184,7 +184,7 @@ class Storm(snakepit.Adapter):
     @snakepit.tool
     def count(self):
         return runs
-'''
+"""
 
 
 @pytest.mark.timeout(120)

@@ -44,9 +44,9 @@ struct received_call {
 class fake_lane final : public detail::lane {
 public:
     struct manners {
-        bool answers = false;    ///< each call at once, inline; else when `answer` says so
-        int width = 1;           ///< calls that it runs at once
-        bool writes_end = true;  ///< at once; else when `end_write` says so
+        bool answers = false;       ///< each call at once, inline; else when `answer` says so
+        int width = 1;              ///< calls that it runs at once
+        bool writes_end = true;     ///< at once; else when `end_write` says so
         std::uint64_t runs_us = 1;  ///< each call, as it says
         std::function<result<value>(received_call&)> reply = [](received_call& c) { return value(c.arguments); };
     };
@@ -169,6 +169,11 @@ public:
     [[nodiscard]] std::vector<std::vector<std::uint64_t>> recalls() const {
         const std::lock_guard lock(mutex_);
         return recalls_;
+    }
+    /// The same, once.
+    [[nodiscard]] std::vector<std::vector<std::uint64_t>> take_recalls() {
+        const std::lock_guard lock(mutex_);
+        return std::exchange(recalls_, {});
     }
     /// Promises of the wire that a frame broke.
     [[nodiscard]] std::vector<std::string> faults() const {
