@@ -557,7 +557,7 @@ TEST_F(Priorities, TheCallsOfHostToolsGoAheadOfAll) {
 TEST_F(Priorities, AFloodOfOneLeavesTheOthersTheirPlacesInTheQueue) {
     make(1, none, 16);
     plug_in();
-    submit("running");
+    submit("running", priority::batch);
     for (int i = 0; i < 17; ++i) submit("batch", priority::batch);
     EXPECT_EQ(board_->stats().queued_batch, 16u);  // nobody else was there: all of it
     EXPECT_EQ(board_->stats().refused, 1u);
