@@ -28,8 +28,8 @@ last_words read_of_several(const page& left, std::vector<held_call> held, const 
     for (auto& call : held) {
         if (call.id > at.begun) continue;
         const auto reply = left.reply_to(call.id, at);
-        if (auto outcome = reply ? outcome_of(*reply) : std::nullopt) {
-            said.replies.push_back({call.id, std::move(*outcome)});
+        if (auto settled = reply ? settlement_of(call.id, *reply) : std::nullopt) {
+            said.replies.push_back(std::move(*settled));
             continue;
         }
         const auto by_id = [&](const page::progress::place& p) { return p.id == call.id; };

@@ -8,8 +8,9 @@
 
 namespace snakepit::detail {
 
-/** While a worker is expected to have work for longer than its horizon it is given no call beyond those that it
-   executes, and never one that is expected to take longer than that itself. */
+/** While a worker is expected to have work for longer than its horizon, of each of those calls that it executes at
+   once, it is given no call beyond those that it executes, and never one that is expected to take longer than that
+   itself. */
 struct credit_rules {
     static constexpr auto no_limit = std::numeric_limits<std::uint32_t>::max();
 
@@ -83,7 +84,7 @@ struct line_credit {
     [[nodiscard]] std::size_t calls(std::size_t width, std::size_t most) const noexcept {
         const auto each = service.us() + call_overhead;
         if (!service.is_known() || each > horizon_us) return width;
-        return std::clamp<std::size_t>(horizon_us / each + 1, width, std::max(width, most));
+        return std::clamp<std::size_t>(width * horizon_us / each + 1, width, std::max(width, most));
     }
 };
 

@@ -99,7 +99,6 @@ private:
     bool closed = false;
     int width = 1;                 // calls that its worker executes at once
     int load = 0;                  // calls with a place here: in outbox, transfers, sent
-    int width = 1;                 // calls that it executes at once
     line_credit credit;            // how many more it is given
     std::size_t in_flight = 0;     // bytes of their arguments
     call* flush_posted = nullptr;  // the call in the outbox on whose executor a flush is on its way
