@@ -8,9 +8,8 @@
 
 namespace snakepit::detail {
 
-/** While a worker is expected to have work for longer than its horizon, of each of those calls that it executes at
-   once, it is given no call beyond those that it executes, and never one that is expected to take longer than that
-   itself. */
+/** While a worker is expected to have work for longer than its horizon, in each of its places, it is given no call
+   beyond those that it executes, and never one that is expected to take longer than that itself. */
 struct credit_rules {
     static constexpr auto no_limit = std::numeric_limits<std::uint32_t>::max();
 

@@ -20,14 +20,16 @@ std::uint32_t switchboard::cost_of(const call& c) const {
 bool switchboard::has_credit(const line& l, const call& c) const {
     if (l.load < l.width) return true;
     const bool gives_way = c.priority == priority::batch && interactive_lately_;
-    const auto horizon = gives_way ? l.credit.horizon_us / batch_part : l.credit.horizon_us;
-    return l.credit.work_us <= horizon && cost_of(c) <= horizon;
+    const std::uint64_t horizon = gives_way ? l.credit.horizon_us / batch_part : l.credit.horizon_us;
+    return l.credit.work_us <= horizon * static_cast<std::uint64_t>(l.width) && cost_of(c) <= horizon;
 }
 
 /// Some call could go there.
 bool switchboard::may_have_more(const line& l) const {
     if (!l.routable || l.load >= allowed_.calls_per_line) return false;
-    return l.load < l.width || (!l.credit.stalled && l.credit.work_us <= l.credit.horizon_us);
+    if (l.load < l.width) return true;
+    return !l.credit.stalled &&
+           l.credit.work_us <= std::uint64_t{l.credit.horizon_us} * static_cast<std::uint64_t>(l.width);
 }
 
 /// A slow batch call leaves the last free place to interactive ones that come regularly. Not when it is the only one:
@@ -52,6 +54,12 @@ void switchboard::note_interactive(call::clock::time_point now) {
 
 // ---- calls that are taken back
 
+/// There is another worker: what is held by one that stands still may have somewhere to go.
+void switchboard::look_at_stalled_lines() {
+    for (const line* l = lines_.front(); l; l = l->all_hook.next)
+        if (l->credit.stalled && check_at_ == timing_wheel<call>::never) wants_check_ = true;
+}
+
 /// Soon the lines are looked at. While none holds calls in advance, and no interactive one has come, they never are.
 void switchboard::arm_check(call::clock::time_point now, consequences& todo) {
     wants_check_ = false;
@@ -68,10 +76,11 @@ void switchboard::check_lines(call::clock::time_point now, consequences& todo) {
     for (line* l = lines_.front(); l; l = l->all_hook.next) {
         auto& credit = l->credit;
         const bool holds_some = l->load > l->width && allowed_.credit.stall.count() > 0;
-        if (holds_some && credit.watched && credit.watched_ended == l->ended && !credit.stalled) take_back(*l, todo);
+        const bool stands_still = credit.stalled || (credit.watched && credit.watched_ended == l->ended);
+        if (holds_some && stands_still) take_back(*l, todo);
         credit.watched = holds_some;
         credit.watched_ended = l->ended;
-        again = again || holds_some;
+        again = again || (holds_some && !credit.stalled);
     }
     if (interactive_lately_) {
         const bool goes_on =
@@ -87,22 +96,26 @@ void switchboard::check_lines(call::clock::time_point now, consequences& todo) {
 /// No call has ended for long, and others wait behind the one that runs: they are wanted back. What no frame has taken
 /// is taken at once. Without another worker there is nowhere to go; but what has ended may be kept for the next frame.
 void switchboard::take_back(line& from, consequences& todo) {
-    from.credit.stalled = true;
+    const bool is_new = !std::exchange(from.credit.stalled, true);
     set_load(from, from.load);
-    auto& asked = todo.recalls.emplace_back();
-    asked.at = from.out;
+    consequences::sent_calls asked{from.out, {}};
     bool has_others = false;
     for (const line* l = lines_.front(); l && !has_others; l = l->all_hook.next) has_others = l != &from && l->routable;
-    if (!has_others || shut_ || closed_for_) return;
+    if (!has_others || shut_ || closed_for_) {
+        if (is_new) todo.recalls.push_back(std::move(asked));
+        return;
+    }
     const auto may_go = [](const call& c) {
         return !c.answered && c.affinity != affinity::strict && c.affinity != affinity::strict_fail_fast;
     };
-    const call* const first = first_of(from);
+    const auto running = running_on(from);
+    const auto last_running = running.empty() ? 0 : running.back()->id;
     for (const auto& [id, c] : from.sent) {
-        if (c == first || c->recall != recall_state::none || !may_go(*c)) continue;
+        if (id <= last_running || c->recall != recall_state::none || !may_go(*c)) continue;
         c->recall = recall_state::asked;
         asked.ids.push_back(id);
     }
+    if (is_new || !asked.ids.empty()) todo.recalls.push_back(std::move(asked));
     std::vector<call*> unsent;
     for (call* c = from.outbox.front(); c; c = c->hook.next)
         if (may_go(*c)) unsent.push_back(c);

@@ -310,6 +310,7 @@ std::shared_ptr<line> switchboard::connect(std::string worker, const std::vector
         lines_.push_back(*l);
         l->routable = true;
         enter_bucket(*l);
+        look_at_stalled_lines();
         pump(todo);
     }
     act(todo);
@@ -424,7 +425,7 @@ std::optional<std::string> switchboard::settle(line& from, std::vector<settlemen
                 continue;
             }
             ++from.ended;
-            from.credit.stalled = false;
+            if (std::exchange(from.credit.stalled, false)) wants_check_ = check_at_ == timing_wheel<call>::never;
             if (reply.run_us != 0) {
                 tools_[c.tool_index].cost.add(reply.run_us);
                 if (reply.id == from.credit.probe) from.credit.came_back(reply.run_us, allowed_.credit);
@@ -586,6 +587,7 @@ void switchboard::resume(line& l) {
         if (l.routable || l.gone) return;
         l.routable = true;
         enter_bucket(l);
+        look_at_stalled_lines();
         pump(todo);
     }
     act(todo);

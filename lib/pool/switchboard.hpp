@@ -244,6 +244,7 @@ private:
     [[nodiscard]] bool is_kept_off(const call& c) const;
     [[nodiscard]] class_queue::mask kept_off() const;
     void note_interactive(call::clock::time_point now);
+    void look_at_stalled_lines();
     void arm_check(call::clock::time_point now, consequences& todo);
     void check_lines(call::clock::time_point now, consequences& todo);
     void take_back(line& from, consequences& todo);

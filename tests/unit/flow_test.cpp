@@ -447,6 +447,30 @@ TEST_F(Recall, AfterTheEndOfThePoolThereIsNone) {
     EXPECT_THAT(first_->recalls(), ElementsAre(IsEmpty()));
 }
 
+TEST_F(Recall, AWorkerThatComesLaterHelpsToo) {
+    make();
+    teach("fast", 1);
+    first_ = plug_in();
+    submit_many(4);
+    stand_still();
+    EXPECT_THAT(first_->recalls(), ElementsAre(IsEmpty()));
+    plug_in();
+    alarm();
+    EXPECT_THAT(first_->recalls(), ElementsAre(IsEmpty(), ElementsAre(2, 3, 4)));
+    alarm();
+    EXPECT_THAT(first_->recalls(), SizeIs(2));
+}
+
+TEST_F(Recall, OfAWorkerThatRunsSeveralAtOnceLeavesTheseAlone) {
+    make();
+    teach("fast", 1);
+    first_ = plug_in({.width = 2});
+    submit_many(5);
+    plug_in();
+    stand_still();
+    EXPECT_THAT(first_->recalls(), ElementsAre(ElementsAre(3, 4, 5)));
+}
+
 TEST_F(Recall, ComesBackAheadOfWhatWaits) {
     hold_four();
     stand_still();
