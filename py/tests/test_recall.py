@@ -140,6 +140,30 @@ def test_the_page_tells_that_they_were_given_back(host: FakeHost, tmp_path: Path
     assert entry & 1 << 15, "it is kept as a failure"
 
 
+CONCURRENT = SOURCE.replace("@snakepit.tool", "@snakepit.tool(thread_safe=True)")
+
+
+@pytest.mark.parametrize("profile", ["thread", "async"])
+def test_what_waits_for_a_place_is_given_back(
+    start: Callable[..., FakeHost], lane: str, profile: str, tmp_path: Path
+) -> None:
+    gate = tmp_path / "go"
+    host = start(CONCURRENT, lane=lane, profile=profile, width=2).attach()
+    host.send(
+        *[host.make_call("wait_for", [str(gate)]) for _ in range(2)],
+        *[host.make_call("echo", [index]) for index in range(5)],
+    )
+    until(lambda: host.ping(1).begun_id >= 2 and host.ping(1).running_us > 0)
+    recall(host, 1, 2, 3, 5, 7)
+    assert [kind(host.reply(index)) for index in (3, 5, 7)] == ["RECALLED"] * 3
+    assert not gate.exists()
+    gate.touch()
+    assert [host.value(host.reply(index)) for index in (1, 2, 4, 6)] == [None, None, 1, 3]
+    assert host.value(host.call("echo", [8])) == 8
+    until(lambda: host.ping(2).ended_calls == 8)
+    assert word(host.page, BEGUN) == 8
+
+
 STORM = """
 import os
 import random
@@ -152,7 +176,7 @@ from snakepit import _context
 
 SEED, OVER = {seed}, {over!r}
 
-runs = 0
+runs = []
 sys.setswitchinterval(5e-6)  # so that the other thread comes in anywhere, not only where the lane waits
 
 
@@ -170,29 +194,30 @@ def storm():
             time.sleep(choose.random() * 1e-4)
 
 
-class Storm(snakepit.Adapter):
-    def setup(self):
-        threading.Thread(target=storm, daemon=True).start()
+threading.Thread(target=storm, daemon=True).start()
 
-    @snakepit.tool
-    def run(self):
-        global runs
-        runs += 1
-        for _ in range(runs % 50):
-            pass
 
-    @snakepit.tool
-    def count(self):
-        return runs
+@snakepit.tool(thread_safe=True)
+def run():
+    runs.append(None)
+    for _ in range(len(runs) % 50):
+        pass
+
+
+@snakepit.tool(thread_safe=True)
+def count():
+    return len(runs)
 """
 
 
+@pytest.mark.parametrize("profile", ["process", "thread", "async"])
 @pytest.mark.timeout(120)
 def test_each_of_twenty_thousand_recalls_at_random_moments_ends_once(
-    start: Callable[..., FakeHost], tmp_path: Path, lane: str
+    start: Callable[..., FakeHost], tmp_path: Path, lane: str, profile: str
 ) -> None:
     seed, over = random.randrange(2**32), tmp_path / "over"
-    host = start(STORM.format(seed=seed, over=str(over)), lane=lane).attach()
+    source = STORM.format(seed=seed, over=str(over))
+    host = start(source, lane=lane, profile=profile, width=1 if profile == "process" else 4).attach()
     ran = given_back = 0
     while given_back < 20_000:
         calls = [host.make_call("run") for _ in range(30)]
