@@ -67,12 +67,13 @@ public:
         }
     }
     void cancel(const std::vector<std::uint64_t>&) override {}
+    void recall(const std::vector<std::uint64_t>&) override {}
     void served() override {}
 
 private:
     void answer() {
         shared_.replies.clear();
-        for (const auto id : held_) shared_.replies.push_back({id, value(1)});
+        for (const auto id : held_) shared_.replies.push_back({id, value(1), true, 1});
         held_.clear();
         if (board_.settle(*line_, shared_.replies)) std::abort();
     }
@@ -94,7 +95,10 @@ public:
     };
 
     explicit rig(shape s)
-        : board_({.queue = std::size_t{1} << 30, .calls_per_line = s.credit, .in_flight = detail::max_inflight_bytes},
+        : board_({.queue = std::size_t{1} << 30,
+                  .calls_per_line = s.credit,
+                  .in_flight = detail::max_inflight_bytes,
+                  .credit = detail::credit_rules::adaptive()},
                  [](auto) {}) {
         board_.open();
         for (int i = 0; i < s.workers; ++i) {
@@ -102,7 +106,9 @@ public:
             workers_.back()->carry(
                 board_.connect(fmt::format("w{}", i), {tool_spec{"echo", {}, {}, {}, {}}}, workers_.back()));
         }
-        for (int i = 0; i < s.callers; ++i) submit();
+        submit();  // alone: from then on it is known what the tool takes
+        run(1);
+        for (int i = 1; i < s.callers; ++i) submit();
         run(s.callers * 2);
     }
     ~rig() {

@@ -11,6 +11,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -93,8 +94,7 @@ struct lifecycle_options {
    gets no new calls and finishes what it holds, however long that takes. */
 struct scaling_options {
     /// A call that has waited so long, in the queue or behind another call at its worker, while no worker is free
-    /// brings more; noticed after at most twice the time. What has been sent to a worker stays there: with slow tools
-    /// set `calls_per_worker` to 1 or 2. A pool without any worker adds one at once. 1 ms to 1 hour.
+    /// brings more; noticed after at most twice the time. A pool without any worker adds one at once. 1 ms to 1 hour.
     std::chrono::milliseconds up_after{50};
     /// A worker that has had nothing to do for so long leaves, noticed after at most a quarter more. 10 ms to 24 hours.
     std::chrono::milliseconds down_after{30'000};
@@ -120,10 +120,13 @@ struct pool_options {
     std::vector<std::string> python_path{};
     worker_count workers{};
     /// Calls that may wait for a worker. 0: none, a call finds a free place or fails with errc::queue_full. At most
-    /// 10,000,000.
+    /// 10,000,000. An eighth of it (from a limit of 4 on) is kept for each `priority` that has been used, so that a
+    /// flood of one leaves the others their places.
     std::size_t queue_limit = 10'000;
-    /// Calls outstanding at one worker at once, the running one included. 1 to 4,096. The default keeps frames full
-    /// for tools of a few microseconds; for slow tools 1 or 2 spread the work more evenly.
+    /// Calls outstanding at one worker at once, the running one included, at most. 1 to 4,096. How many there are
+    /// follows from what the tools have taken so far and from the way to the worker and back: some dozens for tools of
+    /// microseconds, which keeps frames full, none behind a slow one (`worker_stats::credit`). What has not begun when
+    /// a worker turns out to be slow is taken back and given to others.
     int calls_per_worker = 64;
     worker_profile profile = worker_profile::process;
     /// With worker_profile::thread: calls that a worker runs at once. 1 to 256. A worker holds as many calls at least,
@@ -188,6 +191,26 @@ struct pool_options {
     [[nodiscard]] SNAKEPIT_API std::vector<option_mistake> mistakes() const;
 };
 
+/** How urgent a call is. While calls of several classes wait for a worker, of 21 that get a place 16 are interactive, 4
+    normal and 1 batch; within a class first come, first served. */
+enum class priority : std::uint8_t {
+    interactive,  ///< somebody waits for the answer
+    normal,
+    /// Has time. While interactive calls come (the last one within a second) batch calls of slow tools leave the last
+    /// free worker to others, unless no batch call has a worker; and fewer batch calls are given to a worker in
+    /// advance.
+    batch
+};
+
+[[nodiscard]] constexpr std::string_view to_string(priority p) noexcept {
+    switch (p) {
+        case priority::interactive: return "interactive";
+        case priority::normal: return "normal";
+        case priority::batch: return "batch";
+    }
+    return "unknown";
+}
+
 /// How one call is to be made. A class with setters, not an aggregate: g++ 12 destroys aggregate temporaries in a
 /// co_await expression twice.
 class call_options {
@@ -211,6 +234,13 @@ public:
     /// Which worker runs the call, when it has a session. Default: `session_options::affinity`.
     call_options& affinity(snakepit::affinity a) {
         affinity_ = a;
+        return *this;
+    }
+
+    /** How urgent it is. Default: normal. Calls of a strict session that wait for its worker keep their order whatever
+        they say; a call that a host tool makes goes ahead of all that wait. */
+    call_options& priority(snakepit::priority p) {
+        priority_ = p;
         return *this;
     }
 
@@ -243,6 +273,7 @@ public:
     [[nodiscard]] const std::string& tracestate() const noexcept { return tracestate_; }
     /// Nothing: what the pool says.
     [[nodiscard]] std::optional<snakepit::affinity> affinity() const noexcept { return affinity_; }
+    [[nodiscard]] snakepit::priority priority() const noexcept { return priority_; }
     /// Nothing: what the tool says.
     [[nodiscard]] std::optional<bool> is_idempotent() const noexcept { return idempotent_; }
 
@@ -253,6 +284,7 @@ private:
     std::string tracestate_;
     std::optional<bool> idempotent_;
     std::optional<snakepit::affinity> affinity_;
+    snakepit::priority priority_ = snakepit::priority::normal;
 };
 
 }  // namespace snakepit

@@ -81,7 +81,11 @@ struct worker_stats {
     std::size_t outstanding = 0;      ///< calls sent and not ended
     std::uint64_t calls = 0;          ///< that this incarnation has ended
     std::uint64_t total_calls = 0;    ///< that all its incarnations have ended
-    std::string running;              ///< the tool of the call that it is at; empty: none
+    /// Calls that it would be given at once if all took as long as the last ones: see `pool_options::calls_per_worker`.
+    std::size_t credit = 0;
+    std::chrono::microseconds service_time{};  ///< inside of the tool, mean of the last calls; 0: none yet
+    std::chrono::microseconds round_trip{};    ///< to the worker and back, mean of the last ones; 0: not measured yet
+    std::string running;                       ///< the tool of the call that it is at; empty: none
     /// For how long, as the heartbeat tells: 0 for a call that has begun since the last answer.
     std::chrono::microseconds running_for{};
     std::uint64_t restarts = 0;                        ///< starts after it had ended unexpectedly
@@ -118,10 +122,14 @@ struct pool_stats {
     std::uint64_t refused = 0;       ///< never let in: queue full
     std::uint64_t late_replies = 0;  ///< replies whose callers had gone
     std::uint64_t moved = 0;      ///< times a call went to another worker because its own died before it had begun it
+    std::uint64_t recalled = 0;   ///< times a call was taken back from a worker that was slow, before it had begun it
     std::uint64_t recovered = 0;  ///< calls whose reply was found after the death of their worker
     std::uint64_t retried = 0;    ///< idempotent calls that were run again
     std::uint64_t refused_connections = 0;  ///< peers at the socket that were not our workers
     std::size_t queued = 0;                 ///< wait for a worker
+    std::size_t queued_interactive = 0;     ///< those of `queued` with this priority
+    std::size_t queued_normal = 0;          ///< likewise
+    std::size_t queued_batch = 0;           ///< likewise
     wait_stats waits;
     std::size_t in_flight = 0;  ///< sent, with a caller that waits
     std::string degraded;       ///< which workers are out of service, and why; empty: none

@@ -312,6 +312,10 @@ worker_stats capsule::stats() const {
     if (shown_) {
         s.pid = shown_->pid();
         s.outstanding = shown_->load();
+        const auto pace = shown_->pace_of_calls();
+        s.credit = pace.credit;
+        s.service_time = pace.service;
+        s.round_trip = pace.round_trip;
         s.heartbeat = shown_->pulse();
         s.age = std::chrono::duration_cast<std::chrono::milliseconds>(shown_->age());
         s.calls = shown_->ended_calls();

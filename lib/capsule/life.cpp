@@ -500,4 +500,9 @@ std::size_t life::load() const {
     return l ? pool_->board->load(*l) : 0;
 }
 
+pace life::pace_of_calls() const {
+    const auto l = carried();
+    return l ? pool_->board->pace_of(*l) : pace();
+}
+
 }  // namespace snakepit::detail

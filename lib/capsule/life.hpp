@@ -66,6 +66,8 @@ public:
     [[nodiscard]] int pid() const;
     /// Calls that it holds. Any thread.
     [[nodiscard]] std::size_t load() const;
+    /// How many calls it would be given now, and why.
+    [[nodiscard]] pace pace_of_calls() const;
     /// Calls that it has ended. Any thread.
     [[nodiscard]] std::uint64_t ended_calls() const;
     /// The call that it is at. Any thread.

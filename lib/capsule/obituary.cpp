@@ -28,8 +28,8 @@ last_words read_of_several(const page& left, std::vector<held_call> held, const 
     for (auto& call : held) {
         if (call.id > at.begun) continue;
         const auto reply = left.reply_to(call.id, at);
-        if (auto outcome = reply ? outcome_of(*reply) : std::nullopt) {
-            said.replies.push_back({call.id, std::move(*outcome)});
+        if (auto settled = reply ? settlement_of(call.id, *reply) : std::nullopt) {
+            said.replies.push_back(std::move(*settled));
             continue;
         }
         const auto by_id = [&](const page::progress::place& p) { return p.id == call.id; };
@@ -56,8 +56,8 @@ last_words read_last_words(const page& left, const switchboard& board, const lin
     for (auto& call : board.held(of)) {
         if (call.id <= at->done) {
             const auto reply = left.reply_to(call.id, *at);
-            if (auto outcome = reply ? outcome_of(*reply) : std::nullopt)
-                said.replies.push_back({call.id, std::move(*outcome)});
+            if (auto settled = reply ? settlement_of(call.id, *reply) : std::nullopt)
+                said.replies.push_back(std::move(*settled));
         } else if (call.id == at->begun) {
             how.running_tool = std::move(call.tool);
             how.running = std::chrono::duration_cast<std::chrono::microseconds>(exited_at - at->started);

@@ -7,6 +7,7 @@
 
 #include <snakepit/detail/completion.hpp>
 #include <snakepit/error.hpp>
+#include <snakepit/options.hpp>
 #include <snakepit/session_options.hpp>
 #include <snakepit/value.hpp>
 
@@ -32,6 +33,13 @@ enum class call_place : std::uint8_t {
     outbox,   ///< has a place on a line, not yet in a frame
     sent,     ///< in a frame, or partly in one when it is large
     ended     ///< its slot, if it had one, is free
+};
+
+/// Whether the host wants a call back that it has sent.
+enum class recall_state : std::uint8_t {
+    none,
+    asked,  ///< its worker was, and may have begun it all the same
+    given   ///< its worker has not begun it and never will
 };
 
 /// Who served a call.
@@ -60,13 +68,16 @@ struct call {
     std::uint64_t id = 0;        ///< on the wire, once sent
     clock::time_point queued_at;
     std::uint32_t tool_index = 0;
+    std::uint32_t expected_us = 0;  ///< what it adds to its line's work
     std::uint16_t due_slot = 0;
     call_place place = call_place::outside;
+    recall_state recall = recall_state::none;
     bool answered = false;
     bool was_fatal = false;                                  ///< the worker that ran it last has died in it
     snakepit::affinity affinity = snakepit::affinity::none;  ///< the caller's; none without a session
 
     // The caller's. They do not change once the call was let in.
+    snakepit::priority priority = snakepit::priority::normal;
     std::optional<bool> idempotent;  ///< nothing: what the tool says
     clock::time_point deadline = clock::time_point::max();
     std::string arguments;  ///< MessagePack, unless it is large

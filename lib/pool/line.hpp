@@ -2,6 +2,7 @@
 // One incarnation of a worker as the switchboard sees it, and the lane that carries its frames.
 
 #include "pool/call.hpp"
+#include "pool/credit.hpp"
 #include "pool/intrusive_list.hpp"
 #include "pool/session_homes.hpp"
 #include "session/lease.hpp"
@@ -75,6 +76,8 @@ public:
     virtual void flush() = 0;
     /// Tell the worker that these calls are not wanted any more.
     virtual void cancel(const std::vector<std::uint64_t>& ids) = 0;
+    /// Ask for these calls back, those that have not begun; and have the worker send what is ready, also without any.
+    virtual void recall(const std::vector<std::uint64_t>& ids) = 0;
     /// It has served as many calls as were agreed upon by `switchboard::connect`, or `retire`. Once for each.
     virtual void served() = 0;
 };
@@ -96,6 +99,7 @@ private:
     bool closed = false;
     int width = 1;                 // calls that its worker executes at once
     int load = 0;                  // calls with a place here: in outbox, transfers, sent
+    line_credit credit;            // how many more it is given
     std::size_t in_flight = 0;     // bytes of their arguments
     call* flush_posted = nullptr;  // the call in the outbox on whose executor a flush is on its way
     std::shared_ptr<lane> out;

@@ -108,6 +108,7 @@ void pool_impl::begin_execute(std::string tool, value arguments, call_options op
     else c->arguments = std::move(*encoded);
     c->session = options.session();
     c->idempotent = options.is_idempotent();
+    c->priority = options.priority();
     c->deadline = deadline_after(options.timeout());
     if (!options.traceparent().empty()) c->trace = accept_trace(options.traceparent(), options.tracestate());
     if (const auto* outer = current_outer_call(); outer && outer->board == board.get()) {
@@ -225,7 +226,8 @@ asio::awaitable<result<void>> pool_impl::bring_up(std::shared_ptr<pool_impl> sel
     const auto& options = self->options_;
     auto board = std::make_shared<switchboard>(
         switchboard::limits{options.queue_limit, options.calls_per_worker, max_inflight_bytes,
-                            options.sessions.max_sessions, options.sessions.when_worker_goes},
+                            options.sessions.max_sessions, options.sessions.when_worker_goes,
+                            credit_rules::adaptive()},
         [weak = self->weak_from_this()](call::clock::time_point at) {
             if (const auto me = weak.lock()) me->set_alarm(at);
         });

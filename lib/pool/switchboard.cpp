@@ -1,7 +1,7 @@
 #include "pool/switchboard.hpp"
 
 #include "pool/completions.hpp"
-#include "pool/helper.hpp"
+#include "pool/consequences.hpp"
 #include "pool/limits.hpp"
 #include "pool/nearest_names.hpp"
 #include "pool/refusals.hpp"
@@ -31,6 +31,8 @@ public:
 private:
     std::shared_ptr<lane> lane_;
 };
+
+constexpr std::uint64_t longest_run_us = 1'000'000'000'000;  // what a worker says may be anything
 
 /// It waits for its session's worker, whatever that takes. Not the call of a host tool: that worker may wait for it.
 bool is_strict(const call& c) {
@@ -64,22 +66,6 @@ bool last_words::was_running(std::uint64_t id) const {
 }
 
 bool last_words::was_done(std::uint64_t id) const { return running ? id <= begun && !was_running(id) : id <= done; }
-
-/// What follows from a change, to be done without the mutex.
-struct switchboard::consequences {
-    struct not_wanted {
-        std::shared_ptr<lane> at;
-        std::vector<std::uint64_t> ids;
-    };
-    std::vector<call_ptr> ended;   // for their callers
-    std::vector<call_ptr> buried;  // for their workers, long after their callers; freed without the mutex
-    std::vector<std::shared_ptr<lane>> flushes;
-    std::vector<not_wanted> cancels;
-    std::vector<std::pair<std::shared_ptr<helper>, error>> let_go;
-    std::shared_ptr<lane> served;
-    std::function<void()> tell_of_waiting;
-    bool alarm = false;
-};
 
 switchboard::switchboard(limits allowed, alarm set_alarm)
     : allowed_(allowed),
@@ -124,8 +110,10 @@ error switchboard::explain(errc refused, const std::string& tool) const {
             return error(refused, fmt::format("no tool \"{}\"; {}", tool, nearest_names(tool, names))).with_tool(tool);
         }
         case errc::queue_full:
-            return error(refused, fmt::format("{} calls wait already; try again later, or raise queue_limit or workers",
-                                              allowed_.queue))
+            return error(refused,
+                         fmt::format("{} calls wait already, or those of this priority have their share of that; "
+                                     "try again later, or raise queue_limit or workers",
+                                     allowed_.queue))
                 .with_tool(tool);
         case errc::session_busy: return busy_error(tool);
         case errc::session_moved: return moved_error(tool);
@@ -168,10 +156,12 @@ void switchboard::submit(call_ptr c) {
                 ++c->parent->nested;
                 nested_.push_back(c.get());
             }
-            free_line = find_line(*c, !queue_.empty() && !c->parent);
+            queue_.note(*c);
+            if (c->priority == priority::interactive) note_interactive(now);
+            free_line = find_line(*c, c->parent ? nullptr : queue_.ahead_of(*c, kept_off()));
             if (!free_line && c->affinity == affinity::strict_fail_fast && home_of(*c) && is_strict(*c)) {
                 refused = errc::session_busy;
-            } else if (!free_line && !c->parent && waiting() >= allowed_.queue) {
+            } else if (!free_line && !c->parent && !queue_.has_room(*c, allowed_.queue)) {
                 ++counters_.refused;
                 refused = errc::queue_full;
             }
@@ -194,11 +184,13 @@ void switchboard::submit(call_ptr c) {
                 c->queued_at = now;
                 await_home(*c, *home_of(*c));
             } else if (!free_line) {
-                enqueue(*c, c->parent ? queue_.front() : nullptr, now);  // a worker waits for it
-                warmer_.joined(*c, *queue_.front());
+                waits_in_queue(*c, now);
+                queue_.join(*c);
+                warmer_.joined(*c, *queue_.front_beside(*c));
                 if (tell_of_waiting_) todo.tell_of_waiting = std::exchange(tell_of_waiting_, nullptr);
             } else {
                 line& l = *free_line;
+                if (queue_.waiting() != 0) queue_.served(*c);
                 put_on(l, *c);
                 if (l.load > l.width && tell_of_waiting_)
                     todo.tell_of_waiting = std::exchange(tell_of_waiting_, nullptr);
@@ -211,6 +203,7 @@ void switchboard::submit(call_ptr c) {
                     home = asio::require(c->done.executor(), asio::execution::blocking.never);
                 }
             }
+            if (wants_check_) arm_check(now, todo);
             if (c->parent) break_deadlocks(todo);
         }
     }
@@ -251,23 +244,27 @@ void switchboard::give_up_locked(call& c, errc why, consequences& todo) {
     } else if (c.place == call_place::waiting) {
         stop_waiting(c);
     } else {
-        line& l = *c.on;
-        if (c.place == call_place::outbox) {
-            l.outbox.erase(c);
-            l.outbox_bytes -= c.weight;
-            if (l.flush_posted == &c) l.flush_posted = nullptr;
-        } else {
-            l.transfers.erase(c);
-            if (c.transfer != 0) {
-                l.aborts.push_back(c.transfer);
-                want_flush(l, todo);
-            }
-        }
+        take_off(c, todo);
         release(c);
     }
     finish(c);
     c.self.reset();
     pump(todo);  // its place is free; and at the head of the queue a large call may have held up small ones
+}
+
+/// A call that no frame has taken whole is not sent.
+void switchboard::take_off(call& c, consequences& todo) {
+    line& l = *c.on;
+    if (c.place == call_place::outbox) {
+        l.outbox.erase(c);
+        l.outbox_bytes -= c.weight;
+        if (l.flush_posted == &c) l.flush_posted = nullptr;
+        return;
+    }
+    l.transfers.erase(c);
+    if (c.transfer == 0) return;
+    l.aborts.push_back(c.transfer);
+    want_flush(l, todo);
 }
 
 void switchboard::expire(call::clock::time_point now) {
@@ -277,7 +274,8 @@ void switchboard::expire(call::clock::time_point now) {
         const auto tick = std::chrono::floor<std::chrono::milliseconds>(now - epoch_).count();
         deadlines_.advance(static_cast<std::uint64_t>(tick),
                            [&](call& c) { give_up_locked(c, errc::deadline_exceeded, todo); });
-        alarm_at_ = deadlines_.next();
+        if (check_at_ <= static_cast<std::uint64_t>(tick)) check_lines(now, todo);
+        alarm_at_ = std::min(deadlines_.next(), check_at_);
         todo.alarm = true;
     }
     act(todo);
@@ -290,6 +288,7 @@ std::shared_ptr<line> switchboard::connect(std::string worker, const std::vector
     auto l = std::make_shared<line>();
     l->left = max_calls;
     l->width = width;
+    l->credit.horizon_us = allowed_.credit.least_horizon;
     consequences todo;
     {
         const std::lock_guard lock(mutex_);
@@ -311,6 +310,7 @@ std::shared_ptr<line> switchboard::connect(std::string worker, const std::vector
         lines_.push_back(*l);
         l->routable = true;
         enter_bucket(*l);
+        look_at_stalled_lines();
         pump(todo);
     }
     act(todo);
@@ -338,6 +338,7 @@ bool switchboard::take(line& from, out_frame& into) {
             c.sent_before = c.home->sent_to;
             if (!c.parent) c.home->sent_to = from.number;
         }
+        if (from.sent.empty()) from.credit.sent(c.id);
         from.sent.emplace(c.id, &c);
         into.bytes += c.arguments.size() + c.overhead();
         into.calls.push_back({c.id, from.tools[c.tool_index], transfer, c.self});
@@ -402,6 +403,9 @@ std::optional<std::string> switchboard::settle(line& from, std::vector<settlemen
         // First, since a frame has its small values before all else.
         for (const auto& reply : replies)
             if (!reply.has_run) pass_on_move(from, reply.id);
+        std::vector<call*> again;
+        std::uint64_t ran = 0;
+        std::uint64_t ran_us = 0;
         for (auto& reply : replies) {
             const auto held = from.sent.find(reply.id);
             if (held == from.sent.end()) {
@@ -411,15 +415,29 @@ std::optional<std::string> switchboard::settle(line& from, std::vector<settlemen
                 break;
             }
             call& c = *held->second;
-            from.sent.erase(held);
-            ++from.ended;
-            if (from.left != 0) {
-                --from.left;
-                if (from.left == 0) todo.served = from.out;
+            if (reply.recalled && c.recall == recall_state::none) {
+                breach = fmt::format("call {} given back, which it was not asked for", reply.id);
+                break;
             }
+            from.sent.erase(held);
+            if (reply.recalled) {
+                given_back(from, c, again, todo);
+                continue;
+            }
+            ++from.ended;
+            if (std::exchange(from.credit.stalled, false)) wants_check_ = check_at_ == timing_wheel<call>::never;
+            if (reply.run_us != 0) {
+                tools_[c.tool_index].cost.add(reply.run_us);
+                if (reply.id == from.credit.probe) from.credit.came_back(reply.run_us, allowed_.credit);
+                ++ran;
+                ran_us += std::min(reply.run_us, longest_run_us);
+            }
+            count_down(from, todo);
             if (c.answered) ++counters_.late_replies;
             end_by_reply(from, c, std::move(reply.outcome), todo);
         }
+        if (ran != 0) from.credit.service.add(ran_us / ran);
+        if (!again.empty()) give_back(again, todo);
         pump(todo);
     }
     act(todo);
@@ -535,20 +553,22 @@ void switchboard::dismiss_locked(line& l, consequences& todo) {
         by_number_.erase(l.number);
         std::vector<call*> moving;
         while (session_home* h = l.turns.pop_front()) {
-            waiting_ -= h->waiting.size();
-            while (call* c = h->waiting.pop_front()) moving.push_back(c);
+            while (call* c = h->waiting.pop_front()) {
+                queue_.left_elsewhere(*c);
+                moving.push_back(c);
+            }
         }
         const auto by_ticket = [](const call* a, const call* b) { return a->ticket < b->ticket; };
         std::sort(moving.begin(), moving.end(), by_ticket);
-        call* behind = queue_.front();
+        class_queue::merger queue(queue_);
         for (call* c : moving) {
             if (allowed_.strict_calls == when_worker_goes::fail) {
                 c->home->line = 0;
                 fail_waiting(*c, moved_error(c->tool), todo);
                 continue;
             }
-            while (behind && behind->ticket < c->ticket) behind = behind->hook.next;
-            enqueue(*c, behind, c->queued_at);
+            waits_in_queue(*c, c->queued_at);
+            queue.put(*c);
         }
     }
     give_back_unsent(l, todo);
@@ -567,6 +587,7 @@ void switchboard::resume(line& l) {
         if (l.routable || l.gone) return;
         l.routable = true;
         enter_bucket(l);
+        look_at_stalled_lines();
         pump(todo);
     }
     act(todo);
@@ -591,6 +612,10 @@ void switchboard::disconnect(line& l, const error& why, last_words said) {
         for (auto& reply : said.replies) {
             if (const auto held = l.sent.find(reply.id); held != l.sent.end()) {
                 call& c = *held->second;
+                if (reply.recalled) {
+                    if (c.recall == recall_state::asked) c.recall = recall_state::given;
+                    continue;
+                }
                 l.sent.erase(held);
                 if (!c.answered) ++counters_.recovered;
                 end_by_reply(l, c, std::move(reply.outcome), todo);
@@ -669,7 +694,7 @@ void switchboard::give_back_unsent(line& l, consequences& todo) {
 void switchboard::give_back(std::vector<call*>& calls, consequences& todo) {
     std::sort(calls.begin(), calls.end(), [](const call* a, const call* b) { return a->ticket < b->ticket; });
     const auto& refused = shut_ ? shut_ : closed_for_;
-    call* behind = queue_.front();
+    class_queue::merger queue(queue_);
     const auto now = call::clock::now();
     for (call* c : calls) {
         if (refused) {
@@ -690,18 +715,21 @@ void switchboard::give_back(std::vector<call*>& calls, consequences& todo) {
         release(*c);
         let_helpers_go(*c, todo);
         if (c->home && c->id != 0 && c->home->sent_to == c->on->number) c->home->sent_to = c->sent_before;
-        if (c->session_held && c->id != 0) c->session_held->begin_again();
+        // What a host tool calls may hold the session together with the call that it works for, which goes on.
+        const bool holds_alone = c->session_held && !(c->parent && c->parent->session_held == c->session_held);
+        if (holds_alone && c->id != 0) c->session_held->begin_again();
         c->on = nullptr;
         c->id = 0;
         c->transfer = 0;
         c->offset = 0;
+        c->recall = recall_state::none;
         if (home && home->has(c->tool_index)) {
             c->queued_at = now;
             await_home(*c, *home);
             continue;
         }
-        while (behind && behind->ticket < c->ticket) behind = behind->hook.next;
-        enqueue(*c, behind, now);
+        waits_in_queue(*c, now);
+        queue.put(*c);
         if (tell_of_waiting_) todo.tell_of_waiting = std::exchange(tell_of_waiting_, nullptr);
     }
 }
@@ -712,7 +740,7 @@ std::optional<error> switchboard::end_of(call& c, const error& why, const last_w
         const error e(code, std::move(words));
         return why.exit() ? e.with_worker(why.worker()).with_exit(*why.exit()) : e;
     };
-    const bool was_begun = c.id <= said.begun;
+    const bool was_begun = c.id <= said.begun && c.recall != recall_state::given;
     if (const auto& refused = shut_ ? shut_ : closed_for_) return was_begun ? why : *refused;
     const bool stays = is_strict(c) && allowed_.strict_calls == when_worker_goes::fail;
     const auto left_behind = [&] {
@@ -846,12 +874,16 @@ void switchboard::tell_of_waiting(std::function<void()> tell) {
 /// have ended since and those that it runs have begun.
 backlog switchboard::look(bool remember) {
     const std::lock_guard lock(mutex_);
-    const call* head = queue_.front();
-    backlog found{queue_.size(), head && head->ticket <= seen_ticket_};
+    backlog found{queue_.size(), false};
+    for (const auto each : {priority::interactive, priority::normal, priority::batch}) {
+        const call* head = queue_.front_of(each);
+        found.too_long = found.too_long || (head && head->ticket <= seen_ticket_);
+    }
+    const bool one_is_kept = kept_off() != 0;
     bool is_free = false;
     for (line* l = lines_.front(); l; l = l->all_hook.next) {
         if (l->routable) {
-            is_free = is_free || l->load < l->width;
+            is_free = is_free || (l->load < l->width && !one_is_kept);
             if (l->load > l->width) found.waiting += static_cast<std::size_t>(l->load - l->width);
             const auto begun = l->ended - l->seen_ended + static_cast<std::uint64_t>(l->width);
             found.too_long = found.too_long || begun < static_cast<std::uint64_t>(l->seen_load);
@@ -873,18 +905,26 @@ void switchboard::expect_workers(std::size_t most) {
 pool_stats switchboard::stats() const {
     const std::lock_guard lock(mutex_);
     auto s = counters_;
-    s.queued = waiting();
-    if (const call* first = queue_.front())
-        s.waits.waiting = std::chrono::floor<std::chrono::microseconds>(call::clock::now() - first->queued_at);
+    s.queued = queue_.waiting();
+    s.queued_interactive = queue_.waiting(priority::interactive);
+    s.queued_normal = queue_.waiting(priority::normal);
+    s.queued_batch = queue_.waiting(priority::batch);
+    if (queue_.empty()) return s;
+    const auto now = call::clock::now();
+    for (const auto each : {priority::interactive, priority::normal, priority::batch})
+        if (const call* first = queue_.front_of(each))
+            s.waits.waiting =
+                std::max(s.waits.waiting, std::chrono::floor<std::chrono::microseconds>(now - first->queued_at));
     return s;
 }
 
 // ---- under the mutex
 
-/// It has the tool and room for the arguments. Not behind a call that waits for one of its own: that might be this one.
+/// It has the tool, time for the call and room for the arguments. Not behind a call that waits for one of its own: that
+/// might be this one.
 bool switchboard::takes(const line& l, const call& c) const {
     return l.has(c.tool_index) && (l.in_flight == 0 || l.in_flight + c.weight <= allowed_.in_flight) &&
-           !(c.parent && l.load > 0 && waits_for_nested(l));
+           has_credit(l, c) && !(c.parent && l.load > 0 && waits_for_nested(l));
 }
 
 /// The least loaded line that takes it.
@@ -912,18 +952,18 @@ line* switchboard::home_of(const call& c) const {
 }
 
 /// The line that it may go to at once.
-/// @param others_wait  in the queue: it is not to overtake any that could go where it goes
-line* switchboard::find_line(const call& c, bool others_wait) {
+/// @param ahead  the one of those in the queue whose turn comes before: it is not overtaken when it could go there
+line* switchboard::find_line(const call& c, const call* ahead) {
+    if (is_kept_off(c)) return nullptr;
     if (c.affinity != affinity::none) {
         line* const home = home_of(c);
         const bool is_free = home && home->bucket_hook.linked && takes(*home, c);
         const bool is_its_turn =
-            is_free && (c.parent || (home->turns.empty() && !(others_wait && wants(*queue_.front(), *home)) &&
-                                     !(others_wait && c.home->queued > 0)));
+            is_free && (c.parent || (home->turns.empty() && !(ahead && wants(*ahead, *home)) && c.home->queued == 0));
         if (is_its_turn) return home;
         if (home && is_strict(c)) return nullptr;
     }
-    return others_wait ? nullptr : pick(c);
+    return ahead ? nullptr : pick(c);
 }
 
 /// Why a strict call is not to go on elsewhere.
@@ -954,13 +994,13 @@ void switchboard::await_home(call& c, line& home) {
         while (before->ticket < c.ticket) before = before->hook.next;
     }
     h.waiting.insert(before, c);
-    ++waiting_;
+    queue_.waits_elsewhere(c);
 }
 
 void switchboard::stop_waiting(call& c) {
     auto& h = *c.home;
     h.waiting.erase(c);
-    --waiting_;
+    queue_.left_elsewhere(c);
     if (!h.waiting.empty()) return;
     line& l = *line_of(h);
     l.turns.erase(h);
@@ -977,19 +1017,23 @@ void switchboard::put_on(line& l, call& c) {
     l.outbox.push_back(c);
     l.outbox_bytes += c.weight;
     l.in_flight += c.weight;
+    ++placed_[class_queue::index_of(c)];
+    c.expected_us = cost_of(c);
+    l.credit.work_us += c.expected_us;
     set_load(l, l.load + 1);
+    if (l.load > l.width && check_at_ == timing_wheel<call>::never && allowed_.credit.stall.count() > 0)
+        wants_check_ = true;
 }
 
-/// @param before  nullptr: it is the last
-void switchboard::enqueue(call& c, call* before, call::clock::time_point now) {
+/// To be put into the queue.
+void switchboard::waits_in_queue(call& c, call::clock::time_point now) {
     c.place = call_place::queued;
     c.queued_at = now;
     if (is_strict(c)) ++c.home->queued;
-    queue_.insert(before, c);
 }
 
 void switchboard::leave_queue(call& c) {
-    queue_.erase(c);
+    queue_.leave(c);
     if (is_strict(c)) --c.home->queued;
 }
 
@@ -1053,6 +1097,7 @@ void switchboard::pump(consequences& todo) {
             l = next;
         }
     } while (serve_queue(now, todo));
+    if (wants_check_) arm_check(now ? *now : call::clock::now(), todo);
     break_deadlocks(todo);
 }
 
@@ -1061,40 +1106,51 @@ void switchboard::serve_waiting(line& l, std::optional<call::clock::time_point>&
     while (l.waited_for_hook.linked) {
         session_home& h = *l.turns.front();
         call& c = *h.waiting.front();
-        const call* head = queue_.front();
-        if (!takes(l, c) || (head && (head->parent || head->ticket < c.ticket) && wants(*head, l))) return;
+        const call* head = queue_.front(kept_off());
+        if (!takes(l, c) || (head && queue_.goes_before(*head, c) && wants(*head, l))) return;
         l.turns.erase(h);
         l.turns.push_back(h);
         stop_waiting(c);
+        queue_.served(c);
         note_wait(c, now);
         put_on(l, c);
         want_flush(l, todo);
     }
 }
 
-/// The head of the queue goes where it can.
-/// @return  whether it has left
+/// The call whose turn it is goes where it can.
+/// @return  whether one has left
 bool switchboard::serve_queue(std::optional<call::clock::time_point>& now, consequences& todo) {
     call* const c = queue_.front();
     if (!c) return false;
-    line* const l = find_line(*c, false);
-    line* const home = !l && is_strict(*c) ? home_of(*c) : nullptr;
-    if (!l && !home && is_offered(tools_[c->tool_index])) return false;
-    leave_queue(*c);
-    queue_warmer::turn_has_come(*c);
-    if (c->affinity != affinity::none && refusal_at_home(*c)) {
-        fail_waiting(*c, moved_error(c->tool), todo);
+    if (serve(*c, now, todo)) return true;
+    if (!is_kept_off(*c)) return false;
+    call* const next = queue_.front(class_queue::only(*c));
+    if (!next || !serve(*next, now, todo)) return false;
+    queue_.passed_over(*c);
+    return true;
+}
+
+bool switchboard::serve(call& c, std::optional<call::clock::time_point>& now, consequences& todo) {
+    line* const l = find_line(c, nullptr);
+    line* const home = !l && is_strict(c) ? home_of(c) : nullptr;
+    if (!l && !home && is_offered(tools_[c.tool_index])) return false;
+    leave_queue(c);
+    queue_warmer::turn_has_come(c);
+    if (c.affinity != affinity::none && refusal_at_home(c)) {
+        fail_waiting(c, moved_error(c.tool), todo);
     } else if (l) {
-        note_wait(*c, now);
-        put_on(*l, *c);
+        queue_.served(c);
+        note_wait(c, now);
+        put_on(*l, c);
         want_flush(*l, todo);
-    } else if (home && c->affinity == affinity::strict_fail_fast) {
-        fail_waiting(*c, busy_error(c->tool), todo);
+    } else if (home && c.affinity == affinity::strict_fail_fast) {
+        fail_waiting(c, busy_error(c.tool), todo);
     } else if (home) {
-        await_home(*c, *home);
+        await_home(c, *home);
     } else {
         const error why(errc::unknown_tool, "gone: the module has changed since the pool was started");
-        fail_waiting(*c, why.with_tool(c->tool), todo);
+        fail_waiting(c, why.with_tool(c.tool), todo);
     }
     return true;
 }
@@ -1154,6 +1210,8 @@ void switchboard::answer(call_ptr c, result<value> outcome, consequences& todo) 
 void switchboard::release(call& c) {
     line& l = *c.on;
     l.in_flight -= c.weight;
+    --placed_[class_queue::index_of(c)];
+    l.credit.work_us -= c.expected_us;
     set_load(l, l.load - 1);
 }
 
@@ -1177,7 +1235,8 @@ void switchboard::set_load(line& l, int load) {
 }
 
 void switchboard::enter_bucket(line& l) {
-    if (!l.routable || l.load >= allowed_.calls_per_line) return;
+    if (!may_have_more(l)) return;
+    free_places_ += std::max(0, l.width - l.load);
     const auto i = static_cast<std::size_t>(l.load);
     buckets_[i].push_front(l);  // the last one used comes first: its memory is warm
     if (!l.turns.empty()) waited_for_.push_back(l);
@@ -1187,6 +1246,7 @@ void switchboard::enter_bucket(line& l) {
 void switchboard::leave_bucket(line& l) {
     if (!l.bucket_hook.linked) return;
     if (l.waited_for_hook.linked) waited_for_.erase(l);
+    free_places_ -= std::max(0, l.width - l.load);
     const auto i = static_cast<std::size_t>(l.load);
     buckets_[i].erase(l);
     if (buckets_[i].empty()) bucket_bits_[i / 64] &= ~(std::uint64_t{1} << (i % 64));
@@ -1196,6 +1256,7 @@ void switchboard::act(consequences& todo) {
     deliver(std::move(todo.ended));
     for (const auto& l : todo.flushes) l->flush();
     for (const auto& c : todo.cancels) c.at->cancel(c.ids);
+    for (const auto& c : todo.recalls) c.at->recall(c.ids);
     for (const auto& [who, why] : todo.let_go) who->give_up(why);
     if (todo.served) todo.served->served();
     if (todo.tell_of_waiting) todo.tell_of_waiting();

@@ -2,6 +2,8 @@
 // Who gets which call: the queue of waiting calls, the lines of the workers, and the deadlines, under one mutex.
 
 #include "pool/call.hpp"
+#include "pool/class_queue.hpp"
+#include "pool/credit.hpp"
 #include "pool/line.hpp"
 #include "pool/queue_warmer.hpp"
 #include "pool/retry_budget.hpp"
@@ -11,6 +13,7 @@
 #include <snakepit/stats.hpp>
 #include <snakepit/tools.hpp>
 
+#include <array>
 #include <functional>
 #include <mutex>
 #include <optional>
@@ -24,7 +27,9 @@ namespace snakepit::detail {
 struct settlement {
     std::uint64_t id = 0;
     result<value> outcome;
-    bool has_run = true;  ///< its tool was begun
+    bool has_run = true;       ///< its tool was begun
+    std::uint64_t run_us = 0;  ///< in its tool
+    bool recalled = false;     ///< it was not, and is the host's again
 };
 
 /// What is known about the calls of a worker that has ended.
@@ -77,6 +82,7 @@ public:
         std::size_t in_flight = 0;  ///< bytes of arguments on one line, unless one call alone has more
         std::size_t sessions = 0;   ///< that are remembered without having a call
         when_worker_goes strict_calls = when_worker_goes::migrate;
+        credit_rules credit = {};
     };
     /// Asked for a call of `expire` at that time or soon after; replaces what it was asked for before. Called without
     /// the mutex, one at a time; must not call back.
@@ -93,7 +99,7 @@ public:
     void submit(call_ptr c);
     /// Answers the caller with `why` (cancelled, deadline_exceeded) if it has no answer yet.
     void give_up(call& c, errc why);
-    /// Gives up what is due; the alarm's answer.
+    /// Gives up what is due, and takes calls back from workers that stand still; the alarm's answer.
     void expire(call::clock::time_point now);
 
     // The host's side of a running call.
@@ -124,8 +130,9 @@ public:
     /// until then `into` is the caller's; after false it was not touched.
     [[nodiscard]] bool take(line& from, out_frame& into);
     void written(line& to);
-    /// The calls of a frame have ended at their worker.
-    /// @return  or the breach of protocol when the worker replied to a call that it does not hold
+    /// The calls of a frame have ended at their worker, or were recalled.
+    /// @return  or the breach of protocol when the worker replied to a call that it does not hold, or gave one back
+    ///          that it was not asked for
     [[nodiscard]] std::optional<std::string> settle(line& from, std::vector<settlement>& replies);
     /// No new calls for this worker until `resume`; what it was not sent goes back to the head of the queue. Strict
     /// calls of its sessions wait for it.
@@ -154,6 +161,7 @@ public:
     [[nodiscard]] bool wants_any(const line& l, const std::vector<std::uint64_t>& ids) const;
     /// Calls that it has ended.
     [[nodiscard]] std::uint64_t ended(const line& l) const;
+    [[nodiscard]] pace pace_of(const line& l) const;
 
     // The whole.
 
@@ -181,7 +189,8 @@ private:
     struct known_tool {
         tool_spec spec;  // as the newest worker has it
         bool idempotent = false;
-        int lines = 0;  // that have it
+        int lines = 0;       // that have it
+        mean_duration cost;  // in the tool
     };
 
     [[nodiscard]] bool is_offered(const known_tool& t) const { return t.lines > 0 || lines_.empty(); }
@@ -191,7 +200,7 @@ private:
     line* pick(const call& c);
     [[nodiscard]] line* line_of(const session_home& h) const;
     [[nodiscard]] line* home_of(const call& c) const;
-    line* find_line(const call& c, bool others_wait);
+    line* find_line(const call& c, const call* ahead);
     [[nodiscard]] std::optional<errc> refusal_at_home(const call& c) const;
     [[nodiscard]] bool wants(const call& c, const line& l) const;
     void await_home(call& c, line& home);
@@ -199,13 +208,14 @@ private:
     void serve_waiting(line& l, std::optional<call::clock::time_point>& now, consequences& todo);
     void note_wait(const call& c, std::optional<call::clock::time_point>& now);
     bool serve_queue(std::optional<call::clock::time_point>& now, consequences& todo);
+    bool serve(call& c, std::optional<call::clock::time_point>& now, consequences& todo);
     void leave_queue(call& c);
     void finish(call& c);
     void fail_waiting(call& c, const error& why, consequences& todo);
     void dismiss_locked(line& l, consequences& todo);
-    [[nodiscard]] std::size_t waiting() const { return queue_.size() + waiting_; }
     void put_on(line& l, call& c);
-    void enqueue(call& c, call* before, call::clock::time_point now);
+    void take_off(call& c, consequences& todo);
+    void waits_in_queue(call& c, call::clock::time_point now);
     void pump(consequences& todo);
     void end(call& c, result<value> outcome, consequences& todo);
     void end_by_reply(line& from, call& c, result<value> outcome, consequences& todo);
@@ -228,6 +238,18 @@ private:
     void give_back_unsent(line& l, consequences& todo);
     void give_back(std::vector<call*>& calls, consequences& todo);
     [[nodiscard]] std::optional<error> end_of(call& c, const error& why, const last_words& said);
+    [[nodiscard]] std::uint32_t cost_of(const call& c) const;
+    [[nodiscard]] bool has_credit(const line& l, const call& c) const;
+    [[nodiscard]] bool may_have_more(const line& l) const;
+    [[nodiscard]] bool is_kept_off(const call& c) const;
+    [[nodiscard]] class_queue::mask kept_off() const;
+    void note_interactive(call::clock::time_point now);
+    void look_at_stalled_lines();
+    void arm_check(call::clock::time_point now, consequences& todo);
+    void check_lines(call::clock::time_point now, consequences& todo);
+    void take_back(line& from, consequences& todo);
+    void given_back(line& from, call& c, std::vector<call*>& again, consequences& todo);
+    static void count_down(line& l, consequences& todo);
     void want_flush(const line& l, consequences& todo);
     void act(consequences& todo);
     [[nodiscard]] std::uint64_t tick_of(call::clock::time_point t) const;
@@ -241,13 +263,12 @@ private:
     bool open_ = false;
     std::optional<error> shut_;
     std::optional<error> closed_for_;
-    intrusive_list<call, &call::hook> queue_;
+    class_queue queue_;
     std::vector<intrusive_list<line, &line::bucket_hook>> buckets_;  // routable lines by load, below the limit
     std::vector<std::uint64_t> bucket_bits_;                         // which of them are not empty
     session_homes homes_;
     absl::flat_hash_map<std::uint64_t, line*> by_number_;      // those that have not gone
     intrusive_list<line, &line::waited_for_hook> waited_for_;  // those in buckets for which strict calls wait
-    std::size_t waiting_ = 0;                                  // strict calls that wait for a line
     std::uint64_t last_number_ = 0;
     intrusive_list<line, &line::all_hook> lines_;  // not disconnected yet
     queue_warmer warmer_;
@@ -258,7 +279,13 @@ private:
     std::uint64_t seen_ticket_ = 0;  // the newest call when `look` came by
     timing_wheel<call> deadlines_;
     std::uint64_t alarm_at_ = timing_wheel<call>::never;
-    std::vector<known_tool> tools_;  // of every module that there was; a number stays
+    std::uint64_t check_at_ = timing_wheel<call>::never;  // when the lines are looked at
+    bool wants_check_ = false;
+    int free_places_ = 0;                                     // of lines in buckets: calls that would begin at once
+    std::array<std::size_t, class_queue::classes> placed_{};  // calls with a place on a line
+    bool interactive_lately_ = false;
+    call::clock::time_point interactive_at_;  // when the last one came
+    std::vector<known_tool> tools_;           // of every module that there was; a number stays
     std::unordered_map<std::string, std::uint32_t> tool_index_;
     pool_stats counters_;
 };

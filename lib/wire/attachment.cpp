@@ -133,6 +133,12 @@ void attachment::cancel(const std::vector<std::uint64_t>& ids) {
     tell_(heard::asked_to_stop{});
 }
 
+void attachment::recall(const std::vector<std::uint64_t>& ids) {
+    v1::ControlDown message;
+    message.mutable_recall()->mutable_ids()->Add(ids.begin(), ids.end());
+    send(message);
+}
+
 void attachment::flush() {
     if (fork_shield::in_child()) return;  // the connection is the parent's
     if (const auto to = work()) to->flush();

@@ -108,6 +108,7 @@ public:
 
     void flush() override;
     void cancel(const std::vector<std::uint64_t>& ids) override;
+    void recall(const std::vector<std::uint64_t>& ids) override;
     void served() override { tell_(heard::served{}); }
 
 private:

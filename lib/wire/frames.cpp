@@ -92,11 +92,13 @@ void encode_frame(const out_frame& from, v1::WorkDown& to) {
     }
 }
 
-std::optional<result<value>> outcome_of(const page::reply& left) {
-    if (!left.failed) return decode(left.bytes, "result");
+std::optional<settlement> settlement_of(std::uint64_t id, const page::reply& left) {
+    if (!left.failed) return settlement{id, decode(left.bytes, "result")};
     v1::Failure failure;
     if (!failure.ParseFromString(left.bytes)) return std::nullopt;
-    return tl::unexpected(error_of(failure));
+    settlement s{id, tl::unexpected(error_of(failure))};
+    s.recalled = failure.kind() == v1::Failure::RECALLED;
+    return s;
 }
 
 std::string encode_finding(const finding& what) {
@@ -151,10 +153,11 @@ std::optional<std::string> frame_reader::read(v1::WorkUp& frame, in_frame& into)
     for (int i = 0; i < frame.values_size(); ++i) {
         if (frame.values(i).size() > max_inline_bytes)
             return fmt::format("a value of {} bytes in one piece", frame.values(i).size());
-        replies.push_back({frame.ids(i), decode(frame.values(i), "result")});
+        replies.push_back({frame.ids(i), decode(frame.values(i), "result"), true, frame.run_us(i)});
     }
     for (auto& reply : *frame.mutable_replies()) {
         settlement s{reply.id(), value()};
+        s.run_us = reply.run_us();
         if (auto breach = take(reply, s)) return breach;
         replies.push_back(std::move(s));
     }
@@ -277,8 +280,9 @@ std::optional<std::string> frame_reader::take(const v1::Chunk& chunk) {
 std::optional<std::string> frame_reader::take(v1::Reply& reply, settlement& into) {
     switch (reply.outcome_case()) {
         case v1::Reply::kFailure:
+            into.recalled = reply.failure().kind() == v1::Failure::RECALLED;
             into.outcome = tl::unexpected(error_of(*reply.mutable_failure()));
-            into.has_run = reply.run_us() != 0;
+            into.has_run = reply.run_us() != 0 && !into.recalled;
             return std::nullopt;
         case v1::Reply::kTransfer: {
             std::string whole;

@@ -28,7 +28,7 @@ void encode_frame(const out_frame& from, v1::WorkDown& to);
 [[nodiscard]] std::string encode_finding(const finding& what);
 
 /// A reply that a worker has left behind, decoded. Nothing when it cannot be read.
-[[nodiscard]] std::optional<result<value>> outcome_of(const page::reply& left);
+[[nodiscard]] std::optional<settlement> settlement_of(std::uint64_t id, const page::reply& left);
 
 /// What a worker says in one frame, in the order in which it is to be taken in.
 struct in_frame {

@@ -24,6 +24,7 @@ from snakepit._lease import Lease
 from snakepit._loops import own_loop
 from snakepit._page import PLACE_COUNT, Page
 from snakepit._protocol import END_SECONDS
+from snakepit._recall import RECALLED
 from snakepit._runner import Limits, Progress, Runner, failure_of, leave_fork, raised_by
 from snakepit._session import Session
 from snakepit._tools import Tool
@@ -262,9 +263,14 @@ class ConcurrentRunner(Runner):
                 return None
             waiting.popleft()
             self._begun_id = call_id
-            if self._attention and self._is_unwanted(call_id):
-                self._pass(call_id, _Failure.CANCELLED, "cancelled before it was begun")
-                continue
+            if self._attention:
+                recalled = self._recalls.take(call_id)
+                if recalled is not None:
+                    self._pass_recalled(call_id, recalled)
+                    continue
+                if self._is_unwanted(call_id):
+                    self._pass(call_id, _Failure.CANCELLED, "cancelled before it was begun")
+                    continue
             if tool is None:
                 self._pass(call_id, _Failure.UNKNOWN_TOOL, f"no tool at position {position}")
                 continue
@@ -286,6 +292,13 @@ class ConcurrentRunner(Runner):
         self._replies.add((call_id, failure, 0))
         self._ended_calls += 1
 
+    def _pass_recalled(self, call_id: int, unanswered: bool) -> None:
+        self._unwanted.discard(call_id)
+        self._page.pass_over(call_id, RECALLED)
+        if unanswered:
+            self._replies.add((call_id, RECALLED, 0))
+        self._ended_calls += 1
+
     def _end(self, run: Run, outcome: Any) -> bool:
         """The call is over. False: it was before."""
         ran_us = (int((monotonic() - run.started) * 1e6) or 1) if run.has_run else 0
@@ -304,6 +317,9 @@ class ConcurrentRunner(Runner):
         if self._asks:
             self._asks.end_of_call(run.id)
         return True
+
+    def _send_what_is_ready(self) -> None:
+        self._flush()
 
     def _flush(self) -> None:
         if self._lane is not None:

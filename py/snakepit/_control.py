@@ -34,6 +34,7 @@ class Controlled(Protocol):
     """Who obeys. Called on the control thread."""
 
     def cancel(self, ids: Sequence[int]) -> None: ...
+    def recall(self, ids: Sequence[int]) -> None: ...
     def end(self, last_id: int, stop: bool) -> None: ...
     def progress(self) -> Progress: ...
 
@@ -110,6 +111,8 @@ class Control:
             self._up.put(_pong(down.ping.sequence, controlled.progress()))
         elif which == "cancel":
             controlled.cancel(list(down.cancel.ids))
+        elif which == "recall":
+            controlled.recall(list(down.recall.ids))
         elif which == "drain":
             controlled.end(down.drain.last_id, stop=False)
         elif which == "stop":

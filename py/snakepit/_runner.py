@@ -20,6 +20,7 @@ from snakepit._lane import Lane
 from snakepit._leave import leave
 from snakepit._page import Page
 from snakepit._protocol import EXIT_PROTOCOL, MAX_MESSAGE_BYTES
+from snakepit._recall import RECALLED, Recalls
 from snakepit._replies import Replies
 from snakepit._session import Session
 from snakepit._text import cut_middle
@@ -66,6 +67,7 @@ class Runner:
         # Set by the control thread. `_attention` is all that a call looks at while nobody wants anything.
         self._attention = False
         self._unwanted: set[int] = set()
+        self._recalls = Recalls(self._replies)
         self._stopping = False
         self._end_at = inf
 
@@ -116,6 +118,13 @@ class Runner:
         self._unwanted.difference_update(begun)
         self._ask_to_stop(begun)
 
+    def recall(self, ids: Sequence[int]) -> None:
+        """See Recall in control.proto."""
+        asked = self._recalls.ask(ids)
+        self._attention = True
+        self._recalls.answer(asked, self._begun_id)
+        self._send_what_is_ready()
+
     def end(self, last_id: int, stop: bool) -> None:
         """Finish what is up to `last_id`; with `stop`, do not begin any more and ask what runs."""
         self._end_at = last_id
@@ -140,6 +149,11 @@ class Runner:
     def progress(self) -> Progress:
         """Any thread."""
         raise NotImplementedError
+
+    def _send_what_is_ready(self) -> None:
+        """A tool that is usually fast is not now, and what it has posted should be seen."""
+        if self._replies and self._lane is not None:
+            self._asks.flush_all(self._lane)
 
     # For tools.
 
@@ -215,9 +229,9 @@ class Runner:
         if call_id in self._unwanted:
             self._unwanted.discard(call_id)
             return True
-        # A cancel that is being taken in may still add to the set; it sets the flag afterwards.
+        # A cancel or recall that is being taken in may still add to its set; it sets the flag afterwards.
         self._attention = False
-        if self._unwanted or self._stopping:
+        if self._unwanted or self._recalls or self._stopping:
             self._attention = True
         return False
 
@@ -233,6 +247,16 @@ class Runner:
         if call.WhichOneof("arguments") == "transfer":
             self._incoming.drop(call.transfer)
         self._fail(call.id, kind, message)
+
+    def _pass_over_recalled(self, call: Any, unanswered: bool) -> None:
+        """Its end is kept also when it was answered before: that may not have arrived."""
+        if call.WhichOneof("arguments") == "transfer":
+            self._incoming.drop(call.transfer)
+        self._unwanted.discard(call.id)
+        self._page.end(call.id, RECALLED)
+        if unanswered:
+            self._replies.add((call.id, RECALLED, 0))
+        self._ended_calls += 1
 
     def _fail(self, call_id: int, kind: work_pb2.Failure.Kind, message: str) -> None:
         """End a call whose tool did not run."""

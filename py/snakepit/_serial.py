@@ -75,9 +75,7 @@ class SerialRunner(Runner):
 
     def progress(self) -> Progress:
         """Any thread."""
-        if self._replies and self._lane is not None:
-            # A tool that is usually fast is not now, and what it has posted should be seen.
-            self._asks.flush_all(self._lane)
+        self._send_what_is_ready()
         since = self._running_since
         running_us = max(1, int((monotonic() - since) * 1e6)) if since else 0
         return Progress(self._received_id, self._begun_id, self._ended_calls, running_us)
@@ -170,8 +168,12 @@ class SerialRunner(Runner):
     def _run(self, call: Any) -> None:
         page = self._page
         call_id = self._begun_id = page.words[BEGUN] = call.id
-        if self._attention and self._is_unwanted(call_id):
-            return self._pass_over(call, _Failure.CANCELLED, "cancelled before it was begun")
+        if self._attention:
+            recalled = self._recalls.take(call_id)
+            if recalled is not None:
+                return self._pass_over_recalled(call, recalled)
+            if self._is_unwanted(call_id):
+                return self._pass_over(call, _Failure.CANCELLED, "cancelled before it was begun")
         position = call.tool
         if position >= len(self._tools):
             return self._pass_over(call, _Failure.UNKNOWN_TOOL, f"no tool at position {position}")

@@ -75,6 +75,7 @@ private:
             c->affinity = static_cast<affinity>(1 + dice_.up_to(2));
             c->served = std::make_shared<served_by>();
         }
+        c->priority = static_cast<priority>(dice_.up_to(2));
         if (dice_.one_in(3)) c->deadline = clock_type::now() + std::chrono::microseconds(dice_.up_to(20'000));
         ++count_.submitted;
         auto ends = std::make_shared<std::atomic<int>>(0);
@@ -127,6 +128,8 @@ private:
             const bool drains = dice_.one_in(3);
             for (auto rounds = 5 + dice_.up_to(100); rounds > 0 && !stopping_; --rounds) {
                 answer_some(*lane);
+                give_some_back(*lane);
+                if (dice_.one_in(20)) std::this_thread::sleep_for(3ms);  // long enough to be asked for its calls
                 if (!dice_.one_in(20)) continue;
                 board_.suspend(*l);
                 answer_some(*lane);
@@ -134,13 +137,25 @@ private:
             }
             if (drains || stopping_) {
                 const auto last = dice_.one_in(2) ? board_.suspend(*l) : board_.dismiss(*l);
-                while (board_.load(*l) != 0) answer_some(*lane);
+                while (board_.load(*l) != 0) {
+                    answer_some(*lane);
+                    give_some_back(*lane);
+                }
                 for (const auto id : lane->held()) faults_.push_back(fmt::format("holds {} of {}", id, last));
             }
             lane->unplug(error(errc::worker_lost, "died"));
             if (board_.load(*l) != 0) faults_.push_back("a place was not given back");
             for (const auto& f : lane->faults()) faults_.push_back(f);
         }
+    }
+    /// Of the calls that are wanted back; the others have begun.
+    void give_some_back(testing_lane& lane) {
+        const auto held = lane.held();
+        std::vector<std::uint64_t> ids;
+        for (const auto& asked : lane.take_recalls())
+            for (const auto id : asked)
+                if (!dice_.one_in(3) && std::find(held.begin(), held.end(), id) != held.end()) ids.push_back(id);
+        if (const auto breach = lane.give_back(ids)) faults_.push_back(*breach);
     }
     void answer_some(testing_lane& lane) {
         auto ids = lane.held();
@@ -169,7 +184,8 @@ TEST(SwitchboardStress, EveryCallEndsExactlyOnceWhateverHappens) {
                        .calls_per_line = calls_per_line,
                        .in_flight = std::size_t{1} << 20,
                        .sessions = 20,
-                       .strict_calls = seed % 2 == 0 ? when_worker_goes::migrate : when_worker_goes::fail},
+                       .strict_calls = seed % 2 == 0 ? when_worker_goes::migrate : when_worker_goes::fail,
+                       .credit = {500, 2'000, 0, 1ms}},
                       [&](clock_type::time_point t) { alarm = t; });
     board.open();
     tally count;
@@ -203,8 +219,9 @@ TEST(SwitchboardStress, EveryCallEndsExactlyOnceWhateverHappens) {
             for (const auto& f : w->faults()) ADD_FAILURE() << f;
     }
     const auto s = board.stats();
-    fmt::print("{} calls: {} succeeded, {} failed, {} cancelled, {} expired, {} refused, {} late replies\n",
-               count.submitted.load(), s.succeeded, s.failed, s.cancelled, s.expired, s.refused, s.late_replies);
+    fmt::print(
+        "{} calls: {} succeeded, {} failed, {} cancelled, {} expired, {} refused, {} late replies, {} taken back\n",
+        count.submitted.load(), s.succeeded, s.failed, s.cancelled, s.expired, s.refused, s.late_replies, s.recalled);
     EXPECT_EQ(count.ended, count.submitted);
     EXPECT_EQ(count.wrong, 0);
     EXPECT_EQ(static_cast<std::uint64_t>(count.succeeded), s.succeeded);
@@ -213,6 +230,7 @@ TEST(SwitchboardStress, EveryCallEndsExactlyOnceWhateverHappens) {
     EXPECT_GT(s.succeeded, 0u);
     EXPECT_GT(s.failed, 0u);
     EXPECT_GT(s.cancelled, 0u);
+    EXPECT_GT(s.recalled, 0u);
 }
 
 }  // namespace

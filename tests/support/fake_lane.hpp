@@ -44,9 +44,10 @@ struct received_call {
 class fake_lane final : public detail::lane {
 public:
     struct manners {
-        bool answers = false;    ///< each call at once, inline; else when `answer` says so
-        int width = 1;           ///< calls that it runs at once
-        bool writes_end = true;  ///< at once; else when `end_write` says so
+        bool answers = false;       ///< each call at once, inline; else when `answer` says so
+        int width = 1;              ///< calls that it runs at once
+        bool writes_end = true;     ///< at once; else when `end_write` says so
+        std::uint64_t runs_us = 1;  ///< each call, as it says
         std::function<result<value>(received_call&)> reply = [](received_call& c) { return value(c.arguments); };
     };
 
@@ -91,6 +92,12 @@ public:
         cancels_.insert(cancels_.end(), ids.begin(), ids.end());
     }
 
+    void recall(const std::vector<std::uint64_t>& ids) override {
+        const std::lock_guard lock(mutex_);
+        recalls_.push_back(ids);
+        std::sort(recalls_.back().begin(), recalls_.back().end());
+    }
+
     void served() override { ++served_; }
 
     /// Answers these ids in one frame, also those that it was never sent.
@@ -104,8 +111,20 @@ public:
                     replies.push_back({id, value()});
                     continue;
                 }
-                replies.push_back({id, how_.reply(*held)});
+                replies.push_back({id, how_.reply(*held), true, how_.runs_us});
                 held_.erase(held);
+            }
+        }
+        return settle(replies);
+    }
+    /// Gives these back, in one frame, also those that nobody has asked for.
+    std::optional<std::string> give_back(const std::vector<std::uint64_t>& ids) {
+        std::vector<detail::settlement> replies;
+        {
+            const std::lock_guard lock(mutex_);
+            for (const auto id : ids) {
+                std::erase_if(held_, [&](const auto& c) { return c.id == id; });
+                replies.push_back({id, value(), false, 0, true});
             }
         }
         return settle(replies);
@@ -116,7 +135,7 @@ public:
         {
             const std::lock_guard lock(mutex_);
             replies.reserve(held_.size());
-            for (auto& c : held_) replies.push_back({c.id, how_.reply(c)});
+            for (auto& c : held_) replies.push_back({c.id, how_.reply(c), true, how_.runs_us});
             held_.clear();
         }
         return settle(replies);
@@ -145,6 +164,16 @@ public:
     [[nodiscard]] std::vector<std::uint64_t> cancels() const {
         const std::lock_guard lock(mutex_);
         return cancels_;
+    }
+    /// The ids of each time that it was asked for calls back.
+    [[nodiscard]] std::vector<std::vector<std::uint64_t>> recalls() const {
+        const std::lock_guard lock(mutex_);
+        return recalls_;
+    }
+    /// The same, once.
+    [[nodiscard]] std::vector<std::vector<std::uint64_t>> take_recalls() {
+        const std::lock_guard lock(mutex_);
+        return std::exchange(recalls_, {});
     }
     /// Promises of the wire that a frame broke.
     [[nodiscard]] std::vector<std::string> faults() const {
@@ -243,6 +272,7 @@ private:
     std::vector<received_call> held_;
     std::vector<seen_frame> frames_;
     std::vector<std::uint64_t> cancels_;
+    std::vector<std::vector<std::uint64_t>> recalls_;
     std::vector<std::string> faults_;
     std::map<std::uint64_t, transfer> open_;
     std::uint64_t last_id_ = 0;
