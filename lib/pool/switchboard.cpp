@@ -231,6 +231,17 @@ void switchboard::give_up(call& c, errc why) {
     act(todo);
 }
 
+void switchboard::give_up(std::vector<call_ptr> all, errc why) {
+    consequences todo;
+    {
+        const std::lock_guard lock(mutex_);
+        // Those without a worker first; those of one worker go into one message.
+        std::sort(all.begin(), all.end(), [](const call_ptr& a, const call_ptr& b) { return a->on < b->on; });
+        for (const auto& c : all) give_up_locked(*c, why, todo);
+    }
+    act(todo);
+}
+
 void switchboard::give_up_locked(call& c, errc why, consequences& todo) {
     if (c.answered || c.place == call_place::outside) return;
     ++(why == errc::cancelled           ? counters_.cancelled

@@ -93,6 +93,8 @@ public:
     void submit(call_ptr c);
     /// Answers the caller with `why` (cancelled, deadline_exceeded) if it has no answer yet.
     void give_up(call& c, errc why);
+    /// The same for many, of which none is begun because another one makes room for it.
+    void give_up(std::vector<call_ptr> all, errc why);
     /// Gives up what is due; the alarm's answer.
     void expire(call::clock::time_point now);
 

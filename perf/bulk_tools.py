@@ -1,0 +1,6 @@
+import snakepit
+
+
+@snakepit.tool
+def echo(payload):
+    return payload
