@@ -1,4 +1,5 @@
-// Many calls of one tool: pool.map against as many callers as its window, alternating.
+// Many calls of one tool: pool.map against as many callers as its window, and a batch tool against one that runs for
+// each call, alternating.
 
 #include "echo/measured.hpp"
 #include "perf_report.hpp"
@@ -114,18 +115,23 @@ void run() {
     bulk_pool pool;
     report r;
     const value payload = std::string(100, 'x');
-    comparison ordered, unordered;
+    comparison ordered, unordered, together;
     (void)pool.callers(128, "echo", payload);
     for (int i = 0; i < rounds; ++i) {
         const auto callers = pool.callers(128, "echo", payload);
         ordered.add(pool.map(128, true, "echo", payload), callers);
         unordered.add(pool.map(128, false, "echo", payload), callers);
+        together.add(pool.callers(128, "costly_together", payload), pool.callers(128, "costly", payload));
     }
     const auto against = fmt::format("window 128, one worker, against 128 callers of a 100-byte echo: {:.0f} calls/s",
                                      median(ordered.theirs));
     r.row("map.items_per_second", median(ordered.ours), "items/s");
     r.at_least(0.9, "map.cpp_vs_echo", median(ordered.ratios), "x", against);
     r.at_least(0.9, "map.cpp_unordered_vs_echo", median(unordered.ratios), "x", against);
+    r.row("batch.calls_per_second", median(together.ours), "calls/s");
+    r.row("batch.speedup", median(together.ratios), "x",
+          fmt::format("128 callers, 50 us for a batch and 2 us for each call, against {:.0f} calls/s of one by one",
+                      median(together.theirs)));
 }
 
 }  // namespace
