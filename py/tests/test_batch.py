@@ -476,3 +476,16 @@ def test_it_can_be_called_directly_and_runs_for_one() -> None:
     with pytest.raises(BatchResultError, match="f returned 0 results for a batch of 1"):
         one_at_a_time(lambda items: [], "f")(1)
     assert results_of((1, 2), 2, "f") == (1, 2)
+
+
+@pytest.mark.parametrize("profile", ["thread", "async"])
+def test_in_other_profiles_each_call_has_a_list_of_its_own(start: Callable[..., FakeHost], profile: str) -> None:
+    host = start(f"__snakepit_thread_safe__ = True\n{SOURCE}", profile=profile, width=4).attach()
+    assert values(host, send(host, "sizes", list("abc"))) == [["a", 1], ["b", 1], ["c", 1]]
+    even, odd = replies(host, send(host, "only_even", [2, 3]))
+    assert host.value(even) == 2
+    assert odd.failure is not None
+    assert (odd.failure.type, odd.failure.message) == ("ValueError", "3 is odd")
+    (short,) = replies(host, send(host, "short", [1]))
+    assert short.failure is not None
+    assert short.failure.message == "short returned 0 results for a batch of 1"
