@@ -2,15 +2,16 @@
 /// @file
 /// The operations of `pool` in completion-token form, for servers on callbacks, futures, strands and other awaitables.
 ///
-/// Each takes any completion token for `void(result<T>)`. The handler runs on its associated executor, or the pool's
-/// if it has none; its cancellation slot is honoured as the coroutine form says. Errors, thread safety and lifetime
-/// are those of the coroutine form.
+/// Each takes any completion token for `void(result<T>)`, unless it says otherwise. The handler runs on its associated
+/// executor, or the pool's if it has none; its cancellation slot is honoured as the coroutine form says. Errors, thread
+/// safety and lifetime are those of the coroutine form.
 
 #include <snakepit/detail/completion.hpp>
 #include <snakepit/pool.hpp>
 
 #include <asio/async_result.hpp>
 #include <optional>
+#include <type_traits>
 
 namespace snakepit {
 namespace detail {
@@ -24,7 +25,9 @@ SNAKEPIT_API void begin_execute(std::shared_ptr<pool_impl> impl, std::string too
                                 call_options options, completion<result<value>> done);
 SNAKEPIT_API void begin_execute_reply(std::shared_ptr<pool_impl> impl, std::string tool, value arguments,
                                       call_options options, completion<result<reply>> done);
+SNAKEPIT_API void begin_next(std::shared_ptr<map_run> run, completion<std::optional<mapped<value>>> done);
 SNAKEPIT_API asio::any_io_executor executor_of(const pool_impl& impl);
+SNAKEPIT_API asio::any_io_executor executor_of(const map_run& run);
 
 template <class Token>
 auto async_recycle_which(pool& on, std::optional<std::string> worker, Token&& token) {
@@ -121,6 +124,26 @@ auto async_call(pool& on, const call_options& options, Token&& token, std::strin
                                   }));
         },
         token, on.impl(), tool, detail::positional(tool, arguments...), options);
+}
+
+/// `map_results::next`, for `void(std::optional<mapped<T>>)`.
+template <class T, class Token>
+auto async_next(map_results<T>& of, Token&& token) {
+    return asio::async_initiate<Token, void(std::optional<mapped<T>>)>(
+        [](auto handler, std::shared_ptr<detail::map_run> run) {
+            const auto home = detail::executor_of(*run);
+            detail::completion<std::optional<mapped<T>>> typed(std::move(handler), home);
+            if constexpr (std::is_same_v<T, value>) {
+                detail::begin_next(std::move(run), std::move(typed));
+            } else {
+                auto convert = [run](std::optional<mapped<value>> item) {
+                    return detail::mapped_as<T>(std::move(item), *run);
+                };
+                auto plain = std::move(typed).template adapt<std::optional<mapped<value>>>(std::move(convert));
+                detail::begin_next(std::move(run), std::move(plain));
+            }
+        },
+        token, of.run());
 }
 
 }  // namespace snakepit

@@ -7,6 +7,7 @@
 #include <snakepit/error.hpp>
 #include <snakepit/export.hpp>
 #include <snakepit/host_tools.hpp>
+#include <snakepit/map.hpp>
 #include <snakepit/options.hpp>
 #include <snakepit/reply.hpp>
 #include <snakepit/session.hpp>
@@ -19,34 +20,12 @@
 #include <exception>
 #include <memory>
 #include <string>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace snakepit {
 namespace detail {
 class pool_impl;
-
-/// The reply as T by nlohmann's conversions.
-template <class T>
-result<T> reply_as(result<value> reply, const std::string& tool) {
-    if (!reply) return tl::unexpected(std::move(reply).error());
-    if constexpr (std::is_void_v<T>) {
-        return {};
-    } else if constexpr (std::is_same_v<T, value>) {
-        return std::move(*reply);
-    } else {
-        const auto mismatch = [&](const std::string& why) {
-            return tl::unexpected(error(errc::type_mismatch, "the reply is no such C++ type: " + why).with_tool(tool));
-        };
-        if (!fits<T>(*reply)) return mismatch(reply->dump(-1, ' ', false, value::error_handler_t::replace));
-        try {
-            return reply->template get<T>();
-        } catch (const std::exception& e) {  // the user's conversion may throw anything
-            return mismatch(e.what());
-        }
-    }
-}
 
 /// Arguments in the order given, as a list.
 template <class... Args>
@@ -156,6 +135,32 @@ public:
                                                   const Args&... arguments) {
         auto list = detail::positional(tool, arguments...);
         return call_encoded<T>(impl_, std::move(tool), std::move(list), options);
+    }
+
+    /** Run a tool for each item of a range: an awaitable stream of results, with a bounded number of calls under way.
+
+            auto scores = pool.map<double>("score", texts, snakepit::map_options().window(128));
+            while (auto score = co_await scores.next()) use(score->index, score->outcome);
+
+        Every item is a call of its own, as by `execute`: errors are per item, and the map goes on. Nothing happens
+        before the first `next`.
+
+        @tparam T       type of the results, as for `call`
+        @param tool     name of the tool
+        @param range    any input range of what can become a `value`: each item is the tool's one argument, see
+                        `map_options::spread`. It is read inside `next` alone, never more than the window ahead of what
+                        `next` has returned, and need not have an end. One that is given as an lvalue is referred to and
+                        must live as long as the results; an rvalue is taken along; a view is copied, and what it looks
+                        at must live as long
+        @param options  window, order, and the options of each call
+        @return  the results; their destruction cancels the calls that are under way
+        @par Errors         none by itself, see `map_results::next`
+        @par Thread safety  safe
+        @par Lifetime       holds the pool's state; the pool object may die first, which ends the calls */
+    template <class T = value, detail::mappable Range>
+    [[nodiscard]] map_results<T> map(std::string tool, Range&& range, map_options options = map_options()) {
+        return map_results<T>(detail::begin_map(impl_, std::move(tool),
+                                                detail::map_source_of(std::forward<Range>(range)), std::move(options)));
     }
 
     /** A handle on the session of this key; does nothing yet. Sessions can be used before `start`, and until `stop` has

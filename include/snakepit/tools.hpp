@@ -22,8 +22,9 @@ struct tool_spec {
     std::string name;
     std::string doc;  ///< the docstring
     std::vector<tool_parameter> parameters;
-    std::string returns;             ///< the annotation as text; empty: none
-    std::vector<std::string> flags;  ///< "idempotent": see `call_options::idempotent`
+    std::string returns;  ///< the annotation as text; empty: none
+    /// "idempotent": see `call_options::idempotent`; "batch:N": up to N calls are run together
+    std::vector<std::string> flags;
 };
 
 }  // namespace snakepit

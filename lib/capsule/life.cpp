@@ -178,25 +178,25 @@ asio::awaitable<error> life::serve(std::shared_ptr<life> self, departure& gone, 
 }
 
 void life::watch_pulse() {
-    auto made = std::make_shared<heartbeat>(
-        on_, pool_->options.heartbeat,
-        heartbeat::subject{body_->pid(),
-                           [weak = weak_from_this()](std::uint64_t sequence) {
-                               if (const auto self = weak.lock(); self && !self->over_)
-                                   self->body_->connection().ping(sequence);
-                           },
-                           [weak = weak_from_this()] {
-                               const auto self = weak.lock();
-                               const auto l = self ? self->carried() : nullptr;
-                               return l && self->pool_->board->occupation_of(*l).in_live_call;
-                           },
-                           [weak = weak_from_this()] {
-                               const auto self = weak.lock();
-                               return self ? self->load() : 0;
-                           }},
-        [weak = weak_from_this()](happening what) {
-            if (const auto self = weak.lock(); self && !self->over_) self->tell_({self, what});
-        });
+    auto made =
+        std::make_shared<heartbeat>(on_, pool_->options.heartbeat,
+                                    heartbeat::subject{body_->pid(),
+                                                       [weak = weak_from_this()](std::uint64_t sequence) {
+                                                           if (const auto self = weak.lock(); self && !self->over_)
+                                                               self->body_->connection().ping(sequence);
+                                                       },
+                                                       [weak = weak_from_this()] {
+                                                           const auto self = weak.lock();
+                                                           return self && self->occupied_by().in_live_call;
+                                                       },
+                                                       [weak = weak_from_this()] {
+                                                           const auto self = weak.lock();
+                                                           return self ? self->load() : 0;
+                                                       }},
+                                    [weak = weak_from_this()](happening what) {
+                                        if (const auto self = weak.lock(); self && !self->over_)
+                                            self->tell_({self, what});
+                                    });
     {
         const std::lock_guard lock(mutex_);
         heartbeat_ = made;
@@ -217,8 +217,7 @@ void life::watch_limits(std::uint64_t fresh_bytes) {
 asio::awaitable<void> life::watch_grace(std::shared_ptr<life> self) {
     const auto grace = self->pool_->options.cancel_grace;
     for (;;) {
-        const auto l = self->carried();
-        const auto at = l && !self->over_ ? self->pool_->board->occupation_of(*l) : occupation();
+        const auto at = self->over_ ? occupation() : self->occupied_by();
         if (!at.has_unwanted) break;
         const auto until = at.asked_at.value_or(clock::now()) + grace;
         if (at.asked_at && until <= clock::now()) {
@@ -467,6 +466,11 @@ std::shared_ptr<line> life::carried() const {
     return line_;
 }
 
+occupation life::occupied_by() const {
+    const auto l = carried();
+    return l ? pool_->board->occupation_of(*l, body_->left().begun()) : occupation();
+}
+
 heartbeat_stats life::pulse() const {
     std::unique_lock lock(mutex_);
     const auto beats = heartbeat_;
@@ -484,14 +488,12 @@ std::uint64_t life::ended_calls() const {
 
 life::activity life::doing() const {
     std::unique_lock lock(mutex_);
-    const auto l = line_;
     const auto known = begun_id_;
     const auto since = begun_at_;
     lock.unlock();
-    if (!l) return {};
-    auto at = pool_->board->occupation_of(*l);
+    auto at = occupied_by();
     // One that runs several tells how long the one has run that it began first.
-    const bool is_known = at.id != 0 && (at.id == known || (runs_several() && at.id < known));
+    const bool is_known = at.id != 0 && ((at.id <= known && known <= at.last_id) || (runs_several() && at.id < known));
     return {std::move(at.tool), is_known ? clock::now() - since : clock::duration()};
 }
 

@@ -111,6 +111,7 @@ private:
     static asio::awaitable<void> bury(std::shared_ptr<life> self, departure& gone);
     static asio::awaitable<bool> wait_gone(std::shared_ptr<life> self, clock::duration limit, departure& gone);
     [[nodiscard]] std::shared_ptr<line> carried() const;
+    [[nodiscard]] occupation occupied_by() const;
     static asio::awaitable<void> wait_until_all_came(std::shared_ptr<life> self, departure& gone);
     [[nodiscard]] worker_exit exit_so_far(const departure& gone) const;
     [[nodiscard]] error boot_failure(const departure& gone, const std::optional<heard::broken>& broken) const;

@@ -48,7 +48,7 @@ last_words read_of_several(const page& left, std::vector<held_call> held, const 
 last_words read_last_words(const page& left, const switchboard& board, const line& of, bool ran_several,
                            std::chrono::steady_clock::time_point exited_at, worker_exit& how) {
     last_words said;
-    const auto at = left.read_progress(board.last_sent(of), ran_several);
+    const auto at = left.read_progress(board.last_sent(of), ran_several, board.at_once(of));
     if (!at) return said;
     said.begun = at->begun;
     said.done = at->done;

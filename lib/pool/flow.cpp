@@ -16,9 +16,15 @@ std::uint32_t switchboard::cost_of(const call& c) const {
     return cost.is_known() ? cost.us() + line_credit::call_overhead : allowed_.credit.unknown_tool;
 }
 
+/// A batch runs there, or will, and another one gathers behind it: whatever these take, calls that run together are
+/// sent together.
+bool switchboard::gathers_batch(const line& l, int batch) {
+    return batch > 1 && l.at_once > 1 && l.batched == l.load && l.batched < 2 * batch;
+}
+
 /// It would begin at once, or will soon.
 bool switchboard::has_credit(const line& l, const call& c) const {
-    if (l.load < l.width) return true;
+    if (l.load < l.width || gathers_batch(l, tools_[c.tool_index].batch)) return true;
     const bool gives_way = c.priority == priority::batch && interactive_lately_;
     const std::uint64_t horizon = gives_way ? l.credit.horizon_us / batch_part : l.credit.horizon_us;
     return l.credit.work_us <= horizon * static_cast<std::uint64_t>(l.width) && cost_of(c) <= horizon;
@@ -28,7 +34,8 @@ bool switchboard::has_credit(const line& l, const call& c) const {
 bool switchboard::may_have_more(const line& l) const {
     if (!l.routable || l.load >= allowed_.calls_per_line) return false;
     if (l.load < l.width) return true;
-    return !l.credit.stalled &&
+    if (l.credit.stalled) return false;
+    return gathers_batch(l, l.at_once) ||
            l.credit.work_us <= std::uint64_t{l.credit.horizon_us} * static_cast<std::uint64_t>(l.width);
 }
 

@@ -98,7 +98,9 @@ private:
     bool gone = false;  // never routable again
     bool closed = false;
     int width = 1;                 // calls that its worker executes at once
+    int at_once = 1;               // most calls that begin and end together: the largest batch of a tool
     int load = 0;                  // calls with a place here: in outbox, transfers, sent
+    int batched = 0;               // those of them that run together with others, in batches
     line_credit credit;            // how many more it is given
     std::size_t in_flight = 0;     // bytes of their arguments
     call* flush_posted = nullptr;  // the call in the outbox on whose executor a flush is on its way

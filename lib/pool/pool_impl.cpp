@@ -45,11 +45,6 @@ std::vector<std::string> absolute_paths(const pool_options& options) {
     return paths;
 }
 
-bool asks_to_stop(asio::cancellation_type type) {
-    return (type & (asio::cancellation_type::terminal | asio::cancellation_type::partial)) !=
-           asio::cancellation_type::none;
-}
-
 call::clock::time_point deadline_after(call::clock::duration timeout) {
     const auto now = call::clock::now();
     const bool for_ever = timeout == call_options::no_timeout || timeout > call::clock::time_point::max() - now;
@@ -89,7 +84,7 @@ pool_impl::pool_impl(asio::any_io_executor on, pool_options options)
 // ---- calls
 
 void pool_impl::begin_execute(std::string tool, value arguments, call_options options, completion<result<value>> done,
-                              std::shared_ptr<served_by> served) {
+                              std::shared_ptr<served_by> served, begun_call* begun) {
     const auto fail = [&](const error& why) {
         auto named = why.with_tool(tool);
         completion<result<value>>::post(std::move(done), tl::unexpected(std::move(named)));
@@ -133,6 +128,7 @@ void pool_impl::begin_execute(std::string tool, value arguments, call_options op
             if (!asks_to_stop(type)) return;
             if (const auto live = weak.lock()) board->give_up(*live, errc::cancelled);
         });
+    if (begun) *begun = {board, c};
     board->submit(std::move(c));
 }
 
@@ -226,8 +222,7 @@ asio::awaitable<result<void>> pool_impl::bring_up(std::shared_ptr<pool_impl> sel
     const auto& options = self->options_;
     auto board = std::make_shared<switchboard>(
         switchboard::limits{options.queue_limit, options.calls_per_worker, max_inflight_bytes,
-                            options.sessions.max_sessions, options.sessions.when_worker_goes,
-                            credit_rules::adaptive()},
+                            options.sessions.max_sessions, options.sessions.when_worker_goes, credit_rules::adaptive()},
         [weak = self->weak_from_this()](call::clock::time_point at) {
             if (const auto me = weak.lock()) me->set_alarm(at);
         });

@@ -16,6 +16,7 @@
 
 #include <asio/any_io_executor.hpp>
 #include <asio/awaitable.hpp>
+#include <asio/cancellation_type.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/strand.hpp>
 
@@ -25,6 +26,18 @@
 #include <vector>
 
 namespace snakepit::detail {
+
+/// A call, for those who give it up by themselves.
+struct begun_call {
+    std::shared_ptr<switchboard> board;
+    std::weak_ptr<call> what;
+};
+
+/// Whether a caller's cancellation of this type ends its call.
+[[nodiscard]] constexpr bool asks_to_stop(asio::cancellation_type type) noexcept {
+    return (type & (asio::cancellation_type::terminal | asio::cancellation_type::partial)) !=
+           asio::cancellation_type::none;
+}
 
 /** @par Thread safety  the public members from any thread; the rest belongs to the strand, or to the mutex */
 class pool_impl : public std::enable_shared_from_this<pool_impl> {
@@ -36,8 +49,9 @@ public:
     void begin_recycle(std::optional<std::string> worker, completion<result<void>> done);
     void begin_resize(worker_count to, completion<result<void>> done);
     /// @param served  filled in when the call has a value; null: nobody asks
+    /// @param begun   filled in before this returns, unless the call has failed already; null: nobody asks
     void begin_execute(std::string tool, value arguments, call_options options, completion<result<value>> done,
-                       std::shared_ptr<served_by> served = nullptr);
+                       std::shared_ptr<served_by> served = nullptr, begun_call* begun = nullptr);
     void begin_execute_reply(std::string tool, value arguments, call_options options, completion<result<reply>> done);
     [[nodiscard]] std::vector<tool_spec> tools() const;
     [[nodiscard]] pool_stats stats() const;

@@ -5,6 +5,7 @@
 #include "pool/limits.hpp"
 #include "pool/nearest_names.hpp"
 #include "pool/refusals.hpp"
+#include "pool/tool_flags.hpp"
 #include "session/session_use.hpp"
 
 #include <fmt/format.h>
@@ -62,7 +63,8 @@ error gave_up(errc why) {
 }  // namespace
 
 bool last_words::was_running(std::uint64_t id) const {
-    return running ? std::find(running->begin(), running->end(), id) != running->end() : id == done + 1;
+    if (running) return std::find(running->begin(), running->end(), id) != running->end();
+    return id > done && id <= (begun == unknown ? done + 1 : begun);
 }
 
 bool last_words::was_done(std::uint64_t id) const { return running ? id <= begun && !was_running(id) : id <= done; }
@@ -224,6 +226,17 @@ void switchboard::give_up(call& c, errc why) {
     act(todo);
 }
 
+void switchboard::give_up(std::vector<call_ptr> all, errc why) {
+    consequences todo;
+    {
+        const std::lock_guard lock(mutex_);
+        // Those without a worker first; those of one worker go into one message.
+        std::sort(all.begin(), all.end(), [](const call_ptr& a, const call_ptr& b) { return a->on < b->on; });
+        for (const auto& c : all) give_up_locked(*c, why, todo);
+    }
+    act(todo);
+}
+
 void switchboard::give_up_locked(call& c, errc why, consequences& todo) {
     if (c.answered || c.place == call_place::outside) return;
     ++(why == errc::cancelled           ? counters_.cancelled
@@ -301,6 +314,8 @@ std::shared_ptr<line> switchboard::connect(std::string worker, const std::vector
             const auto& flags = tools[i].flags;
             tools_[known->second].idempotent = std::find(flags.begin(), flags.end(), "idempotent") != flags.end();
             ++tools_[known->second].lines;
+            tools_[known->second].batch = batch_of(flags);
+            if (width == 1) l->at_once = std::max(l->at_once, batch_of(flags));  // others run calls one by one
             if (l->tools.size() <= known->second) l->tools.resize(known->second + 1, line::no_such_tool);
             l->tools[known->second] = i;
         }
@@ -787,19 +802,32 @@ std::size_t switchboard::load(const line& l) const {
     return static_cast<std::size_t>(l.load);
 }
 
-occupation switchboard::occupation_of(const line& l) const {
+occupation switchboard::occupation_of(const line& l, std::uint64_t begun) const {
     const std::lock_guard lock(mutex_);
     occupation found;
     for (const auto& [id, c] : l.sent) found.has_unwanted = found.has_unwanted || c->answered;
     for (const call* c : running_on(l)) {
         if (found.id == 0) {
-            found.id = c->id;
+            found.id = found.last_id = c->id;
             found.tool = c->tool;
         }
         if (!c->answered) found.in_live_call = true;
         else found.asked_at = std::min(found.asked_at.value_or(c->given_up_at), c->given_up_at);
     }
+    if (l.at_once == 1 || begun > l.last_id || begun <= found.id) return found;
+    found.last_id = begun;  // a batch: it is asked to end when nobody wants any of it
+    for (const auto& [id, c] : l.sent) {
+        if (id > begun) continue;
+        if (!c->answered) found.in_live_call = true;
+        else found.asked_at = std::max(found.asked_at.value_or(c->given_up_at), c->given_up_at);
+    }
+    if (found.in_live_call) found.asked_at.reset();
     return found;
+}
+
+int switchboard::at_once(const line& l) const {
+    const std::lock_guard lock(mutex_);
+    return l.at_once;
 }
 
 bool switchboard::wants_any(const line& l, const std::vector<std::uint64_t>& ids) const {
@@ -1020,6 +1048,8 @@ void switchboard::put_on(line& l, call& c) {
     ++placed_[class_queue::index_of(c)];
     c.expected_us = cost_of(c);
     l.credit.work_us += c.expected_us;
+    c.batched = l.at_once > 1 && tools_[c.tool_index].batch > 1;
+    if (c.batched) ++l.batched;
     set_load(l, l.load + 1);
     if (l.load > l.width && check_at_ == timing_wheel<call>::never && allowed_.credit.stall.count() > 0)
         wants_check_ = true;
@@ -1212,6 +1242,7 @@ void switchboard::release(call& c) {
     l.in_flight -= c.weight;
     --placed_[class_queue::index_of(c)];
     l.credit.work_us -= c.expected_us;
+    if (std::exchange(c.batched, false)) --l.batched;
     set_load(l, l.load - 1);
 }
 

@@ -42,6 +42,7 @@ struct last_words {
     /// Of a worker that runs several at once: ids of those that it had begun and not done, which `done` does not say.
     std::optional<std::vector<std::uint64_t>> running{};
 
+    /// Those of a batch are begun and done together.
     [[nodiscard]] bool was_running(std::uint64_t id) const;
     [[nodiscard]] bool was_done(std::uint64_t id) const;
 };
@@ -53,13 +54,15 @@ struct held_call {
 };
 
 /// What a worker is at, as far as the host knows: it begins calls in the order of their ids, so of those that it has
-/// not ended the first ones run, as many as it runs at once.
+/// not ended the first ones run, as many as it runs at once, or as are in its batch.
 struct occupation {
-    std::uint64_t id = 0;                             ///< of the first call that it has not ended; 0: it has none
-    std::string tool;                                 ///< of the same
-    bool in_live_call = false;                        ///< one that runs has a caller that waits
-    bool has_unwanted = false;                        ///< it holds calls whose callers have gone
-    std::optional<call::clock::time_point> asked_at;  ///< since when one that runs is not wanted any more
+    std::uint64_t id = 0;       ///< of the first call that it has not ended; 0: it has none
+    std::uint64_t last_id = 0;  ///< of the last call of the same batch
+    std::string tool;           ///< of these
+    bool in_live_call = false;  ///< one that runs has a caller that waits
+    bool has_unwanted = false;  ///< it holds calls whose callers have gone
+    /// Since when one that runs is not wanted any more; of a batch, all of it.
+    std::optional<call::clock::time_point> asked_at;
 };
 
 /// What waits, and whether it moves.
@@ -99,6 +102,8 @@ public:
     void submit(call_ptr c);
     /// Answers the caller with `why` (cancelled, deadline_exceeded) if it has no answer yet.
     void give_up(call& c, errc why);
+    /// The same for many, of which none is begun because another one makes room for it.
+    void give_up(std::vector<call_ptr> all, errc why);
     /// Gives up what is due, and takes calls back from workers that stand still; the alarm's answer.
     void expire(call::clock::time_point now);
 
@@ -156,7 +161,10 @@ public:
     /// The last id that it was sent.
     [[nodiscard]] std::uint64_t last_sent(const line& l) const;
     [[nodiscard]] std::size_t load(const line& l) const;
-    [[nodiscard]] occupation occupation_of(const line& l) const;
+    /// @param begun  id of the last call that it has begun, as it says
+    [[nodiscard]] occupation occupation_of(const line& l, std::uint64_t begun) const;
+    /// Most calls that it begins and ends together.
+    [[nodiscard]] int at_once(const line& l) const;
     /// Whether somebody waits for one of these calls, which it holds.
     [[nodiscard]] bool wants_any(const line& l, const std::vector<std::uint64_t>& ids) const;
     /// Calls that it has ended.
@@ -190,6 +198,7 @@ private:
         tool_spec spec;  // as the newest worker has it
         bool idempotent = false;
         int lines = 0;       // that have it
+        int batch = 1;       // calls that run together
         mean_duration cost;  // in the tool
     };
 
@@ -239,6 +248,7 @@ private:
     void give_back(std::vector<call*>& calls, consequences& todo);
     [[nodiscard]] std::optional<error> end_of(call& c, const error& why, const last_words& said);
     [[nodiscard]] std::uint32_t cost_of(const call& c) const;
+    [[nodiscard]] static bool gathers_batch(const line& l, int batch);
     [[nodiscard]] bool has_credit(const line& l, const call& c) const;
     [[nodiscard]] bool may_have_more(const line& l) const;
     [[nodiscard]] bool is_kept_off(const call& c) const;

@@ -79,6 +79,8 @@ std::uint64_t page::word(std::size_t index) const noexcept {
     return found;
 }
 
+std::uint64_t page::begun() const noexcept { return word(begun_word); }
+
 std::chrono::steady_clock::time_point page::time_at(std::size_t index) const noexcept {
     double seconds = 0;
     std::memcpy(&seconds, memory_.get() + 8 * index, sizeof seconds);
@@ -91,11 +93,12 @@ std::chrono::steady_clock::time_point page::time_at(std::size_t index) const noe
                : now;
 }
 
-std::optional<page::progress> page::read_progress(std::uint64_t last_sent, bool several) const {
+std::optional<page::progress> page::read_progress(std::uint64_t last_sent, bool several, int at_once) const {
     progress found{word(begun_word), several ? 0 : word(done_word), {}};
     if (found.begun > last_sent) return std::nullopt;
     if (!several) {
-        if (found.done > found.begun || found.begun - found.done > 1) return std::nullopt;
+        if (found.done > found.begun || found.begun - found.done > static_cast<std::uint64_t>(at_once))
+            return std::nullopt;
         found.started = time_at(started_word);
         return found;
     }

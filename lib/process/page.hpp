@@ -75,8 +75,12 @@ public:
 
     /// @param last_sent  id of the last call that the worker was sent
     /// @param several    whether it runs more than one at once
+    /// @param at_once    most calls that it begins and ends together
     /// @return  nothing when it cannot be true
-    [[nodiscard]] std::optional<progress> read_progress(std::uint64_t last_sent, bool several = false) const;
+    [[nodiscard]] std::optional<progress> read_progress(std::uint64_t last_sent, bool several = false,
+                                                        int at_once = 1) const;
+    /// Id of the last call that was begun, as the process says, also while it lives.
+    [[nodiscard]] std::uint64_t begun() const noexcept;
     /// Ids of what a worker runs that runs several at once. Also while it lives, when they are what it just ran.
     [[nodiscard]] std::vector<std::uint64_t> read_running() const;
     /// The reply to a call that is done, if it was small enough and has not been overwritten.

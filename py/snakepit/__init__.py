@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 from snakepit._after_fork import after_fork
+from snakepit._batch import BatchResultError
 from snakepit._cancel import Cancelled
-from snakepit._context import CurrentCall, current_call
+from snakepit._context import CurrentCall, current_batch, current_call
 from snakepit._threads import run_in_thread
 from snakepit._tools import Adapter, tool
 from snakepit._version import __version__
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Adapter",
     "BadHostArguments",
+    "BatchResultError",
     "Cancelled",
     "CurrentCall",
     "HostError",
@@ -44,6 +46,7 @@ __all__ = [
     "WouldDeadlock",
     "__version__",
     "after_fork",
+    "current_batch",
     "current_call",
     "host",
     "run_in_thread",

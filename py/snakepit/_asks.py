@@ -113,6 +113,14 @@ class Asks:
         finally:
             self._driving.release()
 
+    def take_what_has_come(self, lane: Lane) -> None:
+        """Lane.take_what_has_come(), unless somebody else drives, who does it anyway. For the main thread."""
+        if self._driving.acquire(False):
+            try:
+                lane.take_what_has_come()
+            finally:
+                self._driving.release()
+
     def flush_all(self, lane: Lane) -> None:
         """Lane.flush_all(), whoever drives."""
         if self._driving.acquire(False):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from time import sleep
 from types import CodeType, FrameType
@@ -64,8 +64,10 @@ class Asker:
     call, which it then does not end.
     """
 
-    def __init__(self, runs_tools: CodeType, is_open: Callable[[int], bool], overdue: Callable[[], bool]) -> None:
-        """runs_tools: the function that calls tools, and expects Cancelled while `running` is set.
+    def __init__(
+        self, runs_tools: Collection[CodeType], is_open: Callable[[int], bool], overdue: Callable[[], bool]
+    ) -> None:
+        """runs_tools: the functions that call tools, and expect Cancelled while `running` is set.
         is_open: whether a call has begun and not ended. overdue: whether the running one's deadline is over."""
         self.running = 0
         """Id of the call in whose tool the main thread is, or 0. The main thread's to write."""
@@ -120,7 +122,7 @@ class Asker:
             return
         cancelled = Cancelled("expired" if self._overdue() else "cancelled")
         self._unheard = 0
-        if frame is not None and frame.f_code is self._runs_tools:
+        if frame is not None and frame.f_code in self._runs_tools:
             self.running = 0  # on the way in or out: the tool is over, and no second one may disturb what follows
         raise cancelled
 
@@ -129,7 +131,7 @@ class Asker:
         while frame is not None:
             code = frame.f_code
             if code.co_filename.startswith(OWN_DIRECTORY):
-                return code is self._runs_tools
+                return code in self._runs_tools
             if code.co_name == "__del__":
                 return False  # what is raised there goes nowhere
             frame = frame.f_back

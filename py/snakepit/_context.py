@@ -66,12 +66,31 @@ def set_provider(provider: Callable[[], CurrentCall | None]) -> None:
     _provider = provider
 
 
+_batch_provider: Callable[[], tuple[CurrentCall, ...] | None] | None = None
+
+
+def set_batch_provider(provider: Callable[[], tuple[CurrentCall, ...] | None]) -> None:
+    """Name who knows the running batch: the runner."""
+    global _batch_provider
+    _batch_provider = provider
+
+
 def current_call() -> CurrentCall:
     """The call that is running now: its id, remaining seconds, session, and whether it is still wanted.
 
-    Raises RuntimeError outside of a call (while the module is imported, in setup() and teardown()).
+    Raises RuntimeError outside of a call (while the module is imported, in setup() and teardown()), and in a batch
+    tool, which runs for several: see current_batch().
     """
     call = _provider() if _provider is not None else None
     if call is None:
         raise RuntimeError("snakepit.current_call() works only while a tool runs for a caller")
     return call
+
+
+def current_batch() -> tuple[CurrentCall, ...]:
+    """The calls that the running tool serves: those of a batch, in the order of its list, else the one.
+
+    `cancelled` of each tells whether its caller still waits. Raises RuntimeError as current_call() does.
+    """
+    calls = _batch_provider() if _batch_provider is not None else None
+    return calls if calls is not None else (current_call(),)

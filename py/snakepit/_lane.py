@@ -54,6 +54,9 @@ class Lane(Protocol):
     def turn(self) -> bool:
         """Wait until something happens and take it in. False: the stream has ended."""
 
+    def take_what_has_come(self) -> None:
+        """Take in what is there, without waiting, as far as that can be known."""
+
     def flush(self) -> None:
         """Send what is ready, if nothing is being sent."""
 
@@ -92,7 +95,20 @@ class DirectLane:
     def turn(self) -> bool:
         if not self._open:
             return False  # no event would ever come
-        for operation in self._next_event().batch_operations:
+        self._take(self._next_event().batch_operations)
+        return self._open
+
+    def take_what_has_come(self) -> None:
+        came = True
+        while self._open and came:
+            self.wake()  # comes behind all that is there: so there is something to take
+            came = False
+            while self._open and (operations := self._next_event().batch_operations):
+                self._take(operations)
+                came = True
+
+    def _take(self, operations: Any) -> None:
+        for operation in operations:
             kind = operation.type()
             if kind == self._received:
                 frame = operation.message()
@@ -105,7 +121,6 @@ class DirectLane:
                 self._slot.release()
             elif kind == self._ended:
                 self._open = False
-        return self._open
 
     def flush(self) -> None:
         # Asked again after the slot is given back: another thread may have had something to send meanwhile.
@@ -162,6 +177,9 @@ class IteratorLane:
             return False
         self._port.on_frame(frame)
         return True
+
+    def take_what_has_come(self) -> None:
+        pass  # nobody can know
 
     def flush(self) -> None:
         if not self._sending and (self._port.pending() or self._port.finished()):

@@ -161,6 +161,10 @@ class Runner:
         """The call for which this is asked, or None."""
         raise NotImplementedError
 
+    def current_batch(self) -> tuple[CurrentCall, ...] | None:
+        """The calls for which this is asked, when they are a batch. Any thread. None: they are not."""
+        return None
+
     def session(self) -> Session | None:
         """The running call's session. Any thread. Raises RuntimeError when no call is running."""
         raise NotImplementedError

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from time import monotonic
+from types import CodeType
 from typing import Any
 
 from snakepit import _codec
@@ -22,10 +23,10 @@ from snakepit._session import Session
 from snakepit._tools import Tool
 from snakepit.v1 import work_pb2
 
-_SLOW = 200e-6  # seconds: how long a finished reply may wait behind the calls after it
+SLOW = 200e-6  # seconds: how long a finished reply may wait behind the calls after it
 _MANY_WRITES = 1000
 _SENDING_SHARE = 4  # they wait at least so many times as long as it takes to send them
-_COST_WEIGHT = 0.1  # of the newest run in a tool's mean: one that the scheduler held up says little
+COST_WEIGHT = 0.1  # of the newest run in a tool's mean: one that the scheduler held up says little
 
 _Failure = work_pb2.Failure
 
@@ -48,7 +49,11 @@ class SerialRunner(Runner):
         self._was_asked = threading.Event()
         self._own_loop = own_loop()
         self._own_loop.why_unwanted = self._why_unwanted
-        self._asker = Asker(SerialRunner._run.__code__, self._is_open, self._is_overdue)
+        self._asker = Asker(self._runs_tools(), self._is_open, self._is_overdue)
+
+    def _runs_tools(self) -> tuple[CodeType, ...]:
+        """For Asker."""
+        return (SerialRunner._run.__code__,)
 
     # For the control thread.
 
@@ -119,7 +124,7 @@ class SerialRunner(Runner):
         self._last_write[self._running.session] = self._writes
         # A tool that has always been fast ends soon, and its reply takes this along.
         cost = self._tools[self._running.tool].cost
-        if (not 0.0 <= cost <= _SLOW or monotonic() > self._running_since + _SLOW) and self._lane is not None:
+        if (not 0.0 <= cost <= SLOW or monotonic() > self._running_since + SLOW) and self._lane is not None:
             self._asks.flush_all(self._lane)
 
     def _forget_writes(self, taken: int) -> None:
@@ -157,13 +162,16 @@ class SerialRunner(Runner):
                 self._sent_at, calls = inbox.popleft()
                 if not self._replies:
                     self._wait_for_more(monotonic())
-                for call in calls:
-                    self._run(call)
+                self._run_frame(calls)
                 lane.flush()
             lane.flush()
             if self._end_at is not inf and self.finished() and not lane.sending:
                 return True
         return self.finished()
+
+    def _run_frame(self, calls: Iterable[Any]) -> None:
+        for call in calls:
+            self._run(call)
 
     def _run(self, call: Any) -> None:
         page = self._page
@@ -180,7 +188,7 @@ class SerialRunner(Runner):
         tool = self._tools[position]
         page.times[STARTED] = started = monotonic()
         replies = self._replies
-        if replies and (started > self._leave_by or not 0.0 <= tool.cost <= _SLOW):
+        if replies and (started > self._leave_by or not 0.0 <= tool.cost <= SLOW):
             self._let_replies_leave()
             page.times[STARTED] = started = monotonic()
         timeout = call.timeout_us
@@ -228,7 +236,7 @@ class SerialRunner(Runner):
             self._running = None
             self._running_since = 0.0
         took = ended - started
-        tool.cost = took if tool.cost < 0.0 else tool.cost + (took - tool.cost) * _COST_WEIGHT
+        tool.cost = took if tool.cost < 0.0 else tool.cost + (took - tool.cost) * COST_WEIGHT
         lease = self._lease
         if lease is None:
             page.end(call_id, outcome)
@@ -258,12 +266,12 @@ class SerialRunner(Runner):
             began = monotonic()
             self._asks.flush_all(self._lane)
             now = monotonic()
-            self._sending_cost += (now - began - self._sending_cost) * _COST_WEIGHT
+            self._sending_cost += (now - began - self._sending_cost) * COST_WEIGHT
             self._wait_for_more(now)
 
     def _wait_for_more(self, now: float) -> None:
         """Replies that are ready from now on."""
-        self._leave_by = now + max(_SLOW, _SENDING_SHARE * self._sending_cost)
+        self._leave_by = now + max(SLOW, _SENDING_SHARE * self._sending_cost)
 
     def _after_fork(self) -> None:
         self._forked = True

@@ -10,6 +10,7 @@ from math import inf
 from types import ModuleType
 from typing import Any, TypeVar, overload
 
+from snakepit._batch import DEFAULT_BATCH, BatchTerms, check_terms, one_at_a_time
 from snakepit._loops import run_to_end
 from snakepit._protocol import (
     MAX_ANNOTATION_BYTES,
@@ -30,17 +31,30 @@ _NAMED_TOOLS = 8
 
 @dataclass(frozen=True)
 class _Mark:
-    name: str | None
+    name: str | None = None
     idempotent: bool = False
     thread_safe: bool = False
     main_thread: bool = False
+    batch: bool = False
+    max_batch: int = DEFAULT_BATCH
+    max_wait_ms: float = 0
+
+
+_NO_MARK = _Mark()
 
 
 @overload
 def tool(function: F, /) -> F: ...
 @overload
 def tool(
-    *, name: str | None = None, idempotent: bool = False, thread_safe: bool = False, main_thread: bool = False
+    *,
+    name: str | None = None,
+    idempotent: bool = False,
+    thread_safe: bool = False,
+    main_thread: bool = False,
+    batch: bool = False,
+    max_batch: int = DEFAULT_BATCH,
+    max_wait_ms: float = 0,
 ) -> Callable[[F], F]: ...
 def tool(
     function: F | None = None,
@@ -50,6 +64,9 @@ def tool(
     idempotent: bool = False,
     thread_safe: bool = False,
     main_thread: bool = False,
+    batch: bool = False,
+    max_batch: int = DEFAULT_BATCH,
+    max_wait_ms: float = 0,
 ) -> F | Callable[[F], F]:
     """Offer a function, or a method of an Adapter, to the callers of the pool.
 
@@ -63,12 +80,21 @@ def tool(
     the module says it of all its tools.
     main_thread: runs on the worker's main thread, whatever the profile, and so never beside another such tool; in the
     profile `async` that is the thread of the event loop.
+    batch: callers make single calls with one argument; the function gets a list of the arguments of the calls that are
+    there, and returns a list of the same length. What it raises fails all of them; an exception that is an item of the
+    returned list fails that one call. Calls that follow each other at one worker are a batch, so a pool needs at least
+    `max_batch` for `calls_per_worker`; in profiles other than `process` each call has a list of its own. One that is
+    cancelled while the batch runs disturbs nobody: the function is interrupted when nobody wants any of them.
+    snakepit.current_batch() describes the calls; sessions and host tools are not for batches.
+    max_batch: most calls in a list, 1 to 4,096.
+    max_wait_ms: how long a list that is not full waits for more calls, 0 to 60,000; 0: it takes those that have come.
     """
+    mark = _Mark(name, idempotent, thread_safe, main_thread, batch, max_batch, max_wait_ms)
     if function is None:
-        return lambda decorated: _mark(decorated, _Mark(name, idempotent, thread_safe, main_thread))
+        return lambda decorated: _mark(decorated, mark)
     if isinstance(function, str):
         raise TypeError(f"use @snakepit.tool(name={function!r}): the name is a keyword argument")
-    return _mark(function, _Mark(name, idempotent, thread_safe, main_thread))
+    return _mark(function, mark)
 
 
 def _mark(function: F, mark: _Mark) -> F:
@@ -80,6 +106,7 @@ def _mark(function: F, mark: _Mark) -> F:
     for flag in ("idempotent", "thread_safe", "main_thread"):
         if not isinstance(getattr(mark, flag), bool):
             raise TypeError(f"@snakepit.tool: {flag} must be True or False, not {getattr(mark, flag)!r}")
+    check_terms(mark.batch, mark.max_batch, mark.max_wait_ms)
     try:
         setattr(target, _MARK, mark)
     except (AttributeError, TypeError):  # one that is written in C
@@ -167,6 +194,7 @@ class Tool:
 
     __slots__ = (
         "_signature",
+        "batch",
         "coroutine_function",
         "cost",
         "doc",
@@ -202,6 +230,7 @@ class Tool:
         self.idempotent = idempotent
         self.thread_safe = False
         self.main_thread = False
+        self.batch: BatchTerms | None = None
         self.doc = cut(inspect.getdoc(function) or "", MAX_DOC_BYTES)
         self.parameters = tuple(_describe(parameter) for parameter in parameters)
         self.returns = _annotation_text(signature.return_annotation, signature.empty)
@@ -231,7 +260,16 @@ class Tool:
             "main_thread": self.main_thread,
             "async": self.is_async,
         }
-        return [flag for flag, is_so in says.items() if is_so]
+        flags = [flag for flag, is_so in says.items() if is_so]
+        if self.batch is not None:
+            flags.append(f"batch:{self.batch.max_batch}")
+        return flags
+
+    def accepts(self, arguments: object) -> bool:
+        """Whether these arguments, as they have come, are right. The runners have this in line."""
+        if isinstance(arguments, dict):
+            return self.accepts_keywords(arguments)
+        return self.accepts_positional(len(arguments) if isinstance(arguments, list) else 1)
 
     def accepts_positional(self, count: int) -> bool:
         """Whether `count` positional arguments and nothing else are right."""
@@ -349,7 +387,7 @@ class Toolbox:
                 found.extend(_methods_of(value, adapter))
             else:
                 name = _name_of(value, getattr(value, "__name__", attribute))
-                found.append((value, name, f"{module.__name__}.{attribute}", _mark_of(value) or _Mark(None)))
+                found.append((value, name, f"{module.__name__}.{attribute}", _mark_of(value) or _NO_MARK))
         self.tools = tuple(_make(*one) for one in found)
         self._module = module.__name__
         if getattr(module, "__snakepit_thread_safe__", False) is True:
@@ -451,7 +489,7 @@ def _methods_of(cls: type[Adapter], adapter: Adapter) -> Iterator[tuple[Callable
         method = getattr(adapter, attribute)
         if callable(method):
             where = f"{cls.__module__}.{cls.__qualname__}.{attribute}"
-            yield method, _name_of(value, attribute), where, _mark_of(value) or _Mark(None)
+            yield method, _name_of(value, attribute), where, _mark_of(value) or _NO_MARK
 
 
 def _name_of(marked: object, own_name: str) -> str:
@@ -468,6 +506,8 @@ def _make(function: Callable[..., Any], name: str, where: str, mark: _Mark) -> T
     made = Tool(function, name, where, mark.idempotent)
     made.thread_safe = mark.thread_safe
     made.main_thread = mark.main_thread
+    if mark.batch:
+        _make_batch(made, mark)
     if len(made.parameters) > MAX_PARAMETERS:
         raise ToolError(f"tool {name!r} ({where}) has {len(made.parameters)} parameters; {MAX_PARAMETERS} are allowed")
     for parameter in made.parameters:
@@ -478,6 +518,19 @@ def _make(function: Callable[..., Any], name: str, where: str, mark: _Mark) -> T
                 f"{MAX_PARAMETER_NAME_BYTES} are allowed"
             )
     return made
+
+
+def _make_batch(made: Tool, mark: _Mark) -> None:
+    if made.is_async:
+        raise ToolError(f"tool {made.name!r} ({made.where}) is an async function; batch tools are plain functions")
+    by_position = [one for one in made.parameters if one.kind in (1, 2)]
+    if len(made.parameters) != 1 or not by_position:
+        raise ToolError(
+            f"tool {made.name!r} ({made.where}) is a batch tool, which takes one parameter, the list of what its calls "
+            f"were given: {made.signature_text}"
+        )
+    made.batch = BatchTerms(mark.max_batch, mark.max_wait_ms / 1000, made.function)
+    made.function = one_at_a_time(made.function, made.name)
 
 
 def _unique(tools: tuple[Tool, ...]) -> dict[str, Tool]:

@@ -200,6 +200,7 @@ def _run(launch_descriptor: int, page: int, obtain: Callable[[Launch], ModuleTyp
         limits = _runner.Limits(welcome.max_frame_bytes, welcome.max_message_bytes, welcome.max_inflight_bytes)
         runner = _runner_for(launch, toolbox, threads, limits, Page(page))
         _context.set_provider(runner.current_call)
+        _context.set_batch_provider(runner.current_batch)
         _session.set_provider(runner.session)
         _host_tools.set_provider(runner.current_call, runner, welcome.host_tools)
         lane = _lane.open_lane(lane_name, channel, metadata, runner, lane_reason)
@@ -226,7 +227,7 @@ def _run(launch_descriptor: int, page: int, obtain: Callable[[Launch], ModuleTyp
 def import_for(profile: str) -> None:
     """What workers of this profile need, in the process from which they are forked."""
     if profile == "process":
-        from snakepit import _serial  # noqa: F401
+        from snakepit import _batch_runner, _serial  # noqa: F401
     if profile == "thread":
         from snakepit import _threaded  # noqa: F401
     if profile == "async":
@@ -251,6 +252,10 @@ def _runner_for(launch: Launch, toolbox: Toolbox, threads: Sequence[ToolThread],
         from snakepit._awaiting import AsyncRunner
 
         return AsyncRunner(toolbox, limits, page, launch.width)
+    if any(tool.batch is not None for tool in toolbox.tools):
+        from snakepit._batch_runner import BatchRunner
+
+        return BatchRunner(toolbox.tools, limits, page)
     from snakepit._serial import SerialRunner
 
     return SerialRunner(toolbox.tools, limits, page)

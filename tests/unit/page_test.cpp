@@ -117,6 +117,13 @@ TEST_F(Page, CountersThatCannotBeTrueAreNotBelieved) {
     EXPECT_TRUE(left_->read_progress(10));
 }
 
+TEST_F(Page, ABatchIsBegunAndDoneTogether) {
+    count(10, 6);
+    EXPECT_FALSE(left_->read_progress(10, false, 3));
+    EXPECT_TRUE(left_->read_progress(10, false, 4));
+    EXPECT_EQ(left_->begun(), 10u);
+}
+
 TEST_F(Page, EntriesThatCannotBeAreNotRead) {
     count(4, 4);
     put(index_at + 1, std::uint64_t{0} << 16 | 4097);                    // too long

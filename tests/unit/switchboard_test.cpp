@@ -1066,7 +1066,7 @@ TEST_F(SwitchboardWorkers, AreToldOnceWhenTheyHaveServedWhatWasAgreedUpon) {
 TEST_F(SwitchboardWorkers, WhatTheyAreAtIsTheFirstCallThatHasNotEnded) {
     make();
     const auto lane = plug_in();
-    const auto at = [&] { return board_->occupation_of(*lane->carried()); };
+    const auto at = [&] { return board_->occupation_of(*lane->carried(), 0); };
     EXPECT_FALSE(at().in_live_call || at().has_unwanted || at().asked_at);
     const auto calls = submit_many(2);
     run();
@@ -1077,6 +1077,59 @@ TEST_F(SwitchboardWorkers, WhatTheyAreAtIsTheFirstCallThatHasNotEnded) {
     EXPECT_TRUE(!at().in_live_call && at().has_unwanted && at().asked_at);
     lane->answer({2});
     EXPECT_FALSE(at().in_live_call || at().has_unwanted || at().asked_at);
+}
+
+TEST_F(SwitchboardWorkers, ABatchIsWantedAsLongAsOneOfItsCallsIs) {
+    make();
+    tool_spec spec;
+    spec.name = "echo";
+    spec.flags = {"batch:3"};
+    const auto lane = testing_lane::plug_in(*board_, "w0", {spec}, {});
+    lanes_.push_back(lane);
+    const auto at = [&](std::uint64_t begun) { return board_->occupation_of(*lane->carried(), begun); };
+    const auto calls = submit_many(4);
+    run();
+    EXPECT_EQ(board_->at_once(*lane->carried()), 3);
+    board_->give_up(*calls[0]->it, errc::cancelled);
+    EXPECT_EQ(at(3).last_id, 3u);
+    EXPECT_TRUE(at(3).in_live_call && at(3).has_unwanted && !at(3).asked_at) << "two others are wanted";
+    board_->give_up(*calls[1]->it, errc::cancelled);
+    board_->give_up(*calls[2]->it, errc::cancelled);
+    ASSERT_TRUE(at(3).asked_at);
+    EXPECT_FALSE(at(3).in_live_call) << "the one behind them is not of the batch";
+    EXPECT_EQ(at(3).asked_at, calls[2]->it->given_up_at) << "since the last of them is not";
+    EXPECT_EQ(at(~0ull).last_id, 1u) << "which cannot be true";
+    lane->answer({1, 2, 3});
+    EXPECT_TRUE(at(4).in_live_call && !at(4).asked_at);
+    lane->answer({4});
+}
+
+TEST_F(SwitchboardWorkers, AllCallsOfABatchWereRunning) {
+    make();
+    tool_spec spec;
+    spec.name = "echo";
+    spec.flags = {"batch:3", "idempotent"};
+    const auto plug_in_batches = [&] {
+        const auto lane = testing_lane::plug_in(*board_, "w0", {spec}, {});
+        lanes_.push_back(lane);
+        return lane;
+    };
+    auto lane = plug_in_batches();
+    const auto calls = submit_many(4);
+    run();
+    lane->unplug(lost, {.begun = 3, .done = 1, .replies = {}});
+    run();
+    EXPECT_EQ(board_->stats().retried, 3u) << "the one whose reply had not left as well";
+    EXPECT_EQ(board_->stats().moved, 1u);
+    lane = plug_in_batches();
+    run();
+    ASSERT_EQ(lane->held_arguments().size(), 4u);
+    lane->unplug(lost, {.begun = 3, .done = 0, .replies = {}});
+    run();
+    EXPECT_TRUE(calls[1]->failed_with(errc::poison_call));
+    EXPECT_TRUE(calls[2]->failed_with(errc::poison_call));
+    EXPECT_TRUE(calls[0]->waits()) << "it did not run when the first worker died";
+    EXPECT_TRUE(calls[3]->waits());
 }
 
 TEST_F(SwitchboardWorkers, ARetiredOneSaysWhenItHasFinished) {

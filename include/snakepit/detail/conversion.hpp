@@ -1,9 +1,12 @@
 #pragma once
 // Between values and C++ types.
 
+#include <snakepit/error.hpp>
 #include <snakepit/value.hpp>
 
 #include <cstdint>
+#include <exception>
+#include <string>
 #include <type_traits>
 #include <utility>
 
@@ -23,6 +26,27 @@ bool fits(const value& reply) {
         return !reply.is_number_float() && !reply.is_boolean();
     } else {
         return true;
+    }
+}
+
+/// The reply as T by nlohmann's conversions.
+template <class T>
+result<T> reply_as(result<value> reply, const std::string& tool) {
+    if (!reply) return tl::unexpected(std::move(reply).error());
+    if constexpr (std::is_void_v<T>) {
+        return {};
+    } else if constexpr (std::is_same_v<T, value>) {
+        return std::move(*reply);
+    } else {
+        const auto mismatch = [&](const std::string& why) {
+            return tl::unexpected(error(errc::type_mismatch, "the reply is no such C++ type: " + why).with_tool(tool));
+        };
+        if (!fits<T>(*reply)) return mismatch(reply->dump(-1, ' ', false, value::error_handler_t::replace));
+        try {
+            return reply->template get<T>();
+        } catch (const std::exception& e) {  // the user's conversion may throw anything
+            return mismatch(e.what());
+        }
     }
 }
 
