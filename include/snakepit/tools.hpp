@@ -22,8 +22,10 @@ struct tool_spec {
     std::string name;
     std::string doc;  ///< the docstring
     std::vector<tool_parameter> parameters;
-    std::string returns;             ///< the annotation as text; empty: none
-    std::vector<std::string> flags;  ///< "idempotent": see `call_options::idempotent`
+    std::string returns;  ///< the annotation as text; empty: none
+    /// "idempotent": see `call_options::idempotent`; "stream": yields items, "input:NAME": takes some, see
+    /// `pool::stream`
+    std::vector<std::string> flags;
 };
 
 }  // namespace snakepit

@@ -1,6 +1,7 @@
 #include "pool/switchboard.hpp"
 
 #include "pool/completions.hpp"
+#include "pool/consequences.hpp"
 #include "pool/helper.hpp"
 #include "pool/limits.hpp"
 #include "pool/nearest_names.hpp"
@@ -65,22 +66,6 @@ bool last_words::was_running(std::uint64_t id) const {
 
 bool last_words::was_done(std::uint64_t id) const { return running ? id <= begun && !was_running(id) : id <= done; }
 
-/// What follows from a change, to be done without the mutex.
-struct switchboard::consequences {
-    struct not_wanted {
-        std::shared_ptr<lane> at;
-        std::vector<std::uint64_t> ids;
-    };
-    std::vector<call_ptr> ended;   // for their callers
-    std::vector<call_ptr> buried;  // for their workers, long after their callers; freed without the mutex
-    std::vector<std::shared_ptr<lane>> flushes;
-    std::vector<not_wanted> cancels;
-    std::vector<std::pair<std::shared_ptr<helper>, error>> let_go;
-    std::shared_ptr<lane> served;
-    std::function<void()> tell_of_waiting;
-    bool alarm = false;
-};
-
 switchboard::switchboard(limits allowed, alarm set_alarm)
     : allowed_(allowed),
       set_alarm_(std::move(set_alarm)),
@@ -129,6 +114,8 @@ error switchboard::explain(errc refused, const std::string& tool) const {
                 .with_tool(tool);
         case errc::session_busy: return busy_error(tool);
         case errc::session_moved: return moved_error(tool);
+        case errc::bad_arguments:
+            return error(refused, "it yields items, or takes some: use pool.stream").with_tool(tool);
         default: return gave_up(refused).with_tool(tool);
     }
 }
@@ -141,7 +128,10 @@ std::optional<errc> switchboard::refusal(call& c, bool too_late) {
     const auto known = tool_index_.find(c.tool);
     if (known == tool_index_.end()) return errc::unknown_tool;
     c.tool_index = known->second;
-    if (!is_offered(tools_[c.tool_index])) return errc::unknown_tool;
+    const auto& tool = tools_[c.tool_index];
+    if (!is_offered(tool)) return errc::unknown_tool;
+    if (c.stream) c.stream->takes_input = tool.takes_input;
+    else if (tool.streams) return errc::bad_arguments;
     return std::nullopt;
 }
 
@@ -216,7 +206,7 @@ void switchboard::submit(call_ptr c) {
     }
     if (refused) {
         c->outcome = tl::unexpected(explain(*refused, c->tool));
-        todo.ended.push_back(std::move(c));
+        post(std::move(c), todo);
     }
     if (flush_soon) home.execute(std::move(*flush_soon));
     act(todo);
@@ -243,6 +233,7 @@ void switchboard::give_up_locked(call& c, errc why, consequences& todo) {
         answer(c.self, reason, todo);
         if (todo.cancels.empty() || todo.cancels.back().at != c.on->out) todo.cancels.push_back({c.on->out, {}});
         todo.cancels.back().ids.push_back(c.id);
+        if (c.stream) add_credit(c, 0, todo);  // a tool that waits for credit or input hears of nothing else
         return;
     }
     answer(c.self, reason, todo);
@@ -301,6 +292,10 @@ std::shared_ptr<line> switchboard::connect(std::string worker, const std::vector
             tools_[known->second].spec = tools[i];
             const auto& flags = tools[i].flags;
             tools_[known->second].idempotent = std::find(flags.begin(), flags.end(), "idempotent") != flags.end();
+            const auto is_input = [](const std::string& flag) { return flag.starts_with("input:"); };
+            tools_[known->second].takes_input = std::any_of(flags.begin(), flags.end(), is_input);
+            tools_[known->second].streams =
+                tools_[known->second].takes_input || std::find(flags.begin(), flags.end(), "stream") != flags.end();
             ++tools_[known->second].lines;
             if (l->tools.size() <= known->second) l->tools.resize(known->second + 1, line::no_such_tool);
             l->tools[known->second] = i;
@@ -323,7 +318,7 @@ bool switchboard::take(line& from, out_frame& into) {
     from.flush_posted = nullptr;
     if (from.writing || from.closed) return false;
     if (from.outbox.empty() && from.transfers.empty() && from.aborts.empty() && from.answers.empty() &&
-        from.large_answers.empty())
+        from.large_answers.empty() && from.grants.empty() && from.due.empty())
         return false;
     old_chunks.swap(into.chunks);
     into.clear();
@@ -339,6 +334,7 @@ bool switchboard::take(line& from, out_frame& into) {
             if (!c.parent) c.home->sent_to = from.number;
         }
         from.sent.emplace(c.id, &c);
+        if (c.stream) note_input(c);
         into.bytes += c.arguments.size() + c.overhead();
         into.calls.push_back({c.id, from.tools[c.tool_index], transfer, c.self});
     };
@@ -365,6 +361,7 @@ bool switchboard::take(line& from, out_frame& into) {
     }
     from.aborts.clear();
     add_answers(from, into);  // tools wait for these
+    add_streams(from, into, from.outbox.empty() ? max_frame_bytes : max_frame_bytes / 2);
     constexpr std::size_t least_piece = std::size_t{4} << 10;
     const auto may_begin = [&] { return from.answer_offset == 0 || from.transfers.front()->offset > 0; };
     if (!from.transfers.empty() && may_begin())
@@ -383,8 +380,9 @@ bool switchboard::take(line& from, out_frame& into) {
     while (!from.transfers.empty() && may_begin() &&
            room(least_piece + item_overhead + from.transfers.front()->overhead()))
         add_chunk();
-    from.writing = true;
-    return true;
+    add_streams(from, into, max_frame_bytes);  // of calls that this frame has taken
+    from.writing = into.items() > 0;
+    return from.writing;
 }
 
 void switchboard::written(line& to) {
@@ -587,9 +585,12 @@ void switchboard::disconnect(line& l, const error& why, last_words said) {
         l.closed = true;
         l.answers.clear();
         l.large_answers.clear();
+        l.grants.clear();
+        l.due.clear();
         dismiss_locked(l, todo);
         for (auto& reply : said.replies) {
-            if (const auto held = l.sent.find(reply.id); held != l.sent.end()) {
+            // Not to a stream: nobody knows whether the items before it have come.
+            if (const auto held = l.sent.find(reply.id); held != l.sent.end() && !held->second->stream) {
                 call& c = *held->second;
                 l.sent.erase(held);
                 if (!c.answered) ++counters_.recovered;
@@ -691,6 +692,7 @@ void switchboard::give_back(std::vector<call*>& calls, consequences& todo) {
         let_helpers_go(*c, todo);
         if (c->home && c->id != 0 && c->home->sent_to == c->on->number) c->home->sent_to = c->sent_before;
         if (c->session_held && c->id != 0) c->session_held->begin_again();
+        if (c->stream) c->stream->begin_again();
         c->on = nullptr;
         c->id = 0;
         c->transfer = 0;
@@ -712,7 +714,8 @@ std::optional<error> switchboard::end_of(call& c, const error& why, const last_w
         const error e(code, std::move(words));
         return why.exit() ? e.with_worker(why.worker()).with_exit(*why.exit()) : e;
     };
-    const bool was_begun = c.id <= said.begun;
+    const bool was_touched = c.stream && !c.stream->is_untouched();
+    const bool was_begun = c.id <= said.begun || was_touched;
     if (const auto& refused = shut_ ? shut_ : closed_for_) return was_begun ? why : *refused;
     const bool stays = is_strict(c) && allowed_.strict_calls == when_worker_goes::fail;
     const auto left_behind = [&] {
@@ -727,7 +730,7 @@ std::optional<error> switchboard::end_of(call& c, const error& why, const last_w
     if (said.was_running(c.id) && std::exchange(c.was_fatal, true))
         return failed(errc::poison_call,
                       "two workers in a row ended while they ran this call; the second: " + why.message());
-    if (!c.idempotent.value_or(tools_[c.tool_index].idempotent))
+    if (was_touched || !c.idempotent.value_or(tools_[c.tool_index].idempotent))
         return said.was_done(c.id) && said.begun != last_words::unknown
                    ? failed(errc::worker_lost, why.message() + "; this call was done, but its reply had not left")
                    : why;
@@ -1147,7 +1150,7 @@ void switchboard::answer(call_ptr c, result<value> outcome, consequences& todo) 
     if (c->on) --counters_.in_flight;
     c->answered = true;
     c->outcome = std::move(outcome);
-    todo.ended.push_back(std::move(c));
+    post(std::move(c), todo);
 }
 
 /// The worker's end of the call: its place is free.
@@ -1192,8 +1195,17 @@ void switchboard::leave_bucket(line& l) {
     if (buckets_[i].empty()) bucket_bits_[i / 64] &= ~(std::uint64_t{1} << (i % 64));
 }
 
+/// Towards its caller.
+void switchboard::post(call_ptr c, consequences& todo) {
+    (c->stream ? todo.streams : todo.ended).push_back(std::move(c));
+}
+
 void switchboard::act(consequences& todo) {
     deliver(std::move(todo.ended));
+    for (const auto& c : todo.streams) {
+        c->done = {};  // nobody's executor is kept running for it
+        c->stream->end(std::move(c->outcome));
+    }
     for (const auto& l : todo.flushes) l->flush();
     for (const auto& c : todo.cancels) c.at->cancel(c.ids);
     for (const auto& [who, why] : todo.let_go) who->give_up(why);

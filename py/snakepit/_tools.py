@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from math import inf
 from types import ModuleType
-from typing import Any, TypeVar, overload
+from typing import Any, Literal, NamedTuple, TypeVar, overload
 
 from snakepit._loops import run_to_end
 from snakepit._protocol import (
@@ -30,17 +30,26 @@ _NAMED_TOOLS = 8
 
 @dataclass(frozen=True)
 class _Mark:
-    name: str | None
+    name: str | None = None
     idempotent: bool = False
     thread_safe: bool = False
     main_thread: bool = False
+    input: str | None = None
+
+
+_NO_MARK = _Mark()
 
 
 @overload
 def tool(function: F, /) -> F: ...
 @overload
 def tool(
-    *, name: str | None = None, idempotent: bool = False, thread_safe: bool = False, main_thread: bool = False
+    *,
+    name: str | None = None,
+    idempotent: bool = False,
+    thread_safe: bool = False,
+    main_thread: bool = False,
+    input: str | None = None,
 ) -> Callable[[F], F]: ...
 def tool(
     function: F | None = None,
@@ -50,10 +59,12 @@ def tool(
     idempotent: bool = False,
     thread_safe: bool = False,
     main_thread: bool = False,
+    input: str | None = None,
 ) -> F | Callable[[F], F]:
     """Offer a function, or a method of an Adapter, to the callers of the pool.
 
-    The function itself stays as it is and can be called directly. Its docstring becomes the tool's description.
+    The function itself stays as it is and can be called directly. Its docstring becomes the tool's description. What a
+    generator (also an async one) yields goes to its caller at once, as a stream.
 
     name: what callers say; the function's own name when not given.
     idempotent: to run it twice does no harm. A call that was running when its worker died is then run again elsewhere,
@@ -63,12 +74,15 @@ def tool(
     the module says it of all its tools.
     main_thread: runs on the worker's main thread, whatever the profile, and so never beside another such tool; in the
     profile `async` that is the thread of the event loop.
+    input: the parameter that gets an iterator over what the caller sends while the tool runs. It waits for the next
+    item, and ends when the caller finishes. Callers do not give this parameter.
     """
+    mark = _Mark(name, idempotent, thread_safe, main_thread, input)
     if function is None:
-        return lambda decorated: _mark(decorated, _Mark(name, idempotent, thread_safe, main_thread))
+        return lambda decorated: _mark(decorated, mark)
     if isinstance(function, str):
         raise TypeError(f"use @snakepit.tool(name={function!r}): the name is a keyword argument")
-    return _mark(function, _Mark(name, idempotent, thread_safe, main_thread))
+    return _mark(function, mark)
 
 
 def _mark(function: F, mark: _Mark) -> F:
@@ -80,6 +94,8 @@ def _mark(function: F, mark: _Mark) -> F:
     for flag in ("idempotent", "thread_safe", "main_thread"):
         if not isinstance(getattr(mark, flag), bool):
             raise TypeError(f"@snakepit.tool: {flag} must be True or False, not {getattr(mark, flag)!r}")
+    if mark.input is not None and not isinstance(mark.input, str):
+        raise TypeError(f"@snakepit.tool: input must be the name of a parameter, not {mark.input!r}")
     try:
         setattr(target, _MARK, mark)
     except (AttributeError, TypeError):  # one that is written in C
@@ -162,6 +178,13 @@ _KINDS = {
 }
 
 
+class InputParameter(NamedTuple):
+    """The parameter that gets what the caller sends."""
+
+    name: str
+    position: int | None  # None: it can only be given by name
+
+
 class Tool:
     """A function that callers reach by name. What the runner needs for every call is computed beforehand."""
 
@@ -172,6 +195,7 @@ class Tool:
         "doc",
         "function",
         "idempotent",
+        "input",
         "is_async",
         "keywords",
         "main_thread",
@@ -186,22 +210,32 @@ class Tool:
         "takes_keywords",
         "thread_safe",
         "where",
+        "yields",
     )
 
-    def __init__(self, function: Callable[..., Any], name: str, where: str, idempotent: bool = False) -> None:
+    def __init__(self, function: Callable[..., Any], name: str, where: str, mark: _Mark = _NO_MARK) -> None:
         try:
             signature = inspect.signature(function)
         except (TypeError, ValueError) as error:
             raise ToolError(f"tool {name!r} ({where}) has no signature that can be read: {error}") from None
+        self.input = _input_of(signature, mark.input, name, where)
+        if self.input is not None:
+            others = [p for p in signature.parameters.values() if p.name != self.input.name]
+            signature = signature.replace(parameters=others)
         parameters = list(signature.parameters.values())
         self.is_async = inspect.iscoroutinefunction(function)
         self.function = run_to_end(function)
         self.coroutine_function = function if self.is_async else None
+        self.yields: Literal["", "sync", "async"] = ""
+        if inspect.isgeneratorfunction(function):
+            self.yields = "sync"
+        elif inspect.isasyncgenfunction(function):
+            self.yields = "async"
         self.name = name
         self.where = where
-        self.idempotent = idempotent
-        self.thread_safe = False
-        self.main_thread = False
+        self.idempotent = mark.idempotent
+        self.thread_safe = mark.thread_safe
+        self.main_thread = mark.main_thread
         self.doc = cut(inspect.getdoc(function) or "", MAX_DOC_BYTES)
         self.parameters = tuple(_describe(parameter) for parameter in parameters)
         self.returns = _annotation_text(signature.return_annotation, signature.empty)
@@ -230,6 +264,8 @@ class Tool:
             "thread_safe": self.thread_safe,
             "main_thread": self.main_thread,
             "async": self.is_async,
+            "stream": self.yields != "",
+            f"input:{self.input.name if self.input else ''}": self.input is not None,
         }
         return [flag for flag, is_so in says.items() if is_so]
 
@@ -281,6 +317,20 @@ class Tool:
             return f"argument {shown!r} can only be given by position"
         near = get_close_matches(shown, self.keywords, n=1)
         return f"unknown argument {shown!r}" + (f" (did you mean {near[0]!r}?)" if near else "")
+
+
+def _input_of(signature: inspect.Signature, name: str | None, tool_name: str, where: str) -> InputParameter | None:
+    if name is None:
+        return None
+    parameter = signature.parameters.get(name)
+    if parameter is None or parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+        raise ToolError(
+            f"tool {tool_name!r} ({where}) has input={cut(name, MAX_PARAMETER_NAME_BYTES)!r}, and no such parameter "
+            "that can be given by name"
+        )
+    if parameter.kind is parameter.KEYWORD_ONLY:
+        return InputParameter(name, None)
+    return InputParameter(name, list(signature.parameters).index(name))
 
 
 def _annotation_text(annotation: object, empty: object) -> str:
@@ -349,7 +399,7 @@ class Toolbox:
                 found.extend(_methods_of(value, adapter))
             else:
                 name = _name_of(value, getattr(value, "__name__", attribute))
-                found.append((value, name, f"{module.__name__}.{attribute}", _mark_of(value) or _Mark(None)))
+                found.append((value, name, f"{module.__name__}.{attribute}", _mark_of(value) or _NO_MARK))
         self.tools = tuple(_make(*one) for one in found)
         self._module = module.__name__
         if getattr(module, "__snakepit_thread_safe__", False) is True:
@@ -365,6 +415,10 @@ class Toolbox:
         """Raise ToolError when tools do not say that they can run in this profile."""
         if profile == "process":
             return
+        streams = [one.name for one in self.tools if one.yields or one.input is not None]
+        if streams:
+            names = ", ".join(streams[:_NAMED_TOOLS]) + (", ..." if len(streams) > _NAMED_TOOLS else "")
+            raise ToolError(f"these tools yield items, or take some, which only the profile process can do: {names}")
         silent = [
             one.name
             for one in self.tools
@@ -407,6 +461,8 @@ class Toolbox:
             near = get_close_matches(shown, self.by_name, n=3)
             hint = f"did you mean {', '.join(near)}?" if near else f"there are: {', '.join(sorted(self.by_name)[:8])}"
             raise ToolError(f"warmup is {shown!r}, and there is no such tool; {hint}")
+        if wanted.yields or wanted.input is not None:
+            raise ToolError(f"warmup is {shown!r}, which yields items or takes some; a plain tool is needed")
         if not wanted.accepts_positional(0):
             raise ToolError(f"warmup is {shown!r}, which is called without arguments: {wanted.explain([])}")
         return wanted
@@ -451,7 +507,7 @@ def _methods_of(cls: type[Adapter], adapter: Adapter) -> Iterator[tuple[Callable
         method = getattr(adapter, attribute)
         if callable(method):
             where = f"{cls.__module__}.{cls.__qualname__}.{attribute}"
-            yield method, _name_of(value, attribute), where, _mark_of(value) or _Mark(None)
+            yield method, _name_of(value, attribute), where, _mark_of(value) or _NO_MARK
 
 
 def _name_of(marked: object, own_name: str) -> str:
@@ -463,11 +519,7 @@ def _make(function: Callable[..., Any], name: str, where: str, mark: _Mark) -> T
     size = len(name.encode("utf-8", "replace"))
     if not 1 <= size <= MAX_TOOL_NAME_BYTES:
         raise ToolError(f"the name of tool {where} has {size} bytes; 1 to {MAX_TOOL_NAME_BYTES} are allowed")
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise ToolError(f"tool {name!r} ({where}) is a generator; return a list: streams are not in this version")
-    made = Tool(function, name, where, mark.idempotent)
-    made.thread_safe = mark.thread_safe
-    made.main_thread = mark.main_thread
+    made = Tool(function, name, where, mark)
     if len(made.parameters) > MAX_PARAMETERS:
         raise ToolError(f"tool {name!r} ({where}) has {len(made.parameters)} parameters; {MAX_PARAMETERS} are allowed")
     for parameter in made.parameters:

@@ -195,8 +195,8 @@ def g(): pass
 TEST_P(BadStart, ToolsOfKindsThatAreNotThereYet) {
     expect_words(failure_of(module_of("import snakepit\n@snakepit.tool\nasync def f(): pass\n")), errc::module_failed,
                  {"async", "'f'"});
-    expect_words(failure_of(module_of("import snakepit\n@snakepit.tool\ndef f(): yield 1\n")), errc::module_failed,
-                 {"generator", "'f'"});
+    expect_words(failure_of(module_of("import snakepit\n@snakepit.tool(input='x')\ndef f(y): pass\n")),
+                 errc::module_failed, {"input='x'", "'f'"});
 }
 
 TEST_P(BadStart, OneOfTwoWorkersCannotStart) {
