@@ -26,8 +26,15 @@ SNAKEPIT_API void begin_execute(std::shared_ptr<pool_impl> impl, std::string too
 SNAKEPIT_API void begin_execute_reply(std::shared_ptr<pool_impl> impl, std::string tool, value arguments,
                                       call_options options, completion<result<reply>> done);
 SNAKEPIT_API void begin_next(std::shared_ptr<map_run> run, completion<std::optional<mapped<value>>> done);
+SNAKEPIT_API stream open_stream(const std::shared_ptr<pool_impl>& impl, std::string tool, const value& arguments,
+                                const call_options& options, const asio::any_io_executor& on);
+SNAKEPIT_API void begin_next(const std::shared_ptr<stream_core>& core, completion<std::optional<value>> done);
+SNAKEPIT_API void begin_result(const std::shared_ptr<stream_core>& core, completion<result<value>> done);
+SNAKEPIT_API void begin_send(const std::shared_ptr<stream_core>& core, const value& item,
+                             completion<result<void>> done);
 SNAKEPIT_API asio::any_io_executor executor_of(const pool_impl& impl);
 SNAKEPIT_API asio::any_io_executor executor_of(const map_run& run);
+SNAKEPIT_API asio::any_io_executor executor_of(const stream_core& core);
 
 template <class Token>
 auto async_recycle_which(pool& on, std::optional<std::string> worker, Token&& token) {
@@ -107,6 +114,42 @@ auto async_execute_reply(pool& on, std::string tool, value arguments, call_optio
                                         {std::move(handler), home});
         },
         token, on.impl(), std::move(tool), std::move(arguments), std::move(options));
+}
+
+/// `pool::stream`, which waits for nothing: the stream itself.
+inline stream open_stream(pool& on, std::string tool, const value& arguments = value::array(),
+                          const call_options& options = call_options()) {
+    return detail::open_stream(on.impl(), std::move(tool), arguments, options, detail::executor_of(*on.impl()));
+}
+
+/// `stream::next`, for `void(std::optional<value>)`.
+template <class Token>
+auto async_next(stream& of, Token&& token) {
+    return asio::async_initiate<Token, void(std::optional<value>)>(
+        [](auto handler, std::shared_ptr<detail::stream_core> core) {
+            detail::begin_next(core, {std::move(handler), detail::executor_of(*core)});
+        },
+        token, of.core());
+}
+
+/// `stream::result`.
+template <class Token>
+auto async_result(stream& of, Token&& token) {
+    return asio::async_initiate<Token, void(result<value>)>(
+        [](auto handler, std::shared_ptr<detail::stream_core> core) {
+            detail::begin_result(core, {std::move(handler), detail::executor_of(*core)});
+        },
+        token, of.core());
+}
+
+/// `stream::send`.
+template <class Token>
+auto async_send(stream& to, value item, Token&& token) {
+    return asio::async_initiate<Token, void(result<void>)>(
+        [](auto handler, std::shared_ptr<detail::stream_core> core, value what) {
+            detail::begin_send(core, what, {std::move(handler), detail::executor_of(*core)});
+        },
+        token, to.core(), std::move(item));
 }
 
 /// `pool::call<T>`: the token comes before the tool's arguments.

@@ -65,6 +65,8 @@ enum class errc {
     host_tool_failed = 50,  ///< a host tool threw
     would_deadlock = 51,    ///< a host tool called the pool, and all workers would wait for each other
 
+    stream_ended = 52,  ///< nothing more can be sent or told: see the stream's result
+
     // A session has its worker; see `affinity`. The call did not run.
     session_busy = 53,  ///< affinity::strict_fail_fast, and the session's worker has no room
     session_moved = 54  ///< the session's worker has gone, and what it had in Python; the next call has another one

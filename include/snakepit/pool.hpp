@@ -12,6 +12,7 @@
 #include <snakepit/reply.hpp>
 #include <snakepit/session.hpp>
 #include <snakepit/stats.hpp>
+#include <snakepit/stream.hpp>
 #include <snakepit/tools.hpp>
 #include <snakepit/value.hpp>
 
@@ -111,6 +112,24 @@ public:
         @par Lifetime       holds the pool's state; the pool object may die first, which ends the call */
     [[nodiscard]] asio::awaitable<result<reply>> execute_reply(std::string tool, value arguments = value::array(),
                                                                call_options options = call_options());
+
+    /** Run a Python tool that yields items (a generator), takes some (`@snakepit.tool(input="name")`), or both.
+
+        A stream is a call: it waits for a worker as one, and has one until it ends; its deadline is for all of it. With
+        other tools it has no items, and the tool's value as its result.
+
+        @param tool, arguments, options  as for `execute`. An idempotent tool is run again only while no item has come
+                                         and none that was sent has been used
+        @return  at once, when the call was let in or refused; never fails: a stream that was refused has no items, and
+                 `stream::result` says why
+        @par Errors         none; `stream::result` has those of `execute`
+        @par Cancellation   none
+        @par Executor       may be awaited on any executor and resumes there
+        @par Thread safety  safe
+        @par Lifetime       the stream holds what it needs of the pool's state; the pool object may die first, which
+                            ends the stream */
+    [[nodiscard]] asio::awaitable<snakepit::stream> stream(std::string tool, value arguments = value::array(),
+                                                           call_options options = call_options());
 
     /** `execute` with C++ types: positional arguments and the result go through nlohmann's conversions, so users' own
         structs work (NLOHMANN_DEFINE_TYPE_...).
@@ -237,6 +256,8 @@ public:
     [[nodiscard]] const std::shared_ptr<detail::pool_impl>& impl() const noexcept { return impl_; }
 
 private:
+    static asio::awaitable<snakepit::stream> stream_on(std::shared_ptr<detail::pool_impl> impl, std::string tool,
+                                                       value arguments, call_options options);
     static asio::awaitable<result<reply>> execute_reply_on(std::shared_ptr<detail::pool_impl> impl, std::string tool,
                                                            value arguments, call_options options);
     static asio::awaitable<result<value>> execute_on(std::shared_ptr<detail::pool_impl> impl, std::string tool,

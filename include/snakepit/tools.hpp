@@ -23,7 +23,8 @@ struct tool_spec {
     std::string doc;  ///< the docstring
     std::vector<tool_parameter> parameters;
     std::string returns;  ///< the annotation as text; empty: none
-    /// "idempotent": see `call_options::idempotent`; "batch:N": up to N calls are run together
+    /// "idempotent": see `call_options::idempotent`; "batch:N": up to N calls are run together; "stream": yields items,
+    /// "input:NAME": takes some, see `pool::stream`
     std::vector<std::string> flags;
 };
 

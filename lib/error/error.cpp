@@ -43,6 +43,7 @@ const char* describe(errc e) {
         case errc::backend_failed: return "session backend failed";
         case errc::host_tool_failed: return "host tool failed";
         case errc::would_deadlock: return "would deadlock";
+        case errc::stream_ended: return "stream ended";
         case errc::session_busy: return "session busy";
         case errc::session_moved: return "session moved";
     }

@@ -40,6 +40,7 @@ std::string_view name_of(const std::error_code& code) {
         case errc::session_too_large: return "session_too_large";
         case errc::host_tool_failed: return "host_tool_failed";
         case errc::would_deadlock: return "would_deadlock";
+        case errc::stream_ended: return "stream_ended";
         case errc::session_busy: return "session_busy";
         case errc::session_moved: return "session_moved";
         case errc::backend_failed: return "backend_failed";

@@ -23,6 +23,7 @@ namespace snakepit::detail {
 class helper;
 class line;
 class session_use;
+class stream_state;
 struct session_home;
 
 /// Where a call is. Changes under the switchboard's mutex only.
@@ -99,6 +100,7 @@ struct call {
 
     // The caller's again.
     std::shared_ptr<session_use> session_held;   ///< null: it has no session
+    std::shared_ptr<stream_state> stream;        ///< null: its caller takes no items. Has its end, instead of `done`
     std::shared_ptr<call> parent;                ///< for whose host tool it was made; null: for none
     std::shared_ptr<const trace_context> trace;  ///< null: none
     std::shared_ptr<served_by> served;           ///< to be filled in before it is answered; null: nobody asks

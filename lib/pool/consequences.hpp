@@ -16,8 +16,9 @@ struct switchboard::consequences {
         std::shared_ptr<lane> at;
         std::vector<std::uint64_t> ids;
     };
-    std::vector<call_ptr> ended;   // for their callers
-    std::vector<call_ptr> buried;  // for their workers, long after their callers; freed without the mutex
+    std::vector<call_ptr> ended;    // for their callers
+    std::vector<call_ptr> streams;  // the same, of those that take items
+    std::vector<call_ptr> buried;   // for their workers, long after their callers; freed without the mutex
     std::vector<std::shared_ptr<lane>> flushes;
     std::vector<sent_calls> cancels;
     std::vector<sent_calls> recalls;  // calls that are wanted back

@@ -5,6 +5,7 @@
 #include "pool/credit.hpp"
 #include "pool/intrusive_list.hpp"
 #include "pool/session_homes.hpp"
+#include "pool/stream_state.hpp"
 #include "session/lease.hpp"
 #include "session/read_ahead.hpp"
 
@@ -47,21 +48,39 @@ struct out_answer {
     std::shared_ptr<const std::string> bytes;  ///< a Finding
 };
 
+/// A part of a stream call's input.
+struct out_input {
+    std::uint64_t call = 0;
+    input_piece what;
+};
+
+/// Credit for a stream call's items.
+struct out_grant {
+    std::uint64_t call = 0;
+    std::size_t bytes = 0;
+};
+
 /// What leaves as one frame.
 struct out_frame {
     std::vector<out_chunk> chunks;
     std::vector<out_answer> answers;
     std::vector<out_call> calls;
     std::vector<out_lease> leases;
+    std::vector<out_input> inputs;
+    std::vector<out_grant> grants;
     std::uint64_t writes_taken = 0;  ///< from the worker, when the first of these was given
     std::size_t bytes = 0;
 
-    [[nodiscard]] std::size_t items() const noexcept { return chunks.size() + answers.size() + calls.size(); }
+    [[nodiscard]] std::size_t items() const noexcept {
+        return chunks.size() + answers.size() + calls.size() + inputs.size() + grants.size();
+    }
     void clear() {
         chunks.clear();
         answers.clear();
         calls.clear();
         leases.clear();
+        inputs.clear();
+        grants.clear();
         bytes = 0;
     }
 };
@@ -121,9 +140,11 @@ private:
     intrusive_list<call, &call::hook> transfers;  // large calls that are being sent, turn by turn
     std::vector<std::uint64_t> aborts;            // transfers to be forgotten
     std::uint64_t last_transfer = 0;
-    std::deque<out_answer> answers;        // small ones that wait for a frame
-    std::deque<out_answer> large_answers;  // the first is being sent, when it has a transfer
-    std::size_t answer_offset = 0;         // how much of it was
+    std::deque<out_answer> answers;         // small ones that wait for a frame
+    std::deque<out_answer> large_answers;   // the first is being sent, when it has a transfer
+    std::size_t answer_offset = 0;          // how much of it was
+    std::vector<out_grant> grants;          // that wait for a frame
+    std::deque<std::shared_ptr<call>> due;  // stream calls with input that was not sent, turn by turn
     std::string worker;
     std::uint64_t number = 0;                                 // no other line has it, before or after
     intrusive_list<session_home, &session_home::hook> turns;  // sessions whose calls wait for this line, turn by turn

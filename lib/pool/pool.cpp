@@ -26,6 +26,10 @@ void begin_execute_reply(std::shared_ptr<pool_impl> impl, std::string tool, valu
                          completion<result<reply>> done) {
     impl->begin_execute_reply(std::move(tool), std::move(arguments), std::move(options), std::move(done));
 }
+stream open_stream(const std::shared_ptr<pool_impl>& impl, std::string tool, const value& arguments,
+                   const call_options& options, const asio::any_io_executor& on) {
+    return stream(impl->open_stream(std::move(tool), arguments, options, on));
+}
 asio::any_io_executor executor_of(const pool_impl& impl) { return impl.executor(); }
 
 namespace {
@@ -113,6 +117,16 @@ asio::awaitable<result<reply>> pool::execute_reply_on(std::shared_ptr<detail::po
             to->begin_execute_reply(std::move(name), std::move(given), std::move(how), {std::move(handler), home});
         },
         asio::use_awaitable, std::move(impl), std::move(tool), std::move(arguments), std::move(options));
+}
+
+asio::awaitable<snakepit::stream> pool::stream(std::string tool, value arguments, call_options options) {
+    return stream_on(impl_, std::move(tool), std::move(arguments), std::move(options));
+}
+
+asio::awaitable<snakepit::stream> pool::stream_on(std::shared_ptr<detail::pool_impl> impl, std::string tool,
+                                                  value arguments, call_options options) {
+    const asio::any_io_executor on = co_await asio::this_coro::executor;
+    co_return snakepit::stream(impl->open_stream(std::move(tool), arguments, options, on));
 }
 
 snakepit::session pool::session(std::string key) const {

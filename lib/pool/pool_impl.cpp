@@ -83,6 +83,38 @@ pool_impl::pool_impl(asio::any_io_executor on, pool_options options)
 
 // ---- calls
 
+/// @param tool  moved from when there is a call
+result<call_ptr> pool_impl::make_call(const switchboard& board, std::string& tool, const value& arguments,
+                                      const call_options& options) {
+    auto encoded = encode(arguments, "args", options_.max_message_bytes);
+    if (!encoded) return tl::unexpected(std::move(encoded).error());
+    auto c = std::make_shared<call>();
+    if (encoded->size() > max_inline_bytes) c->large = std::make_shared<const std::string>(std::move(*encoded));
+    else c->arguments = std::move(*encoded);
+    c->session = options.session();
+    c->idempotent = options.is_idempotent();
+    c->priority = options.priority();
+    c->deadline = deadline_after(options.timeout());
+    if (!options.traceparent().empty()) c->trace = accept_trace(options.traceparent(), options.tracestate());
+    if (const auto* outer = current_outer_call(); outer && outer->board == &board) {
+        c->parent = outer->call;
+        c->deadline = std::min(c->deadline, outer->call->deadline);
+        if (!c->trace) c->trace = outer->call->trace;
+        if (c->session.empty()) {
+            c->session = outer->call->session;
+            c->session_held = outer->call->session_held;
+        }
+    }
+    if (!c->session.empty() && !c->session_held) {
+        auto held = sessions_->hold(c->session);
+        if (!held) return tl::unexpected(std::move(held).error());
+        c->session_held = std::move(*held);
+    }
+    if (!c->session.empty()) c->affinity = options.affinity().value_or(options_.sessions.affinity);
+    c->tool = std::move(tool);
+    return c;
+}
+
 void pool_impl::begin_execute(std::string tool, value arguments, call_options options, completion<result<value>> done,
                               std::shared_ptr<served_by> served, begun_call* begun) {
     const auto fail = [&](const error& why) {
@@ -94,33 +126,9 @@ void pool_impl::begin_execute(std::string tool, value arguments, call_options op
     const auto board = board_;
     lock.unlock();
     if (!board) return fail(error(errc::not_started, "await pool.start() first"));
-    auto encoded = encode(arguments, "args", options_.max_message_bytes);
-    if (!encoded) return fail(encoded.error());
-
-    auto c = std::make_shared<call>();
-    c->tool = std::move(tool);
-    if (encoded->size() > max_inline_bytes) c->large = std::make_shared<const std::string>(std::move(*encoded));
-    else c->arguments = std::move(*encoded);
-    c->session = options.session();
-    c->idempotent = options.is_idempotent();
-    c->priority = options.priority();
-    c->deadline = deadline_after(options.timeout());
-    if (!options.traceparent().empty()) c->trace = accept_trace(options.traceparent(), options.tracestate());
-    if (const auto* outer = current_outer_call(); outer && outer->board == board.get()) {
-        c->parent = outer->call;
-        c->deadline = std::min(c->deadline, outer->call->deadline);
-        if (!c->trace) c->trace = outer->call->trace;
-        if (c->session.empty()) {
-            c->session = outer->call->session;
-            c->session_held = outer->call->session_held;
-        }
-    }
-    if (!c->session.empty() && !c->session_held) {
-        auto held = sessions_->hold(c->session);
-        if (!held) return fail(held.error());
-        c->session_held = std::move(*held);
-    }
-    if (!c->session.empty()) c->affinity = options.affinity().value_or(options_.sessions.affinity);
+    auto made = make_call(*board, tool, arguments, options);
+    if (!made) return fail(made.error());
+    auto c = std::move(*made);
     c->served = std::move(served);
     c->done = std::move(done);
     if (auto slot = c->done.slot(); slot.is_connected())
@@ -130,6 +138,27 @@ void pool_impl::begin_execute(std::string tool, value arguments, call_options op
         });
     if (begun) *begun = {board, c};
     board->submit(std::move(c));
+}
+
+std::shared_ptr<stream_core> pool_impl::open_stream(std::string tool, const value& arguments,
+                                                    const call_options& options, const asio::any_io_executor& on) {
+    const auto state = std::make_shared<stream_state>();
+    const auto refuse = [&](const error& why) {
+        state->end(tl::unexpected(why.with_tool(tool)));
+        return std::make_shared<stream_core>(on_, state, nullptr, nullptr, options_.max_message_bytes);
+    };
+    if (fork_shield::in_child()) return refuse(forked_error());
+    std::unique_lock lock(mutex_);
+    const auto board = board_;
+    lock.unlock();
+    if (!board) return refuse(error(errc::not_started, "await pool.start() first"));
+    auto made = make_call(*board, tool, arguments, options);
+    if (!made) return refuse(made.error());
+    auto c = std::move(*made);
+    c->stream = state;
+    c->done = {[](result<value>) {}, on};
+    board->submit(c);
+    return std::make_shared<stream_core>(on_, state, std::move(c), board, options_.max_message_bytes);
 }
 
 void pool_impl::begin_execute_reply(std::string tool, value arguments, call_options options,

@@ -3,6 +3,7 @@
 
 #include "host/registry.hpp"
 #include "pool/crew.hpp"
+#include "pool/stream_core.hpp"
 #include "pool/switchboard.hpp"
 #include "process/worker_source.hpp"
 #include "session/session_host.hpp"
@@ -53,6 +54,10 @@ public:
     void begin_execute(std::string tool, value arguments, call_options options, completion<result<value>> done,
                        std::shared_ptr<served_by> served = nullptr, begun_call* begun = nullptr);
     void begin_execute_reply(std::string tool, value arguments, call_options options, completion<result<reply>> done);
+    /// @param on  of the caller's: its frames leave by it
+    [[nodiscard]] std::shared_ptr<stream_core> open_stream(std::string tool, const value& arguments,
+                                                           const call_options& options,
+                                                           const asio::any_io_executor& on);
     [[nodiscard]] std::vector<tool_spec> tools() const;
     [[nodiscard]] pool_stats stats() const;
     [[nodiscard]] std::vector<worker_stats> workers() const;
@@ -76,6 +81,8 @@ private:
     static asio::awaitable<void> bring_down(std::shared_ptr<pool_impl> self);
     void resize(worker_count to, const crew::listener& done);
     void request_stop();
+    result<call_ptr> make_call(const switchboard& board, std::string& tool, const value& arguments,
+                               const call_options& options);
     void set_alarm(call::clock::time_point at);
     void arm();
     void let_go_when_cancelled(const std::shared_ptr<waiter>& w, const char* words);

@@ -2,6 +2,7 @@
 
 #include "pool/completions.hpp"
 #include "pool/consequences.hpp"
+#include "pool/helper.hpp"
 #include "pool/limits.hpp"
 #include "pool/nearest_names.hpp"
 #include "pool/refusals.hpp"
@@ -119,6 +120,8 @@ error switchboard::explain(errc refused, const std::string& tool) const {
                 .with_tool(tool);
         case errc::session_busy: return busy_error(tool);
         case errc::session_moved: return moved_error(tool);
+        case errc::bad_arguments:
+            return error(refused, "it yields items, or takes some: use pool.stream").with_tool(tool);
         default: return gave_up(refused).with_tool(tool);
     }
 }
@@ -131,7 +134,10 @@ std::optional<errc> switchboard::refusal(call& c, bool too_late) {
     const auto known = tool_index_.find(c.tool);
     if (known == tool_index_.end()) return errc::unknown_tool;
     c.tool_index = known->second;
-    if (!is_offered(tools_[c.tool_index])) return errc::unknown_tool;
+    const auto& tool = tools_[c.tool_index];
+    if (!is_offered(tool)) return errc::unknown_tool;
+    if (c.stream) c.stream->takes_input = tool.takes_input;
+    else if (tool.streams) return errc::bad_arguments;
     return std::nullopt;
 }
 
@@ -211,7 +217,7 @@ void switchboard::submit(call_ptr c) {
     }
     if (refused) {
         c->outcome = tl::unexpected(explain(*refused, c->tool));
-        todo.ended.push_back(std::move(c));
+        post(std::move(c), todo);
     }
     if (flush_soon) home.execute(std::move(*flush_soon));
     act(todo);
@@ -249,6 +255,7 @@ void switchboard::give_up_locked(call& c, errc why, consequences& todo) {
         answer(c.self, reason, todo);
         if (todo.cancels.empty() || todo.cancels.back().at != c.on->out) todo.cancels.push_back({c.on->out, {}});
         todo.cancels.back().ids.push_back(c.id);
+        if (c.stream) add_credit(c, 0, todo);  // a tool that waits for credit or input hears of nothing else
         return;
     }
     answer(c.self, reason, todo);
@@ -313,6 +320,10 @@ std::shared_ptr<line> switchboard::connect(std::string worker, const std::vector
             tools_[known->second].spec = tools[i];
             const auto& flags = tools[i].flags;
             tools_[known->second].idempotent = std::find(flags.begin(), flags.end(), "idempotent") != flags.end();
+            const auto is_input = [](const std::string& flag) { return flag.starts_with("input:"); };
+            tools_[known->second].takes_input = std::any_of(flags.begin(), flags.end(), is_input);
+            tools_[known->second].streams =
+                tools_[known->second].takes_input || std::find(flags.begin(), flags.end(), "stream") != flags.end();
             ++tools_[known->second].lines;
             tools_[known->second].batch = batch_of(flags);
             if (width == 1) l->at_once = std::max(l->at_once, batch_of(flags));  // others run calls one by one
@@ -338,7 +349,7 @@ bool switchboard::take(line& from, out_frame& into) {
     from.flush_posted = nullptr;
     if (from.writing || from.closed) return false;
     if (from.outbox.empty() && from.transfers.empty() && from.aborts.empty() && from.answers.empty() &&
-        from.large_answers.empty())
+        from.large_answers.empty() && from.grants.empty() && from.due.empty())
         return false;
     old_chunks.swap(into.chunks);
     into.clear();
@@ -355,6 +366,7 @@ bool switchboard::take(line& from, out_frame& into) {
         }
         if (from.sent.empty()) from.credit.sent(c.id);
         from.sent.emplace(c.id, &c);
+        if (c.stream) note_input(c);
         into.bytes += c.arguments.size() + c.overhead();
         into.calls.push_back({c.id, from.tools[c.tool_index], transfer, c.self});
     };
@@ -381,6 +393,7 @@ bool switchboard::take(line& from, out_frame& into) {
     }
     from.aborts.clear();
     add_answers(from, into);  // tools wait for these
+    add_streams(from, into, from.outbox.empty() ? max_frame_bytes : max_frame_bytes / 2);
     constexpr std::size_t least_piece = std::size_t{4} << 10;
     const auto may_begin = [&] { return from.answer_offset == 0 || from.transfers.front()->offset > 0; };
     if (!from.transfers.empty() && may_begin())
@@ -399,8 +412,9 @@ bool switchboard::take(line& from, out_frame& into) {
     while (!from.transfers.empty() && may_begin() &&
            room(least_piece + item_overhead + from.transfers.front()->overhead()))
         add_chunk();
-    from.writing = true;
-    return true;
+    add_streams(from, into, max_frame_bytes);  // of calls that this frame has taken
+    from.writing = into.items() > 0;
+    return from.writing;
 }
 
 void switchboard::written(line& to) {
@@ -623,9 +637,12 @@ void switchboard::disconnect(line& l, const error& why, last_words said) {
         l.closed = true;
         l.answers.clear();
         l.large_answers.clear();
+        l.grants.clear();
+        l.due.clear();
         dismiss_locked(l, todo);
         for (auto& reply : said.replies) {
-            if (const auto held = l.sent.find(reply.id); held != l.sent.end()) {
+            // Not to a stream: nobody knows whether the items before it have come.
+            if (const auto held = l.sent.find(reply.id); held != l.sent.end() && !held->second->stream) {
                 call& c = *held->second;
                 if (reply.recalled) {
                     if (c.recall == recall_state::asked) c.recall = recall_state::given;
@@ -733,6 +750,7 @@ void switchboard::give_back(std::vector<call*>& calls, consequences& todo) {
         // What a host tool calls may hold the session together with the call that it works for, which goes on.
         const bool holds_alone = c->session_held && !(c->parent && c->parent->session_held == c->session_held);
         if (holds_alone && c->id != 0) c->session_held->begin_again();
+        if (c->stream) c->stream->begin_again();
         c->on = nullptr;
         c->id = 0;
         c->transfer = 0;
@@ -755,7 +773,8 @@ std::optional<error> switchboard::end_of(call& c, const error& why, const last_w
         const error e(code, std::move(words));
         return why.exit() ? e.with_worker(why.worker()).with_exit(*why.exit()) : e;
     };
-    const bool was_begun = c.id <= said.begun && c.recall != recall_state::given;
+    const bool was_touched = c.stream && !c.stream->is_untouched();
+    const bool was_begun = (c.id <= said.begun || was_touched) && c.recall != recall_state::given;
     if (const auto& refused = shut_ ? shut_ : closed_for_) return was_begun ? why : *refused;
     const bool stays = is_strict(c) && allowed_.strict_calls == when_worker_goes::fail;
     const auto left_behind = [&] {
@@ -770,7 +789,7 @@ std::optional<error> switchboard::end_of(call& c, const error& why, const last_w
     if (said.was_running(c.id) && std::exchange(c.was_fatal, true))
         return failed(errc::poison_call,
                       "two workers in a row ended while they ran this call; the second: " + why.message());
-    if (!c.idempotent.value_or(tools_[c.tool_index].idempotent))
+    if (was_touched || !c.idempotent.value_or(tools_[c.tool_index].idempotent))
         return said.was_done(c.id) && said.begun != last_words::unknown
                    ? failed(errc::worker_lost, why.message() + "; this call was done, but its reply had not left")
                    : why;
@@ -1233,7 +1252,7 @@ void switchboard::answer(call_ptr c, result<value> outcome, consequences& todo) 
     if (c->on) --counters_.in_flight;
     c->answered = true;
     c->outcome = std::move(outcome);
-    todo.ended.push_back(std::move(c));
+    post(std::move(c), todo);
 }
 
 /// The worker's end of the call: its place is free.
@@ -1283,8 +1302,17 @@ void switchboard::leave_bucket(line& l) {
     if (buckets_[i].empty()) bucket_bits_[i / 64] &= ~(std::uint64_t{1} << (i % 64));
 }
 
+/// Towards its caller.
+void switchboard::post(call_ptr c, consequences& todo) {
+    (c->stream ? todo.streams : todo.ended).push_back(std::move(c));
+}
+
 void switchboard::act(consequences& todo) {
     deliver(std::move(todo.ended));
+    for (const auto& c : todo.streams) {
+        c->done = {};  // nobody's executor is kept running for it
+        c->stream->end(std::move(c->outcome));
+    }
     for (const auto& l : todo.flushes) l->flush();
     for (const auto& c : todo.cancels) c.at->cancel(c.ids);
     for (const auto& c : todo.recalls) c.at->recall(c.ids);

@@ -123,6 +123,17 @@ public:
     /// The answer to a question of the worker's: an encoded Finding.
     void answer(line& to, std::uint64_t number, std::string finding);
 
+    // Streams.
+
+    /// Its caller has used so much of what came.
+    void give_credit(call& of, std::size_t bytes);
+    /// Its caller has something to send, or nothing more.
+    void input_ready(call& of);
+    /// What a worker says of streams in one frame, ahead of the replies.
+    /// @return  or the breach of protocol
+    [[nodiscard]] std::optional<std::string> take_streams(line& from, std::vector<arrived_items>& items,
+                                                          const std::vector<arrived_grant>& grants);
+
     // The workers' side.
 
     /// A worker is ready: calls may go to it from now on. Its module may have changed since the pool was started: a
@@ -197,6 +208,8 @@ private:
     struct known_tool {
         tool_spec spec;  // as the newest worker has it
         bool idempotent = false;
+        bool streams = false;  // yields items, or takes some
+        bool takes_input = false;
         int lines = 0;       // that have it
         int batch = 1;       // calls that run together
         mean_duration cost;  // in the tool
@@ -240,6 +253,10 @@ private:
     void let_helpers_go(call& c, const error& why, consequences& todo);
     void let_helpers_go(call& c, consequences& todo);
     void add_answers(line& from, out_frame& into) const;
+    static void add_streams(line& from, out_frame& into, std::size_t share);
+    static void note_input(call& c);
+    void add_credit(call& c, std::size_t bytes, consequences& todo);
+    static void post(call_ptr c, consequences& todo);
     [[nodiscard]] static bool has_begun(const line& l, const call& c);
     [[nodiscard]] static std::vector<call*> running_on(const line& l);
     [[nodiscard]] static bool waits_for_nested(const line& l);

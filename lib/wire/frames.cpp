@@ -36,6 +36,26 @@ error error_of(v1::Failure& f) {
     return error(code, std::move(message)).with_python(std::move(raised));
 }
 
+void encode_streams(const out_frame& from, v1::StreamWord& to) {
+    v1::Items* open = nullptr;  // of the call before, when more values fit into it
+    for (const auto& [call, what] : from.inputs) {
+        const bool is_cut = what.size != 0 && what.size < what.whole->size();
+        if (!open || open->call() != call || is_cut) {
+            open = to.add_items();
+            open->set_call(call);
+        }
+        if (is_cut) open->set_total(what.whole->size());
+        if (what.whole) open->add_values(what.whole->data() + what.offset, what.size);
+        if (what.is_last) open->set_finished(true);
+        if (is_cut) open = nullptr;
+    }
+    for (const auto& [call, bytes] : from.grants) {
+        auto& g = *to.add_grants();
+        g.set_call(call);
+        g.set_bytes(bytes);
+    }
+}
+
 }  // namespace
 
 void encode_frame(const out_frame& from, v1::WorkDown& to) {
@@ -70,6 +90,7 @@ void encode_frame(const out_frame& from, v1::WorkDown& to) {
             const auto left = std::chrono::ceil<std::chrono::microseconds>(call.of->deadline - now).count();
             c.set_timeout_us(static_cast<std::uint64_t>(std::max<std::int64_t>(left, 1)));
         }
+        if (call.of->stream) c.set_streams(true);
         if (!call.of->session.empty()) c.set_session(call.of->session);
         if (call.of->trace) {
             c.mutable_trace()->set_traceparent(call.of->trace->traceparent);
@@ -90,6 +111,7 @@ void encode_frame(const out_frame& from, v1::WorkDown& to) {
         lease.set_max_value_bytes(each.what.max_value_bytes);
         lease.set_writes(from.writes_taken);
     }
+    if (!from.inputs.empty() || !from.grants.empty()) encode_streams(from, *to.mutable_streams());
 }
 
 std::optional<settlement> settlement_of(std::uint64_t id, const page::reply& left) {
@@ -136,14 +158,18 @@ std::string encode_finding(const finding& what) {
 }
 
 std::optional<std::string> frame_reader::read(v1::WorkUp& frame, in_frame& into) {
-    auto& [writes, replies, questions] = into;
+    auto& writes = into.writes;
+    auto& replies = into.replies;
+    auto& questions = into.questions;
     if (const auto size = frame.ByteSizeLong(); size > max_frame_bytes)
         return fmt::format("a frame of {} bytes, {} are allowed", size, max_frame_bytes);
     const auto values = static_cast<std::size_t>(frame.values_size());
     const auto replies_size = static_cast<std::size_t>(frame.replies_size());
-    const auto items = static_cast<std::size_t>(frame.chunks_size()) + replies_size + values +
-                       static_cast<std::size_t>(frame.asks_size()) +
-                       static_cast<std::size_t>(frame.write_calls_size() + frame.write_names_size());
+    auto items = static_cast<std::size_t>(frame.chunks_size()) + replies_size + values +
+                 static_cast<std::size_t>(frame.asks_size()) +
+                 static_cast<std::size_t>(frame.write_calls_size() + frame.write_names_size());
+    for (const auto& each : frame.streams().items()) items += static_cast<std::size_t>(each.values_size());
+    items += static_cast<std::size_t>(frame.streams().grants_size());
     if (items > max_frame_items) return fmt::format("a frame of {} items, {} are allowed", items, max_frame_items);
     for (const auto& chunk : frame.chunks())
         if (auto breach = take(chunk)) return breach;
@@ -162,11 +188,33 @@ std::optional<std::string> frame_reader::read(v1::WorkUp& frame, in_frame& into)
         replies.push_back(std::move(s));
     }
     if (auto breach = take_writes(frame, writes)) return breach;
+    if (frame.has_streams())
+        if (auto breach = take_streams(frame, into)) return breach;
     for (const auto& ask : frame.asks()) {
         question q;
         if (auto breach = take(ask, q)) return breach;
         questions.push_back(std::move(q));
     }
+    return std::nullopt;
+}
+
+std::optional<std::string> frame_reader::take_streams(v1::WorkUp& frame, in_frame& into) const {
+    for (auto& each : *frame.mutable_streams()->mutable_items()) {
+        auto& a = into.items.emplace_back();
+        a.call = each.call();
+        a.total = each.total();
+        if (a.total > max_message_bytes_)
+            return fmt::format("an item of {} bytes, {} are allowed", a.total, max_message_bytes_);
+        if (each.values_size() == 0 || (a.total != 0 && each.values_size() != 1))
+            return "items without a value, or pieces with many";
+        a.values.reserve(static_cast<std::size_t>(each.values_size()));
+        for (auto& v : *each.mutable_values()) {
+            if (v.empty() || v.size() > max_inline_bytes)
+                return fmt::format("an item of {} bytes in one piece", v.size());
+            a.values.push_back(std::move(v));
+        }
+    }
+    for (const auto& each : frame.streams().grants()) into.grants.push_back({each.call(), each.bytes()});
     return std::nullopt;
 }
 

@@ -33,11 +33,15 @@ void encode_frame(const out_frame& from, v1::WorkDown& to);
 /// What a worker says in one frame, in the order in which it is to be taken in.
 struct in_frame {
     std::vector<session_write> writes;
+    std::vector<arrived_items> items;
+    std::vector<arrived_grant> grants;
     std::vector<settlement> replies;
     std::vector<question> questions;
 
     void clear() {
         writes.clear();
+        items.clear();
+        grants.clear();
         replies.clear();
         questions.clear();
     }
@@ -62,6 +66,7 @@ private:
     std::optional<std::string> take(const v1::Chunk& chunk);
     std::optional<std::string> take(v1::Reply& reply, settlement& into);
     std::optional<std::string> take(const v1::Ask& ask, question& into);
+    std::optional<std::string> take_streams(v1::WorkUp& frame, in_frame& into) const;
     static std::optional<std::string> take_writes(v1::WorkUp& frame, std::vector<session_write>& into);
     std::optional<std::string> take_transfer(std::uint64_t number, std::string& into);
 

@@ -40,12 +40,16 @@ void work_stream::written(bool ok) {
 bool work_stream::message(v1::WorkUp& in) {
     const auto l = carried();
     said_.clear();
-    auto& [writes, replies, questions] = said_;
+    auto& [writes, items, grants, replies, questions] = said_;
+    const auto is_silent = [&] {
+        return writes.empty() && items.empty() && grants.empty() && replies.empty() && questions.empty();
+    };
     auto breach = reader_.read(in, said_);
-    if (!breach && !l && !(writes.empty() && replies.empty() && questions.empty())) breach = "it answers to no call";
+    if (!breach && !l && !is_silent()) breach = "it answers to no call";
     for (auto& w : writes)
         if (!breach) breach = to_->desk_->take(*l, std::move(w));
     writes_taken_.fetch_add(writes.size(), std::memory_order_release);
+    if (!breach && !(items.empty() && grants.empty())) breach = to_->board_->take_streams(*l, items, grants);
     if (!breach && !replies.empty()) breach = to_->board_->settle(*l, replies);
     for (auto& q : questions)
         if (!breach) breach = to_->desk_->take(l, std::move(q));

@@ -39,6 +39,7 @@ class Asks:
     def __init__(self, replies: Replies) -> None:
         self._replies = replies
         self._numbers = count(1)
+        self._local_numbers = count(1)  # of those who wait without having asked
         self._waiters: dict[int, _Waiter] = {}
         self._driving = threading.Lock()  # held while a thread takes in what comes
         self._lane: Lane | None = None
@@ -73,6 +74,29 @@ class Asks:
         if waiter.answer is None:
             raise Unanswered
         return waiter.answer
+
+    def wait_until(self, call_id: int, is_true: Callable[[], object], check: Callable[[], None]) -> None:
+        """Wait until it is, which what comes on the lane may make it: nudge() tells. Otherwise as ask()."""
+        lane = self._lane
+        assert lane is not None
+        number = -next(self._local_numbers)
+        waiter = self._waiters[number] = _Waiter(call_id)
+        try:
+            lane.flush()
+            while not is_true():
+                if waiter.over:
+                    raise Unanswered
+                check()
+                self._wait(waiter, lane)
+        finally:
+            self._waiters.pop(number, None)
+            self._pass_on()
+
+    def nudge(self, call_id: int) -> None:
+        """Have those who wait for something of this call look again."""
+        for waiter in list(self._waiters.values()):
+            if waiter.call_id == call_id:
+                waiter.turn.set()
 
     def _wait(self, waiter: _Waiter, lane: Lane) -> None:
         if not self._has_driver and self._driving.acquire(False):
@@ -128,6 +152,7 @@ class Asks:
                 lane.flush_all()
             finally:
                 self._driving.release()
+                self._pass_on()  # who came meanwhile waits for its turn
         else:
             lane.flush()
 

@@ -65,13 +65,19 @@ class Asker:
     """
 
     def __init__(
-        self, runs_tools: Collection[CodeType], is_open: Callable[[int], bool], overdue: Callable[[], bool]
+        self,
+        runs_tools: Collection[CodeType],
+        is_open: Callable[[int], bool],
+        overdue: Callable[[], bool],
+        drives_tools: Callable[[CodeType], bool] = lambda _: False,
     ) -> None:
         """runs_tools: the functions that call tools, and expect Cancelled while `running` is set.
+        drives_tools: whether code of ours is between that and the tool, and lets Cancelled pass.
         is_open: whether a call has begun and not ended. overdue: whether the running one's deadline is over."""
         self.running = 0
         """Id of the call in whose tool the main thread is, or 0. The main thread's to write."""
         self._runs_tools = runs_tools
+        self._drives_tools = drives_tools
         self._is_open = is_open
         self._overdue = overdue
         self._unheard = 0  # id of the call that was asked last, until Cancelled is raised in it
@@ -128,10 +134,14 @@ class Asker:
 
     def _may_raise(self, frame: FrameType | None) -> bool:
         """Whether the tool's code alone would be interrupted, none of ours that the tool has called."""
+        innermost = frame
         while frame is not None:
             code = frame.f_code
             if code.co_filename.startswith(OWN_DIRECTORY):
-                return code in self._runs_tools
+                if code in self._runs_tools:
+                    return True
+                if frame is innermost or not self._drives_tools(code):
+                    return False
             if code.co_name == "__del__":
                 return False  # what is raised there goes nowhere
             frame = frame.f_back

@@ -117,6 +117,8 @@ def _run(tool: Tool, arguments: Any, result: TextIO) -> int:
         fits = tool.accepts_positional(len(arguments) if isinstance(arguments, list) else 1)
     if not fits:
         raise _Mistake(tool.explain(arguments))
+    if tool.yields or tool.input is not None:
+        raise _Mistake(f"tool {tool.name!r} yields items, or takes some; C++ calls it with pool.stream")
     call = _context.CurrentCall(id=1, tool=tool.name)
     _context.set_provider(lambda: call)
     try:

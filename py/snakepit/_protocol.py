@@ -12,6 +12,8 @@ KIB = 1024
 MAX_FRAME_BYTES = 256 * KIB
 MAX_FRAME_ITEMS = 512
 MAX_INLINE_BYTES = 128 * KIB
+STREAM_WINDOW = KIB * KIB  # credit with which a stream begins, each way
+STREAM_ITEM_COST = 64  # that an item takes beside its bytes
 GRPC_MESSAGE_BYTES = 4 * KIB * KIB  # frames stay far below it; Hello may carry many tools
 
 MAX_TOOL_NAME_BYTES = 200

@@ -23,6 +23,7 @@ from snakepit._protocol import EXIT_PROTOCOL, MAX_MESSAGE_BYTES
 from snakepit._recall import RECALLED, Recalls
 from snakepit._replies import Replies
 from snakepit._session import Session
+from snakepit._streams import StreamRefused, Streams
 from snakepit._text import cut_middle
 from snakepit._tools import Tool
 from snakepit._transfers import Incoming, ProtocolError
@@ -58,6 +59,9 @@ class Runner:
         self._incoming = Incoming(limits.max_message_bytes, limits.max_inflight_bytes)
         self._replies = Replies(limits.max_frame_bytes, limits.max_inflight_bytes)
         self._asks = Asks(self._replies)
+        self._streams = Streams(self, self._replies, self._asks, limits.max_message_bytes)
+        for tool in tools:
+            self._streams.adopt(tool)
         self._inbox: deque[tuple[float, Any]] = deque()  # (when it was sent, its calls)
         self._lane: Lane | None = None
         self._received_id = 0
@@ -84,6 +88,8 @@ class Runner:
                 self._asks.answered(
                     answer.number, self._incoming.take(answer.transfer) if transferred else answer.finding
                 )
+            if parsed.HasField("streams"):
+                self._streams.take_in(parsed.streams)
             calls = parsed.calls
             if calls:
                 # A frame waits here while a tool runs. The host's clock is ours, unless it is on another machine.
@@ -195,6 +201,23 @@ class Runner:
             give_up_if_asked()
         return finding
 
+    def await_request(self, call_id: int) -> None:
+        """Cancel is on its way: wait until it has come, for Streams."""
+        self._wait_until_asked(call_id)
+
+    def running(self) -> Any:
+        """The Call that runs on this thread, for Streams."""
+        raise NotImplementedError
+
+    def is_open(self, call_id: int) -> bool:
+        """Whether a call has not ended. Any thread."""
+        return self._is_open(call_id)
+
+    def give_up_if_asked(self, call_id: int) -> None:
+        """Raise Cancelled when the call is to stop and this thread runs its tool."""
+        if (check := self._waits_in_tool(call_id)) is not None:
+            check()
+
     def _waits_in_tool(self, call_id: int) -> Callable[[], None] | None:
         """For the thread that runs the call's tool, when it waits: what raises Cancelled when the call is to stop."""
         raise NotImplementedError
@@ -279,6 +302,8 @@ def failure_of(kind: work_pb2.Failure.Kind, message: str) -> Any:
 
 
 def raised_by(error: BaseException) -> Any:
+    if type(error) is StreamRefused:
+        return failure_of(error.kind, str(error))
     raised = describe(error)
     return _Failure(
         kind=_Failure.TOOL_RAISED,

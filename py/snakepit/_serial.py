@@ -20,6 +20,7 @@ from snakepit._page import BEGUN, STARTED, Page
 from snakepit._protocol import END_SECONDS
 from snakepit._runner import Limits, Progress, Runner, failure_of, leave_fork, raised_by
 from snakepit._session import Session
+from snakepit._streams import drives_tools
 from snakepit._tools import Tool
 from snakepit.v1 import work_pb2
 
@@ -49,7 +50,7 @@ class SerialRunner(Runner):
         self._was_asked = threading.Event()
         self._own_loop = own_loop()
         self._own_loop.why_unwanted = self._why_unwanted
-        self._asker = Asker(self._runs_tools(), self._is_open, self._is_overdue)
+        self._asker = Asker(self._runs_tools(), self._is_open, self._is_overdue, drives_tools)
 
     def _runs_tools(self) -> tuple[CodeType, ...]:
         """For Asker."""
@@ -146,12 +147,16 @@ class SerialRunner(Runner):
         while self._asked_to_stop != call_id and self._was_asked.wait(END_SECONDS):
             self._was_asked.clear()
 
+    def running(self) -> Any:
+        return self._running
+
     # The main thread's own.
 
     def serve(self, lane: Lane) -> bool:
         self._lane = lane
         asks = self._asks
         asks.use(lane)
+        self._streams.use(lane)
         self._asker.listen()
         os.register_at_fork(after_in_child=self._after_fork)
         inbox = self._inbox
@@ -278,6 +283,7 @@ class SerialRunner(Runner):
         if self._lease is not None:
             self._lease.end()
         self._asker.running = 0  # nobody asks a child
+        self._streams.after_fork()
 
 
 def _remember(call: CurrentCall | None) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from math import inf
 from types import ModuleType
-from typing import Any, TypeVar, overload
+from typing import Any, Literal, NamedTuple, TypeVar, overload
 
 from snakepit._batch import DEFAULT_BATCH, BatchTerms, check_terms, one_at_a_time
 from snakepit._loops import run_to_end
@@ -38,6 +38,7 @@ class _Mark:
     batch: bool = False
     max_batch: int = DEFAULT_BATCH
     max_wait_ms: float = 0
+    input: str | None = None
 
 
 _NO_MARK = _Mark()
@@ -55,6 +56,7 @@ def tool(
     batch: bool = False,
     max_batch: int = DEFAULT_BATCH,
     max_wait_ms: float = 0,
+    input: str | None = None,
 ) -> Callable[[F], F]: ...
 def tool(
     function: F | None = None,
@@ -67,10 +69,12 @@ def tool(
     batch: bool = False,
     max_batch: int = DEFAULT_BATCH,
     max_wait_ms: float = 0,
+    input: str | None = None,
 ) -> F | Callable[[F], F]:
     """Offer a function, or a method of an Adapter, to the callers of the pool.
 
-    The function itself stays as it is and can be called directly. Its docstring becomes the tool's description.
+    The function itself stays as it is and can be called directly. Its docstring becomes the tool's description. What a
+    generator (also an async one) yields goes to its caller at once, as a stream.
 
     name: what callers say; the function's own name when not given.
     idempotent: to run it twice does no harm. A call that was running when its worker died is then run again elsewhere,
@@ -88,8 +92,10 @@ def tool(
     snakepit.current_batch() describes the calls; sessions and host tools are not for batches.
     max_batch: most calls in a list, 1 to 4,096.
     max_wait_ms: how long a list that is not full waits for more calls, 0 to 60,000; 0: it takes those that have come.
+    input: the parameter that gets an iterator over what the caller sends while the tool runs. It waits for the next
+    item, and ends when the caller finishes. Callers do not give this parameter.
     """
-    mark = _Mark(name, idempotent, thread_safe, main_thread, batch, max_batch, max_wait_ms)
+    mark = _Mark(name, idempotent, thread_safe, main_thread, batch, max_batch, max_wait_ms, input)
     if function is None:
         return lambda decorated: _mark(decorated, mark)
     if isinstance(function, str):
@@ -107,6 +113,8 @@ def _mark(function: F, mark: _Mark) -> F:
         if not isinstance(getattr(mark, flag), bool):
             raise TypeError(f"@snakepit.tool: {flag} must be True or False, not {getattr(mark, flag)!r}")
     check_terms(mark.batch, mark.max_batch, mark.max_wait_ms)
+    if mark.input is not None and not isinstance(mark.input, str):
+        raise TypeError(f"@snakepit.tool: input must be the name of a parameter, not {mark.input!r}")
     try:
         setattr(target, _MARK, mark)
     except (AttributeError, TypeError):  # one that is written in C
@@ -189,6 +197,13 @@ _KINDS = {
 }
 
 
+class InputParameter(NamedTuple):
+    """The parameter that gets what the caller sends."""
+
+    name: str
+    position: int | None  # None: it can only be given by name
+
+
 class Tool:
     """A function that callers reach by name. What the runner needs for every call is computed beforehand."""
 
@@ -200,6 +215,7 @@ class Tool:
         "doc",
         "function",
         "idempotent",
+        "input",
         "is_async",
         "keywords",
         "main_thread",
@@ -214,22 +230,32 @@ class Tool:
         "takes_keywords",
         "thread_safe",
         "where",
+        "yields",
     )
 
-    def __init__(self, function: Callable[..., Any], name: str, where: str, idempotent: bool = False) -> None:
+    def __init__(self, function: Callable[..., Any], name: str, where: str, mark: _Mark = _NO_MARK) -> None:
         try:
             signature = inspect.signature(function)
         except (TypeError, ValueError) as error:
             raise ToolError(f"tool {name!r} ({where}) has no signature that can be read: {error}") from None
+        self.input = _input_of(signature, mark.input, name, where)
+        if self.input is not None:
+            others = [p for p in signature.parameters.values() if p.name != self.input.name]
+            signature = signature.replace(parameters=others)
         parameters = list(signature.parameters.values())
         self.is_async = inspect.iscoroutinefunction(function)
         self.function = run_to_end(function)
         self.coroutine_function = function if self.is_async else None
+        self.yields: Literal["", "sync", "async"] = ""
+        if inspect.isgeneratorfunction(function):
+            self.yields = "sync"
+        elif inspect.isasyncgenfunction(function):
+            self.yields = "async"
         self.name = name
         self.where = where
-        self.idempotent = idempotent
-        self.thread_safe = False
-        self.main_thread = False
+        self.idempotent = mark.idempotent
+        self.thread_safe = mark.thread_safe
+        self.main_thread = mark.main_thread
         self.batch: BatchTerms | None = None
         self.doc = cut(inspect.getdoc(function) or "", MAX_DOC_BYTES)
         self.parameters = tuple(_describe(parameter) for parameter in parameters)
@@ -259,6 +285,8 @@ class Tool:
             "thread_safe": self.thread_safe,
             "main_thread": self.main_thread,
             "async": self.is_async,
+            "stream": self.yields != "",
+            f"input:{self.input.name if self.input else ''}": self.input is not None,
         }
         flags = [flag for flag, is_so in says.items() if is_so]
         if self.batch is not None:
@@ -319,6 +347,20 @@ class Tool:
             return f"argument {shown!r} can only be given by position"
         near = get_close_matches(shown, self.keywords, n=1)
         return f"unknown argument {shown!r}" + (f" (did you mean {near[0]!r}?)" if near else "")
+
+
+def _input_of(signature: inspect.Signature, name: str | None, tool_name: str, where: str) -> InputParameter | None:
+    if name is None:
+        return None
+    parameter = signature.parameters.get(name)
+    if parameter is None or parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+        raise ToolError(
+            f"tool {tool_name!r} ({where}) has input={cut(name, MAX_PARAMETER_NAME_BYTES)!r}, and no such parameter "
+            "that can be given by name"
+        )
+    if parameter.kind is parameter.KEYWORD_ONLY:
+        return InputParameter(name, None)
+    return InputParameter(name, list(signature.parameters).index(name))
 
 
 def _annotation_text(annotation: object, empty: object) -> str:
@@ -403,6 +445,10 @@ class Toolbox:
         """Raise ToolError when tools do not say that they can run in this profile."""
         if profile == "process":
             return
+        streams = [one.name for one in self.tools if one.yields or one.input is not None]
+        if streams:
+            names = ", ".join(streams[:_NAMED_TOOLS]) + (", ..." if len(streams) > _NAMED_TOOLS else "")
+            raise ToolError(f"these tools yield items, or take some, which only the profile process can do: {names}")
         silent = [
             one.name
             for one in self.tools
@@ -445,6 +491,8 @@ class Toolbox:
             near = get_close_matches(shown, self.by_name, n=3)
             hint = f"did you mean {', '.join(near)}?" if near else f"there are: {', '.join(sorted(self.by_name)[:8])}"
             raise ToolError(f"warmup is {shown!r}, and there is no such tool; {hint}")
+        if wanted.yields or wanted.input is not None:
+            raise ToolError(f"warmup is {shown!r}, which yields items or takes some; a plain tool is needed")
         if not wanted.accepts_positional(0):
             raise ToolError(f"warmup is {shown!r}, which is called without arguments: {wanted.explain([])}")
         return wanted
@@ -501,11 +549,7 @@ def _make(function: Callable[..., Any], name: str, where: str, mark: _Mark) -> T
     size = len(name.encode("utf-8", "replace"))
     if not 1 <= size <= MAX_TOOL_NAME_BYTES:
         raise ToolError(f"the name of tool {where} has {size} bytes; 1 to {MAX_TOOL_NAME_BYTES} are allowed")
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise ToolError(f"tool {name!r} ({where}) is a generator; return a list: streams are not in this version")
-    made = Tool(function, name, where, mark.idempotent)
-    made.thread_safe = mark.thread_safe
-    made.main_thread = mark.main_thread
+    made = Tool(function, name, where, mark)
     if mark.batch:
         _make_batch(made, mark)
     if len(made.parameters) > MAX_PARAMETERS:
@@ -523,6 +567,10 @@ def _make(function: Callable[..., Any], name: str, where: str, mark: _Mark) -> T
 def _make_batch(made: Tool, mark: _Mark) -> None:
     if made.is_async:
         raise ToolError(f"tool {made.name!r} ({made.where}) is an async function; batch tools are plain functions")
+    if made.yields or made.input is not None:
+        raise ToolError(
+            f"tool {made.name!r} ({made.where}) yields items, or takes some; batch tools are plain functions"
+        )
     by_position = [one for one in made.parameters if one.kind in (1, 2)]
     if len(made.parameters) != 1 or not by_position:
         raise ToolError(

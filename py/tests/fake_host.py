@@ -103,6 +103,9 @@ class FakeHost:
         self._replies: dict[int, Answer] = {}
         self._values: dict[int, bytearray] = {}
         self.frames: list[work_pb2.WorkUp] = []
+        self.items: dict[int, list[bytes]] = {}  # that calls have yielded
+        self.used: dict[int, int] = {}  # input that they have read
+        self._parts: dict[int, bytearray] = {}
         self._server = grpc.server(
             futures.ThreadPoolExecutor(4), options=[("grpc.max_receive_message_length", 4 << 20)]
         )
@@ -246,7 +249,8 @@ class FakeHost:
     def _take(self, message: bytes) -> None:
         assert len(message) <= self.welcome.max_frame_bytes
         frame = work_pb2.WorkUp.FromString(message)
-        assert 0 < len(frame.chunks) + len(frame.replies) + len(frame.ids) <= 512
+        streamed = sum(len(items.values) for items in frame.streams.items) + len(frame.streams.grants)
+        assert 0 < len(frame.chunks) + len(frame.replies) + len(frame.ids) + streamed <= 512
         assert len(frame.ids) == len(frame.values) == len(frame.run_us)
         self.frames.append(frame)
         for chunk in frame.chunks:
@@ -255,6 +259,11 @@ class FakeHost:
             assert 1 <= len(chunk.data) <= 128 * 1024
             stored += chunk.data
             assert len(stored) <= chunk.total
+        for items in frame.streams.items:
+            self._take_items(items)
+        for grant in frame.streams.grants:
+            assert grant.call not in self._replies
+            self.used[grant.call] = self.used.get(grant.call, 0) + grant.bytes
         answers = [Answer(*column) for column in zip(frame.ids, frame.run_us, frame.values)]
         for reply in frame.replies:
             failure = reply.failure if reply.WhichOneof("outcome") == "failure" else None
@@ -262,6 +271,38 @@ class FakeHost:
         for answer in answers:
             assert answer.id not in self._replies, f"reply {answer.id} came twice"
             self._replies[answer.id] = answer
+
+    def _take_items(self, items: work_pb2.Items) -> None:
+        assert items.call not in self._replies, "an item behind the reply"
+        assert items.values
+        assert all(items.values)
+        known = self.items.setdefault(items.call, [])
+        if not items.total:
+            assert items.call not in self._parts
+            known.extend(items.values)
+            return
+        part = self._parts.setdefault(items.call, bytearray())
+        part += items.values[0]
+        assert len(part) <= items.total
+        if len(part) == items.total:
+            known.append(bytes(self._parts.pop(items.call)))
+
+    def open(self, tool: str, arguments: object = (), **fields: Any) -> int:
+        """Send a stream call; its id."""
+        call = self.make_call(tool, arguments, streams=True, **fields)
+        self.send(call)
+        return call.id
+
+    def say(self, **word: Any) -> None:
+        """Of streams."""
+        self.work.to_send.put(work_pb2.WorkDown(streams=work_pb2.StreamWord(**word)).SerializeToString())
+
+    def take_until(self, condition: Callable[[], bool]) -> None:
+        """Take frames until it holds."""
+        while not condition():
+            message = self.work.received.get(timeout=WAIT)
+            assert message is not None, "the worker ended Work"
+            self._take(message)
 
     # The end
 

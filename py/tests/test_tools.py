@@ -157,9 +157,8 @@ def function_of(*parameters: str) -> Any:
 def test_start_failures_say_what_to_do() -> None:
     @snakepit.tool
     async def later() -> None: ...
-    @snakepit.tool
-    def stream() -> Any:
-        yield 1
+    @snakepit.tool(input="lines")
+    def reader(*lines: Any) -> None: ...
 
     @snakepit.tool(name="plain")
     def other() -> None: ...
@@ -170,7 +169,7 @@ def test_start_failures_say_what_to_do() -> None:
 
     failures: list[tuple[dict[str, Any], str]] = [
         ({}, "module 'user_tools' defines no tools: decorate a function with @snakepit.tool"),
-        ({"f": stream}, "is a generator"),
+        ({"f": reader}, "has input='lines', and no such parameter that can be given by name"),
         ({"f": plain, "g": other}, "two tools are named 'plain': user_tools.f and user_tools.g"),
         ({"f": long}, "has 201 bytes; 1 to 200 are allowed"),
         ({"f": empty}, "has 0 bytes"),

@@ -90,6 +90,53 @@ TEST_P(HostileWorker, RepliesWithoutAnOutcome) {
     cut_off_for({frame}, "has no outcome");
 }
 
+v1::WorkUp items_of(std::uint64_t call, std::size_t bytes, std::uint64_t total = 0) {
+    v1::WorkUp frame;
+    auto& items = *frame.mutable_streams()->add_items();
+    items.set_call(call);
+    items.set_total(total);
+    items.add_values(std::string(bytes, '\xc0'));
+    return frame;
+}
+
+TEST_P(HostileWorker, StreamsForACallThatIsNoStream) { cut_off_for({items_of(2, 1)}, "call 2, which is no stream"); }
+
+TEST_P(HostileWorker, StreamsForACallThatHasEnded) { cut_off_for({items_of(1, 1)}, "which it does not hold"); }
+
+TEST_P(HostileWorker, StreamsAnItemOverTheLimit) {
+    cut_off_for({items_of(2, 1, std::uint64_t{1} << 40)}, "an item of 1099511627776 bytes");
+}
+
+TEST_P(HostileWorker, StreamsALargeItemInOnePiece) { cut_off_for({items_of(2, 200'000)}, "200000 bytes in one piece"); }
+
+TEST_P(HostileWorker, StreamsMoreItemsThanAFrameMayHave) {
+    auto frame = items_of(2, 1);
+    for (int i = 0; i < 512; ++i) frame.mutable_streams()->mutable_items(0)->add_values("\xc0");
+    cut_off_for({frame}, "513 items");
+}
+
+TEST_P(HostileWorker, GivesCreditForInputThatItWasNotSent) {
+    v1::WorkUp frame;
+    auto& grant = *frame.mutable_streams()->add_grants();
+    grant.set_call(2);
+    grant.set_bytes(1);
+    cut_off_for({frame}, "credit of call 2, which is no stream");
+}
+
+TEST_P(HostileWorker, StreamsBeyondItsCredit) {
+    with_pool(hostile(), [](pool& p) -> awaitable<> {
+        value raw = value::array();
+        const auto text = items_of(1, 120'000).SerializeAsString();
+        for (int i = 0; i < 10; ++i) raw.push_back(bytes({text.begin(), text.end()}));
+        auto s = co_await p.stream("send", raw);
+        int came = 0;
+        while (came < 5 && co_await s.next()) ++came;  // what came is no value: the stream ends with the first
+        EXPECT_EQ(came, 0);
+        CO_ASSERT(co_await comes_true([&] { return p.stats().workers[0].incarnation == 2; }));
+        EXPECT_OK(co_await p.execute("echo", 1));
+    });
+}
+
 TEST_P(HostileWorker, SendsMoreItemsThanAFrameMayHave) {
     v1::WorkUp frame;
     for (int i = 0; i < 513; ++i) frame.MergeFrom(reply_to(2));

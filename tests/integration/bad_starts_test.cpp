@@ -192,9 +192,9 @@ def g(): pass
                  errc::module_failed, {"two tools are named 'f'"});
 }
 
-TEST_P(BadStart, ToolsOfKindsThatAreNotThereYet) {
-    expect_words(failure_of(module_of("import snakepit\n@snakepit.tool\ndef f(): yield 1\n")), errc::module_failed,
-                 {"generator", "'f'"});
+TEST_P(BadStart, AnInputThatIsNoParameter) {
+    expect_words(failure_of(module_of("import snakepit\n@snakepit.tool(input='x')\ndef f(y): pass\n")),
+                 errc::module_failed, {"input='x'", "'f'"});
 }
 
 TEST_P(BadStart, OneOfTwoWorkersCannotStart) {

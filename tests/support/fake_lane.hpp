@@ -180,6 +180,29 @@ public:
         const std::lock_guard lock(mutex_);
         return faults_;
     }
+    /// The bytes of its input that a stream call was sent, a dot behind each value, and "end".
+    [[nodiscard]] std::string input_of(std::uint64_t id) const {
+        const std::lock_guard lock(mutex_);
+        const auto found = inputs_.find(id);
+        return found == inputs_.end() ? std::string() : found->second;
+    }
+    /// Credit that a stream call was given.
+    [[nodiscard]] std::size_t credit_of(std::uint64_t id) const {
+        const std::lock_guard lock(mutex_);
+        const auto found = credit_.find(id);
+        return found == credit_.end() ? 0 : found->second;
+    }
+    /// The worker yields.
+    std::optional<std::string> yields(std::uint64_t id, std::vector<std::string> values, std::uint64_t total = 0) {
+        std::vector<detail::arrived_items> items;
+        items.push_back({id, std::move(values), total});
+        return board_.take_streams(*carried(), items, {});
+    }
+    /// The worker has used some of its input.
+    std::optional<std::string> uses(std::uint64_t id, std::uint64_t bytes) {
+        std::vector<detail::arrived_items> nothing;
+        return board_.take_streams(*carried(), nothing, {{id, bytes}});
+    }
     [[nodiscard]] int flushes() const { return flushes_; }
     /// How often it was told that it has served what was agreed upon.
     [[nodiscard]] int served_calls() const { return served_; }
@@ -257,6 +280,16 @@ private:
             held_.back().arguments = std::move(t.stored);
             open_.erase(c.transfer);
         }
+        for (const auto& [id, what] : frame_.inputs) {
+            bytes += what.size;
+            expect(id <= last_id_, "input before its call");
+            expect(what.size <= detail::max_inline_bytes, "a large piece of input");
+            auto& all = inputs_[id];
+            if (what.whole) all += what.whole->substr(what.offset, what.size);
+            if (what.whole && what.offset + what.size == what.whole->size()) all += '.';
+            if (what.is_last) all += "end";
+        }
+        for (const auto& [id, more] : frame_.grants) credit_[id] += more;
         expect(frame_.bytes <= detail::max_frame_bytes, fmt::format("a frame of {} bytes", frame_.bytes));
         expect(bytes <= frame_.bytes, "a frame larger than it says");
     }
@@ -275,6 +308,8 @@ private:
     std::vector<std::vector<std::uint64_t>> recalls_;
     std::vector<std::string> faults_;
     std::map<std::uint64_t, transfer> open_;
+    std::map<std::uint64_t, std::string> inputs_;
+    std::map<std::uint64_t, std::size_t> credit_;
     std::uint64_t last_id_ = 0;
     std::uint64_t last_transfer_ = 0;
 };

@@ -21,7 +21,8 @@ TEST(Error, HasWordsForEachCode) {
           errc::socket_directory,   errc::protocol_mismatch, errc::protocol_violation, errc::forked,
           errc::session_closed,     errc::version_conflict,  errc::invalid_name,       errc::too_many_sessions,
           errc::too_many_variables, errc::value_too_large,   errc::session_too_large,  errc::backend_failed,
-          errc::host_tool_failed,   errc::would_deadlock,    errc::session_busy,       errc::session_moved}) {
+          errc::host_tool_failed,   errc::would_deadlock,    errc::session_busy,       errc::session_moved,
+          errc::stream_ended}) {
         const std::error_code code = e;
         EXPECT_STREQ(code.category().name(), "snakepit");
         EXPECT_NE(code.message(), "unknown error") << code.value();
