@@ -47,7 +47,9 @@ TEST_P(LastWords, OnlyTheCallThatRanFailsAndItsEndIsExplained) {
         for (int i = 0; i < 50; ++i)
             async_execute(p, "mark", std::to_string(i), call_options(),
                           [&, i](const result<value>& r) { right += r && *r == std::to_string(i); });
-        CO_ASSERT(co_await comes_true([&] { return p.stats().workers[0].outstanding == 51; }));
+        const auto held = [&] { return p.stats().workers[0].outstanding; };
+        CO_ASSERT(co_await comes_true([&] { return held() >= 2 && held() + p.stats().queued == 51; }));
+        const auto behind = held() - 1;
         co_await wait_for(20ms);  // it has been running for as long at least
         ::kill(p.stats().workers[0].pid, SIGKILL);
         CO_ASSERT(co_await comes_true([&] { return running && right == 50; }));
@@ -60,7 +62,7 @@ TEST_P(LastWords, OnlyTheCallThatRanFailsAndItsEndIsExplained) {
         EXPECT_LT(exit->uptime, 60s);
         EXPECT_EQ(exit->out_of_memory, "");
         for (const auto& [name, count] : times_run()) EXPECT_EQ(count, 1) << name;
-        EXPECT_EQ(p.stats().moved, 50u);
+        EXPECT_EQ(p.stats().moved, behind);
         EXPECT_EQ(p.stats().failed, 1u);
     });
 }
