@@ -14,6 +14,7 @@ from snakepit._batch import argument_of, results_of
 from snakepit._cancel import Cancelled
 from snakepit._context import CurrentCall
 from snakepit._page import BEGUN, STARTED, Page
+from snakepit._recall import RECALLED
 from snakepit._runner import Limits, failure_of, leave_fork, raised_by
 from snakepit._serial import COST_WEIGHT, SLOW, SerialRunner
 from snakepit._session import Session
@@ -40,6 +41,8 @@ class _Batch:
         self.live: frozenset[int] = frozenset()
         """Those that the tool runs for."""
         self.current: tuple[CurrentCall, ...] = ()
+        self.given_back: set[int] = set()
+        """Those that the host has been told not to expect."""
 
     def ask_to_stop(self, ids: Iterable[int]) -> bool:
         """Whether nobody wants anything of it any more. The control thread."""
@@ -209,7 +212,8 @@ class BatchRunner(SerialRunner):
             if outcome is None:  # asked to stop while the batch was put together
                 outcome = failure_of(_Failure.CANCELLED, "cancelled before it was begun")
             self._page.end(call_id, outcome)
-            self._replies.add((call_id, outcome, run_us if call_id in batch.live else 0))
+            if call_id not in batch.given_back:
+                self._replies.add((call_id, outcome, run_us if call_id in batch.live else 0))
             self._ended_calls += 1
         self._batch = None
 
@@ -218,6 +222,13 @@ class BatchRunner(SerialRunner):
         items: dict[int, Any] = {}
         failures: dict[int, Any] = {}
         for call_id, call in batch.calls.items():
+            recalled = self._recalls.take(call_id) if self._attention else None
+            if recalled is not None:
+                if not recalled:
+                    batch.given_back.add(call_id)
+                self._drop_arguments(call)
+                failures[call_id] = RECALLED
+                continue
             if (self._attention and self._is_unwanted(call_id)) or call_id in batch.asked:
                 failures[call_id] = self._leave_out(call, _Failure.CANCELLED, "cancelled before it was begun")
                 continue
@@ -241,9 +252,12 @@ class BatchRunner(SerialRunner):
         return items, failures
 
     def _leave_out(self, call: Any, kind: work_pb2.Failure.Kind, message: str) -> Any:
+        self._drop_arguments(call)
+        return failure_of(kind, message)
+
+    def _drop_arguments(self, call: Any) -> None:
         if call.WhichOneof("arguments") == "transfer":
             self._incoming.drop(call.transfer)
-        return failure_of(kind, message)
 
     def _all_returned(self, batch: _Batch, returned: object) -> dict[int, Any]:
         try:

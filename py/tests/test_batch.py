@@ -320,6 +320,20 @@ def test_cancelled_before_it_was_begun_a_call_is_left_out(direct: FakeHost, tmp_
     assert [kind(got[i]) for i in (2, 4)] == ["CANCELLED", "CANCELLED"]
 
 
+def test_calls_that_were_given_back_are_left_out_and_end_once(direct: FakeHost, tmp_path: Path) -> None:
+    host, gate = direct, tmp_path / "go"
+    calls = [host.make_call("wait_for", [str(gate)]), *[host.make_call("other_sizes", [i]) for i in range(4)]]
+    host.send(*calls)
+    until(lambda: host.ping(1).running_us > 0)
+    host.tell(recall=control_pb2.Recall(ids=[calls[2].id, calls[4].id]))
+    assert [kind(host.reply(calls[i].id)) for i in (2, 4)] == ["RECALLED", "RECALLED"]
+    gate.touch()
+    assert values(host, [calls[i] for i in (0, 1, 3)]) == [True, 2, 2]
+    until(lambda: host.ping(2).ended_calls == len(calls))
+    ends = [id for frame in host.frames for id in (*frame.ids, *[reply.id for reply in frame.replies])]
+    assert sorted(ends) == [call.id for call in calls]
+
+
 def test_a_cancelled_call_of_a_running_batch_disturbs_nobody(host: FakeHost, tmp_path: Path) -> None:
     gate = tmp_path / "go"
     calls = send(host, "hold", [str(gate)] * 3)

@@ -42,7 +42,7 @@ protected:
         run();
         return p;
     }
-    occupation at(const testing_lane& lane) { return board_->occupation_of(*lane.carried()); }
+    occupation at(const testing_lane& lane) { return board_->occupation_of(*lane.carried(), 0); }
 };
 
 TEST_F(Width, ACallThatRunsBesideOthersAndIsNotWantedIsSeen) {
