@@ -8,10 +8,28 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 
 from snakepit._lane import Lane
 from snakepit._replies import Replies
+
+
+class _LoopTurn:
+    """As threading.Event, for a task that waits on an event loop."""
+
+    def __init__(self) -> None:
+        import asyncio  # modules without async code do without
+
+        self._loop = asyncio.get_running_loop()
+        self._event = asyncio.Event()
+        self.wait = self._event.wait
+        self.clear = self._event.clear
+
+    def set(self) -> None:
+        """Any thread."""
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._event.set)
 
 
 class Unanswered(Exception):
@@ -21,11 +39,11 @@ class Unanswered(Exception):
 class _Waiter:
     __slots__ = ("answer", "call_id", "over", "turn")
 
-    def __init__(self, call_id: int) -> None:
+    def __init__(self, call_id: int, turn: threading.Event | _LoopTurn) -> None:
         self.call_id = call_id
         self.answer: bytes | bytearray | None = None
         self.over = False  # whether nothing more will come
-        self.turn = threading.Event()  # set when it is over, or when nobody drives the stream
+        self.turn = turn  # set when it is over, or when nobody drives the stream
 
     def end(self, answer: bytes | bytearray | None) -> None:
         self.answer = answer
@@ -45,6 +63,11 @@ class Asks:
         self._lane: Lane | None = None
         self._has_driver = False
 
+    @property
+    def has_driver(self) -> bool:
+        """See use()."""
+        return self._has_driver
+
     def use(self, lane: Lane, has_driver: bool = False) -> None:
         """Name the lane, before anything is asked.
 
@@ -61,7 +84,7 @@ class Asks:
         lane = self._lane
         assert lane is not None
         number = next(self._numbers)
-        waiter = self._waiters[number] = _Waiter(call_id)
+        waiter = self._waiters[number] = _Waiter(call_id, threading.Event())
         try:
             self._replies.ask(number, call_id, question)
             lane.flush()
@@ -80,7 +103,7 @@ class Asks:
         lane = self._lane
         assert lane is not None
         number = -next(self._local_numbers)
-        waiter = self._waiters[number] = _Waiter(call_id)
+        waiter = self._waiters[number] = _Waiter(call_id, threading.Event())
         try:
             lane.flush()
             while not is_true():
@@ -92,6 +115,23 @@ class Asks:
             self._waiters.pop(number, None)
             self._pass_on()
 
+    async def wait_on_loop(self, call_id: int, is_true: Callable[[], object]) -> None:
+        """As wait_until(), for a task, while the loop goes on; not without a driver. Ends when the task is cancelled."""
+        lane = self._lane
+        assert lane is not None
+        turn = _LoopTurn()
+        number = -next(self._local_numbers)
+        waiter = self._waiters[number] = _Waiter(call_id, turn)
+        try:
+            lane.flush()
+            while not is_true():
+                if waiter.over:
+                    raise Unanswered
+                await turn.wait()
+                turn.clear()
+        finally:
+            self._waiters.pop(number, None)
+
     def nudge(self, call_id: int) -> None:
         """Have those who wait for something of this call look again."""
         for waiter in list(self._waiters.values()):
@@ -99,6 +139,8 @@ class Asks:
                 waiter.turn.set()
 
     def _wait(self, waiter: _Waiter, lane: Lane) -> None:
+        turn = waiter.turn
+        assert isinstance(turn, threading.Event)
         if not self._has_driver and self._driving.acquire(False):
             try:
                 if not waiter.over:
@@ -106,9 +148,9 @@ class Asks:
             finally:
                 self._driving.release()
             return
-        waiter.turn.wait()  # until it is over, or the one who drives has passed that on
+        turn.wait()  # until it is over, or the one who drives has passed that on
         if not waiter.over:
-            waiter.turn.clear()
+            turn.clear()
 
     def _drive(self, lane: Lane) -> bool:
         alive = lane.turn()
@@ -147,7 +189,7 @@ class Asks:
 
     def flush_all(self, lane: Lane) -> None:
         """Lane.flush_all(), whoever drives."""
-        if self._driving.acquire(False):
+        if not self._has_driver and self._driving.acquire(False):
             try:
                 lane.flush_all()
             finally:

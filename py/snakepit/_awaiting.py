@@ -143,12 +143,15 @@ class AsyncRunner(ConcurrentRunner):
 
     def ask(self, call_id: int, question: work_pb2.Question) -> work_pb2.Finding:
         """Ask for a running call. Not for a host tool from the loop: that takes as long as it likes."""
-        if self._here.is_here() and self._on_main is None and question.WhichOneof("kind") == "host_call":
+        if self.shares_thread() and question.WhichOneof("kind") == "host_call":
             raise RuntimeError(
                 "a host tool is waited for, and would hold up the event loop: await asyncio.to_thread(snakepit.host."
                 f"{question.host_call.tool}, ...)"
             )
         return super().ask(call_id, question)
+
+    def shares_thread(self) -> bool:
+        return self._here.is_here() and self._on_main is None
 
     def _name_of(self, task: object) -> str:
         """What the loop is at, when it is in this task."""

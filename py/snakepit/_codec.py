@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from typing import Any, NoReturn
 
 import msgpack
@@ -52,8 +53,23 @@ def _new_packer() -> Any:
     return msgpack.Packer(default=_pack_other, use_bin_type=True, autoreset=True)
 
 
+class _Packers(threading.local):
+    """One for each thread: a packer calls Python back, and another thread may be given its turn then."""
+
+    def __init__(self) -> None:
+        self.packer = _new_packer()
+
+
 _packer = _new_packer()
 _pack = _packer.pack
+_packers: _Packers | None = None
+
+
+def use_in_threads() -> None:
+    """From now on, several may encode at once."""
+    global _packers, _pack
+    packers = _packers = _Packers()
+    _pack = lambda value: packers.packer.pack(value)  # noqa: E731
 
 
 def _pack_plain(parts: object) -> bytes:
@@ -66,11 +82,10 @@ def encode(value: object, root: str = "result") -> bytes:
     """The bytes of a value. Raises Unserializable; `root` begins the path in its text."""
     try:
         packed: bytes = _pack(value)
-    except MemoryError:
+    except BaseException as error:  # Cancelled too, which may come to a tool's thread in here
         _fresh_packer()
-        raise
-    except Exception as error:
-        _fresh_packer()
+        if isinstance(error, MemoryError) or not isinstance(error, Exception):
+            raise
         _refuse(value, root, error)
     if type(value) in _LOOKED_INTO:
         # No value has more parts than bytes.
@@ -82,6 +97,9 @@ def encode(value: object, root: str = "result") -> bytes:
 def _fresh_packer() -> None:
     # A packer that failed may keep what it had written, depending on its version.
     global _packer, _pack
+    if _packers is not None:
+        _packers.packer = _new_packer()
+        return
     _packer = _new_packer()
     _pack = _packer.pack
 

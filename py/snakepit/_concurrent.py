@@ -9,6 +9,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from functools import partial
 from math import inf
@@ -102,6 +103,8 @@ class ConcurrentRunner(Runner):
 
     def __init__(self, tools: Sequence[Tool], limits: Limits, page: Page) -> None:
         super().__init__(tools, limits, page)
+        self._streams.share_loops(tools)
+        _codec.use_in_threads()
         self._lock = threading.Lock()
         self._waiting: deque[_Waiting] = deque()
         self._running: dict[int, Run] = {}  # by id, in the order in which they were begun
@@ -144,6 +147,10 @@ class ConcurrentRunner(Runner):
     def _is_open(self, call_id: int) -> bool:
         return call_id in self._running
 
+    def is_open(self, call_id: int) -> bool:
+        with self._lock:  # a call that is being begun is in one of the two
+            return call_id in self._running or call_id > self._begun_id
+
     def finished(self) -> bool:
         # Also when it was told to begin no more, however much waits.
         return self._ended_calls >= self._end_at and not self._running and not self._replies
@@ -156,6 +163,15 @@ class ConcurrentRunner(Runner):
         return Progress(self._received_id, self._begun_id, self._ended_calls, running_us)
 
     # For tools.
+
+    def running(self) -> Any:
+        run = _current.get()
+        assert run is not None
+        return run.call
+
+    def shield(self, call_id: int) -> AbstractContextManager[None]:
+        thread = self._thread_of(call_id)
+        return super().shield(call_id) if thread is None else thread.shield()
 
     def current_call(self) -> CurrentCall | None:
         run = _current.get()
@@ -217,6 +233,7 @@ class ConcurrentRunner(Runner):
         """Drive the lane, in the thread that this returns, until there is nothing more to do or it is lost."""
         self._lane = lane
         self._asks.use(lane, has_driver=True)
+        self._streams.use(lane)
         os.register_at_fork(after_in_child=self._after_fork)
         driver = threading.Thread(target=self._drive, args=(lane,), name="snakepit-lane", daemon=True)
         driver.start()
@@ -382,6 +399,7 @@ class ConcurrentRunner(Runner):
 
     def _after_fork(self) -> None:
         self._forked = True
+        self._streams.after_fork()
 
 
 def stopped(reason: Reason) -> Any:

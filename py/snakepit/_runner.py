@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from math import inf
 from time import monotonic
 from typing import Any, NamedTuple, NoReturn
@@ -30,6 +31,7 @@ from snakepit._transfers import Incoming, ProtocolError
 from snakepit.v1 import work_pb2
 
 _Failure = work_pb2.Failure
+_NO_SHIELD = nullcontext()
 
 
 class Limits(NamedTuple):
@@ -217,6 +219,14 @@ class Runner:
         """Raise Cancelled when the call is to stop and this thread runs its tool."""
         if (check := self._waits_in_tool(call_id)) is not None:
             check()
+
+    def shield(self, call_id: int) -> AbstractContextManager[None]:
+        """Around code of ours that a call's tool has called: Cancelled does not come in there."""
+        return _NO_SHIELD
+
+    def shares_thread(self) -> bool:
+        """Whether other calls go on in this thread, so that the tool must not hold it up."""
+        return False
 
     def _waits_in_tool(self, call_id: int) -> Callable[[], None] | None:
         """For the thread that runs the call's tool, when it waits: what raises Cancelled when the call is to stop."""

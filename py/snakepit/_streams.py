@@ -1,14 +1,16 @@
 """Streams: what a running tool yields, on its way to the host, and what the host sends it to read.
 
 Items leave many together when they come fast, and at once when they come slowly; a thread sees to it that none waits
-because its tool computes. Whoever waits, for credit or for input, drives the lane meanwhile, as who has asked does.
+because its tool computes. Whoever waits, for credit or for input, drives the lane meanwhile, as who has asked does; where
+several calls run at once a thread drives it all the time, and wakes those who wait, in threads or on event loops.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from math import inf
 from time import monotonic, sleep
 from types import CodeType
@@ -17,7 +19,7 @@ from typing import Any, NoReturn, Protocol
 from snakepit import _codec
 from snakepit._asks import Asks, Unanswered
 from snakepit._lane import Lane
-from snakepit._loops import own_loop
+from snakepit._loops import own_loop, run_to_end
 from snakepit._protocol import STREAM_ITEM_COST, STREAM_WINDOW
 from snakepit._replies import Replies
 from snakepit._tools import Tool
@@ -44,7 +46,7 @@ class Calls(Protocol):
     """What streams want to know of the calls that run."""
 
     def running(self) -> Any:
-        """The Call that runs on this thread."""
+        """The Call that runs here: on this thread, or in this task."""
 
     def is_open(self, call_id: int) -> bool:
         """Whether it has not ended."""
@@ -54,6 +56,12 @@ class Calls(Protocol):
 
     def give_up_if_asked(self, call_id: int) -> None:
         """Raise Cancelled when that has been asked for, on the thread that runs the call."""
+
+    def shield(self, call_id: int) -> AbstractContextManager[None]:
+        """Around what Cancelled must not come into."""
+
+    def shares_thread(self) -> bool:
+        """Whether other calls go on in this thread."""
 
 
 class Output:
@@ -72,7 +80,7 @@ class Output:
 
 
 class Input:
-    """What C++ sends to one call, as the iterator that its tool reads. Ends when C++ finishes."""
+    """What C++ sends to one call, as the iterator, of either kind, that its tool reads. Ends when C++ finishes."""
 
     def __init__(self, call_id: int, streams: Streams) -> None:
         self._call_id = call_id
@@ -83,15 +91,34 @@ class Input:
         self._finished = False
 
     def __iter__(self) -> Iterator[Any]:
+        self._streams.check_may_wait_here()
         return self
 
     def __next__(self) -> Any:
         items = self._items
         if not items:
-            self._streams.wait(self._call_id, lambda: items or self._finished)
+            self._streams.check_may_wait_here()
+            self._streams.wait(self._call_id, self._is_there)
             if not items:
                 raise StopIteration
-        data = items.popleft()
+        return self._take()
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        items = self._items
+        if not items:
+            await self._streams.wait_in_task(self._call_id, self._is_there)
+            if not items:
+                raise StopAsyncIteration
+        return self._take()
+
+    def _is_there(self) -> bool:
+        return bool(self._items) or self._finished
+
+    def _take(self) -> Any:
+        data = self._items.popleft()
         self._used += len(data) + STREAM_ITEM_COST
         if self._used >= _GRANT:
             self._streams.grant(self._call_id, self._used)
@@ -126,6 +153,7 @@ class Streams:
         self._inputs: dict[int, Input] = {}  # of calls that have not ended
         self._unwanted = 0  # id of the last call of which the host has said so
         self._is_child = False  # a process that a tool has forked
+        self._opening = threading.Lock()
         self._looker: threading.Thread | None = None
         self._bell = threading.Event()
         self._sleeps = False  # the looker: it has to be woken
@@ -147,7 +175,8 @@ class Streams:
         for grant in word.grants:
             output = self._outputs.get(grant.call)
             if grant.bytes == 0:
-                self._unwanted = grant.call
+                if not self._asks.has_driver:  # else those who wait are woken by Cancel itself
+                    self._unwanted = grant.call
             elif output is not None:
                 output.granted += grant.bytes
             self._asks.nudge(grant.call)
@@ -174,56 +203,116 @@ class Streams:
             self._calls.give_up_if_asked(call_id)
 
         try:
-            self._asks.wait_until(call_id, is_true, give_up)
+            with self._calls.shield(call_id):
+                self._asks.wait_until(call_id, is_true, give_up)
         except Unanswered:
             raise RuntimeError("the call is over") from None
 
+    async def wait_in_task(self, call_id: int, is_true: Callable[[], object]) -> None:
+        """As wait(); where somebody drives the lane, the event loop goes on meanwhile."""
+        if not self._asks.has_driver or self._is_child:
+            return self.wait(call_id, is_true)
+        if not self._calls.is_open(call_id):
+            raise RuntimeError("the call is over")
+        try:
+            await self._asks.wait_on_loop(call_id, is_true)
+        except Unanswered:
+            raise RuntimeError("the call is over") from None
+
+    def check_may_wait_here(self) -> None:
+        if self._calls.shares_thread():
+            raise RuntimeError("input is waited for, which would hold up the event loop: read it with `async for`")
+
     def grant(self, call_id: int, used: int) -> None:
         """The tool has read so much of its input."""
-        self._replies.grant(call_id, used)
-        if self._lane is not None:
-            self._lane.flush()
+        with self._calls.shield(call_id):
+            self._replies.grant(call_id, used)
+            if self._lane is not None:
+                self._lane.flush()
 
     def adopt(self, tool: Tool) -> None:
         """Have a tool that yields, or reads, do so with the host, when it is called."""
         if not tool.yields and tool.input is None:
             return
-        function, yields, reads = tool.function, tool.yields, tool.input
+        function, yields = tool.function, tool.yields
         drain = self._drain_async if yields == "async" else self._drain
 
         def run(*args: Any, **kwargs: Any) -> Any:
-            call = self._calls.running()
-            if not call.streams:
-                raise StreamRefused(_Failure.BAD_ARGUMENTS, "it yields items, or takes some: use pool.stream")
-            call_id = call.id
+            call_id = self._begin()
             try:
-                if reads is not None:
-                    given = self._input_of(call_id)
-                    if reads.position is not None and len(args) > reads.position:
-                        args = (*args[: reads.position], given, *args[reads.position :])
-                    else:
-                        kwargs[reads.name] = given
+                args = self._with_input(tool, call_id, args, kwargs)
                 result = function(*args, **kwargs)
                 return drain(call_id, result) if yields else result
             finally:
-                self._outputs.pop(call_id, None)
-                self._inputs.pop(call_id, None)
-                self._forget_over()
+                self._end(call_id)
 
         tool.function = run
         _DRIVES.add(run.__code__)
 
-    def _forget_over(self) -> None:
-        """Input that came for calls which were not begun, or had just ended."""
-        for call_id in [call_id for call_id in list(self._inputs) if not self._calls.is_open(call_id)]:
+    def share_loops(self, tools: Iterable[Tool]) -> None:
+        """After adopt(), where somebody drives the lane: have async ones wait without holding up their event loop."""
+        for tool in tools:
+            if tool.is_async and (tool.yields or tool.input is not None):
+                self._share_loop(tool)
+
+    def _share_loop(self, tool: Tool) -> None:
+        function, yields = tool.async_function, tool.yields
+
+        async def run(*args: Any, **kwargs: Any) -> Any:
+            call_id = self._begin()
+            try:
+                args = self._with_input(tool, call_id, args, kwargs)
+                result = function(*args, **kwargs)
+                if not yields:
+                    return await result
+                try:
+                    return await self._pump(self._open(call_id), result)
+                finally:
+                    await result.aclose()  # suspended in its `yield`, perhaps
+            finally:
+                self._end(call_id)
+
+        tool.coroutine_function = run
+        tool.function = run_to_end(run)
+
+    def _begin(self) -> int:
+        """Id of the call that runs here."""
+        call = self._calls.running()
+        if not call.streams:
+            raise StreamRefused(_Failure.BAD_ARGUMENTS, "it yields items, or takes some: use pool.stream")
+        call_id: int = call.id
+        return call_id
+
+    def _with_input(self, tool: Tool, call_id: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        reads = tool.input
+        if reads is None:
+            return args
+        given = self._input_of(call_id)
+        if reads.position is not None and len(args) > reads.position:
+            return (*args[: reads.position], given, *args[reads.position :])
+        kwargs[reads.name] = given
+        return args
+
+    def _end(self, call_id: int) -> None:
+        with self._calls.shield(call_id):
+            self._outputs.pop(call_id, None)
             self._inputs.pop(call_id, None)
+            self._forget_over()
+
+    def _forget_over(self) -> None:
+        """Input that came for calls which were not begun, or had just ended; and what Cancelled has kept from _end()."""
+        for known in (self._inputs, self._outputs):
+            for call_id in [call_id for call_id in list(known) if not self._calls.is_open(call_id)]:
+                known.pop(call_id, None)
 
     def _open(self, call_id: int) -> Output:
-        output = self._outputs[call_id] = Output(call_id)
-        self._replies.add_stream(output)
-        if self._looker is None and self._lane is not None:
-            self._looker = threading.Thread(target=self._look, args=(self._lane,), name="snakepit-items", daemon=True)
-            self._looker.start()
+        with self._calls.shield(call_id), self._opening:
+            output = self._outputs[call_id] = Output(call_id)
+            self._replies.add_stream(output)
+            lane = self._lane
+            if self._looker is None and lane is not None:
+                self._looker = threading.Thread(target=self._look, args=(lane,), name="snakepit-items", daemon=True)
+                self._looker.start()
         return output
 
     def _drain(self, call_id: int, generator: Any) -> Any:
@@ -239,34 +328,36 @@ class Streams:
                 if monotonic() >= output.leave_by:
                     self._let_leave(output)
                 elif self._sleeps:
-                    self._wake()
+                    self._wake(call_id)
         except StopIteration as end:
             return end.value
         finally:
             generator.close()
 
     def _drain_async(self, call_id: int, generator: Any) -> Any:
-        output = self._open(call_id)
-
-        async def pump() -> None:
-            async for item in generator:
-                data = self._encode(item, "item")
-                if output.used >= output.granted:
-                    self._await_credit(output)
-                output.used += len(data) + STREAM_ITEM_COST
-                output.queue.append(data)
-                if monotonic() >= output.leave_by:
-                    self._let_leave(output)
-                elif self._sleeps:
-                    self._wake()
-
-        _DRIVES.add(pump.__code__)
         own = own_loop()
         try:
-            own.run(pump())
+            own.run(self._pump(self._open(call_id), generator))
         except BaseException:
+            # Not in the task, which may yet be cancelled when Cancelled has come to it already.
             own.loop.run_until_complete(generator.aclose())  # suspended in its `yield`, perhaps
             raise
+
+    async def _pump(self, output: Output, generator: Any) -> None:
+        from asyncio import sleep
+
+        async for item in generator:
+            data = self._encode(item, "item")
+            if output.used >= output.granted:
+                self._let_leave(output)
+                await self.wait_in_task(output.call_id, lambda: output.used < output.granted)
+            output.used += len(data) + STREAM_ITEM_COST
+            output.queue.append(data)
+            if monotonic() >= output.leave_by:
+                self._let_leave(output)
+                await sleep(0)  # a generator that never waits is not to keep the loop for itself
+            elif self._sleeps:
+                self._wake(output.call_id)
 
     def _encode(self, item: object, root: str) -> bytes:
         try:
@@ -288,16 +379,18 @@ class Streams:
         if self._lane is None or output.leave_by == inf:
             return
         began = monotonic()
-        self._asks.flush_all(self._lane)
+        with self._calls.shield(output.call_id):
+            self._asks.flush_all(self._lane)
         now = monotonic()
         output.cost += (now - began - output.cost) * _COST_WEIGHT
         output.leave_by = now + max(_SLOW, _SENDING_SHARE * output.cost)
 
     # The thread that looks for items that are late.
 
-    def _wake(self) -> None:
-        self._sleeps = False
-        self._bell.set()
+    def _wake(self, call_id: int) -> None:
+        with self._calls.shield(call_id):
+            self._sleeps = False
+            self._bell.set()
 
     def _look(self, lane: Lane) -> None:
         while True:
@@ -324,7 +417,7 @@ def _refuse(kind: work_pb2.Failure.Kind, message: str) -> NoReturn:
     raise StreamRefused(kind, message) from None
 
 
-_DRIVES: set[CodeType] = {Streams._drain.__code__, Streams._drain_async.__code__}
+_DRIVES: set[CodeType] = {Streams._drain.__code__, Streams._drain_async.__code__, Streams._pump.__code__}
 
 
 def drives_tools(code: CodeType) -> bool:

@@ -80,7 +80,7 @@ def tool(
     idempotent: to run it twice does no harm. A call that was running when its worker died is then run again elsewhere,
     once, and within the pool's budget for that, before its caller hears of it.
     thread_safe: may run in several threads at once, beside itself and the others: what a pool with a profile other than
-    `process` asks of its tools, except of `async def` ones in the profile `async`. `__snakepit_thread_safe__ = True` in
+    `process` asks of its tools, except of `async def` ones (with `yield` or without) in the profile `async`. `__snakepit_thread_safe__ = True` in
     the module says it of all its tools.
     main_thread: runs on the worker's main thread, whatever the profile, and so never beside another such tool; in the
     profile `async` that is the thread of the event loop.
@@ -93,7 +93,9 @@ def tool(
     max_batch: most calls in a list, 1 to 4,096.
     max_wait_ms: how long a list that is not full waits for more calls, 0 to 60,000; 0: it takes those that have come.
     input: the parameter that gets an iterator over what the caller sends while the tool runs. It waits for the next
-    item, and ends when the caller finishes. Callers do not give this parameter.
+    item, and ends when the caller finishes. It is an async iterator too: in `async def` tools `async for` lets the
+    other tasks of the loop go on meanwhile, and in the profile `async` only that will do on the loop. Callers do not
+    give this parameter.
     """
     mark = _Mark(name, idempotent, thread_safe, main_thread, batch, max_batch, max_wait_ms, input)
     if function is None:
@@ -209,6 +211,7 @@ class Tool:
 
     __slots__ = (
         "_signature",
+        "async_function",
         "batch",
         "coroutine_function",
         "cost",
@@ -243,14 +246,15 @@ class Tool:
             others = [p for p in signature.parameters.values() if p.name != self.input.name]
             signature = signature.replace(parameters=others)
         parameters = list(signature.parameters.values())
-        self.is_async = inspect.iscoroutinefunction(function)
         self.function = run_to_end(function)
-        self.coroutine_function = function if self.is_async else None
+        self.coroutine_function = function if inspect.iscoroutinefunction(function) else None
         self.yields: Literal["", "sync", "async"] = ""
         if inspect.isgeneratorfunction(function):
             self.yields = "sync"
         elif inspect.isasyncgenfunction(function):
             self.yields = "async"
+        self.async_function = function
+        self.is_async = self.coroutine_function is not None or self.yields == "async"
         self.name = name
         self.where = where
         self.idempotent = mark.idempotent
@@ -445,10 +449,6 @@ class Toolbox:
         """Raise ToolError when tools do not say that they can run in this profile."""
         if profile == "process":
             return
-        streams = [one.name for one in self.tools if one.yields or one.input is not None]
-        if streams:
-            names = ", ".join(streams[:_NAMED_TOOLS]) + (", ..." if len(streams) > _NAMED_TOOLS else "")
-            raise ToolError(f"these tools yield items, or take some, which only the profile process can do: {names}")
         silent = [
             one.name
             for one in self.tools

@@ -16,6 +16,8 @@ import time
 
 import snakepit
 
+__snakepit_thread_safe__ = True
+
 
 @snakepit.tool
 def echo(value):
@@ -91,9 +93,16 @@ def idle() -> bool:
 """
 
 
+@pytest.fixture(params=["process", "thread", "async"])
+def profile(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
 @pytest.fixture
-def host(package: Path, tmp_path: Path, lane: str) -> Any:
-    with FakeHost(package, tmp_path, SOURCE, lane) as running:
+def host(package: Path, tmp_path: Path, lane: str, profile: str) -> Any:
+    width = 1 if profile == "process" else 4
+    with FakeHost(package, tmp_path, SOURCE, lane, profile=profile, width=width) as running:
         yield running.attach()
 
 
@@ -111,11 +120,12 @@ def grant(call_id: int, amount: int) -> dict[str, Any]:
 
 def test_hello_says_what_streams(host: FakeHost) -> None:
     specs = {spec.name: spec for spec in host.hello.tools}
-    assert specs["count"].flags == ["idempotent", "stream"]
-    assert specs["add"].flags == ["input:numbers"]
+    assert specs["count"].flags == ["idempotent", "thread_safe", "stream"]
+    assert specs["texts_async"].flags == ["thread_safe", "async", "stream"]
+    assert specs["add"].flags == ["thread_safe", "input:numbers"]
     assert [parameter.name for parameter in specs["add"].parameters] == ["start", "scale"]
-    assert specs["lengths"].flags == ["stream", "input:lines"]
-    assert specs["echo"].flags == []
+    assert specs["lengths"].flags == ["thread_safe", "stream", "input:lines"]
+    assert specs["echo"].flags == ["thread_safe"]
 
 
 def test_items_come_many_in_a_frame_and_before_the_reply(host: FakeHost) -> None:
