@@ -116,7 +116,7 @@ class Asks:
             self._pass_on()
 
     async def wait_on_loop(self, call_id: int, is_true: Callable[[], object]) -> None:
-        """As wait_until(), for a task, while the loop goes on; not without a driver. Ends when the task is cancelled."""
+        """As wait_until(), for a task, while its loop goes on. Only where somebody drives; ends when cancelled."""
         lane = self._lane
         assert lane is not None
         turn = _LoopTurn()

@@ -1,8 +1,8 @@
 """Streams: what a running tool yields, on its way to the host, and what the host sends it to read.
 
 Items leave many together when they come fast, and at once when they come slowly; a thread sees to it that none waits
-because its tool computes. Whoever waits, for credit or for input, drives the lane meanwhile, as who has asked does; where
-several calls run at once a thread drives it all the time, and wakes those who wait, in threads or on event loops.
+because its tool computes. Whoever waits, for credit or for input, drives the lane meanwhile, as who has asked does;
+where several calls run at once a thread drives it all the time, and wakes those who wait, in threads or on event loops.
 """
 
 from __future__ import annotations
@@ -300,8 +300,9 @@ class Streams:
             self._forget_over()
 
     def _forget_over(self) -> None:
-        """Input that came for calls which were not begun, or had just ended; and what Cancelled has kept from _end()."""
-        for known in (self._inputs, self._outputs):
+        """Input that came for calls that were not begun, or had just ended; and what Cancelled has kept from _end()."""
+        every: tuple[dict[int, Any], ...] = (self._inputs, self._outputs)
+        for known in every:
             for call_id in [call_id for call_id in list(known) if not self._calls.is_open(call_id)]:
                 known.pop(call_id, None)
 

@@ -80,8 +80,8 @@ def tool(
     idempotent: to run it twice does no harm. A call that was running when its worker died is then run again elsewhere,
     once, and within the pool's budget for that, before its caller hears of it.
     thread_safe: may run in several threads at once, beside itself and the others: what a pool with a profile other than
-    `process` asks of its tools, except of `async def` ones (with `yield` or without) in the profile `async`. `__snakepit_thread_safe__ = True` in
-    the module says it of all its tools.
+    `process` asks of its tools, except of `async def` ones (with `yield` or without) in the profile `async`.
+    `__snakepit_thread_safe__ = True` in the module says it of all its tools.
     main_thread: runs on the worker's main thread, whatever the profile, and so never beside another such tool; in the
     profile `async` that is the thread of the event loop.
     batch: callers make single calls with one argument; the function gets a list of the arguments of the calls that are

@@ -12,14 +12,16 @@
 #include <csignal>
 #include <fstream>
 #include <sstream>
+#include <tuple>
 
 namespace snakepit::test {
 namespace {
 
-class Streams : public LaneTest {
+class Streams : public PoolTest, public testing::WithParamInterface<std::tuple<worker_profile, lane_kind>> {
 protected:
     [[nodiscard]] pool_options streaming(int workers = 1) const {
         auto o = options("streamers");
+        std::tie(o.profile, o.lane) = GetParam();
         o.workers.min = workers;
         return o;
     }
@@ -29,7 +31,18 @@ protected:
         return [path = note() + ending] { return fs::exists(path); };
     }
 };
-INSTANTIATE_LANES(Streams);
+INSTANTIATE_TEST_SUITE_P(Profile, Streams,
+                         testing::Combine(testing::Values(worker_profile::process, worker_profile::thread,
+                                                          worker_profile::async),
+                                          testing::Values(lane_kind::direct, lane_kind::iterator)),
+                         [](const auto& how) {
+                             const auto profile = std::get<0>(how.param);
+                             const auto lane = std::get<1>(how.param);
+                             return std::string(profile == worker_profile::process  ? "Process"
+                                                : profile == worker_profile::thread ? "Thread"
+                                                                                    : "Async") +
+                                    (lane == lane_kind::direct ? "Direct" : "Iterator");
+                         });
 
 /// All items, as a list.
 awaitable<value> items_of(stream& s) {
@@ -215,7 +228,7 @@ TEST_P(Streams, DroppingOneFreesItsWorker) {
             CO_ASSERT(co_await s.next());
         }
         EXPECT_EQ((co_await p.execute("echo", 1)), 1);
-        EXPECT_TRUE(is_there(".end")());
+        CO_ASSERT(co_await comes_true(is_there(".end")));
         EXPECT_EQ(p.stats().workers[0].restarts, 0U);
     });
 }
@@ -289,10 +302,12 @@ TEST_P(Streams, TheyQueueAsCallsDo) {
 
 TEST_P(Streams, InputReachesEveryKindOfTool) {
     with_pool(streaming(), [](pool& p) -> awaitable<> {
-        auto sum = co_await p.stream("total", 100);
-        for (int i = 1; i <= 1'000; ++i) CO_ASSERT_OK(co_await sum.send(i));
-        EXPECT_OK(co_await sum.finish());
-        EXPECT_EQ((co_await sum.result()), 100 + 500'500);
+        for (const char* tool : {"total", "total_async"}) {
+            auto sum = co_await p.stream(tool, 100);
+            for (int i = 1; i <= 1'000; ++i) CO_ASSERT_OK(co_await sum.send(i));
+            EXPECT_OK(co_await sum.finish());
+            EXPECT_EQ((co_await sum.result()), 100 + 500'500);
+        }
 
         auto none = co_await p.stream("total", 5);
         EXPECT_OK(co_await none.finish());

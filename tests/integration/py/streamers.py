@@ -7,6 +7,10 @@ from pathlib import Path
 
 import snakepit
 
+__snakepit_thread_safe__ = True
+
+met = {}  # how many are there, by what they have said
+
 
 @snakepit.tool
 def echo(x):
@@ -72,12 +76,12 @@ def flood(path, total, piece):
 
 @snakepit.tool
 def forever(path, first=3):
-    """Yields a few, then sleeps for ever."""
+    """Yields a few, then sleeps for ever, a little at a time: no cancel ends the sleep of a thread."""
     try:
         yield from range(first)
         Path(path).write_text("sleeping")
         while True:
-            time.sleep(60)
+            time.sleep(0.01)
     finally:
         Path(path + ".end").write_text("closed")
 
@@ -146,7 +150,7 @@ def shout(*, lines, mark="!"):
 
 @snakepit.tool(input="lines")
 async def shout_async(lines):
-    for line in lines:
+    async for line in lines:
         yield line.upper()
 
 
@@ -178,6 +182,73 @@ def waits_for_input(path, texts):
         return list(texts)
     finally:
         Path(path + ".end").write_text("closed")
+
+
+@snakepit.tool
+async def flood_async(path, total, piece):
+    """As flood; it never waits by itself."""
+    text = "x" * piece
+    done = 0
+    try:
+        while done < total:
+            yield text
+            done += piece
+            Path(path).write_text(str(done))
+    finally:
+        Path(path + ".end").write_text("closed")
+
+
+@snakepit.tool
+def meet(name, n):
+    """Says that it is there; goes on when n are."""
+    met[name] = met.get(name, 0) + 1
+    yield "here"
+    while met[name] < n:
+        time.sleep(0.001)
+    yield "all"
+
+
+@snakepit.tool
+async def meet_async(name, n):
+    met[name] = met.get(name, 0) + 1
+    yield "here"
+    while met[name] < n:
+        await asyncio.sleep(0.001)
+    yield "all"
+
+
+@snakepit.tool(input="numbers")
+async def total_async(start, numbers):
+    async for n in numbers:
+        start += n
+    return start
+
+
+@snakepit.tool(input="numbers")
+async def total_held_up(start, numbers):
+    for n in numbers:
+        start += n
+    return start
+
+
+@snakepit.tool(input="texts")
+async def waits_for_input_async(path, texts):
+    try:
+        Path(path).write_text("waiting")
+        return [text async for text in texts]
+    finally:
+        Path(path + ".end").write_text("closed")
+
+
+@snakepit.tool(input="texts")
+async def mirror_async(texts):
+    async for text in texts:
+        yield text
+
+
+@snakepit.tool(main_thread=True)
+def count_on_main(n):
+    yield from range(n)
 
 
 @snakepit.tool
