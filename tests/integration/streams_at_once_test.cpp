@@ -61,13 +61,14 @@ TEST_P(StreamsAtOnce, OneThatNobodyReadsHoldsUpNobody) {
                 EXPECT_OK(co_await s.result());
             }
             EXPECT_EQ((co_await p.execute("echo", 1)), 1);
-            const auto stopped_at = std::stoull(file_text(note(flood)));
-            EXPECT_LT(stopped_at, std::size_t{4} << 20);
+            std::string stopped_at;  // empty while it is being written
+            CO_ASSERT(co_await comes_true([&] { return !(stopped_at = file_text(note(flood))).empty(); }));
+            EXPECT_LT(std::stoull(stopped_at), std::size_t{4} << 20);
             for (int i = 0; i < 500; ++i) CO_ASSERT(co_await unread.next());  // it goes on
             unread.cancel();
             CO_ASSERT(co_await comes_true(is_there(note(flood) + ".end")));
         }
-        EXPECT_EQ(p.stats().workers[0].restarts, 0U);
+        EXPECT_EQ(p.stats().workers[0].restarts, 0U) << p.stats().workers[0].last_exit;
     });
 }
 
@@ -128,7 +129,35 @@ TEST_P(StreamsAtOnce, CancellingOneLeavesTheOther) {
             EXPECT_EQ((co_await goes_on.next()), std::nullopt);
             EXPECT_OK(co_await goes_on.result());
         }
-        EXPECT_EQ(p.stats().workers[0].restarts, 0U);
+        EXPECT_EQ(p.stats().workers[0].restarts, 0U) << p.stats().workers[0].last_exit;
+    });
+}
+
+TEST_P(StreamsAtOnce, ManyAreDroppedAtAnyMoment) {
+    with_pool(one_worker(), [](pool& p) -> awaitable<> {
+        int done = 0;
+        auto drop_some = [&](int seed) -> awaitable<> {
+            for (int round = 0; round < 40; ++round) {
+                const int how = seed + round;
+                const value many = 20'000;
+                const value nothing = value::array();
+                const char* tool = how % 3 == 0 ? "count" : how % 3 == 1 ? "count_async" : "mirror";
+                auto s = co_await p.stream(tool, how % 3 == 2 ? nothing : many);
+                if (how % 3 == 2) CO_ASSERT_OK(co_await s.send(1));
+                for (int n = how * 37 % 500; n-- > 0 && how % 3 != 2;) CO_ASSERT(co_await s.next());
+            }
+            ++done;
+        };
+        constexpr int several = 4;
+        for (int seed = 0; seed < several; ++seed)
+            asio::co_spawn(co_await asio::this_coro::executor, drop_some(seed * 1'000), asio::detached);
+        CO_ASSERT(co_await comes_true([&] { return done == several; }, 20s * slow));
+        for (const char* count : {"count", "count_async"}) {
+            auto s = co_await p.stream(count, 50'000);
+            EXPECT_EQ((co_await counted(s)), 50'000);
+            EXPECT_OK(co_await s.result());
+        }
+        EXPECT_EQ(p.stats().workers[0].restarts, 0U) << p.stats().workers[0].last_exit;
     });
 }
 
