@@ -58,7 +58,7 @@ last_words read_last_words(const page& left, const switchboard& board, const lin
             const auto reply = left.reply_to(call.id, *at);
             if (auto settled = reply ? settlement_of(call.id, *reply) : std::nullopt)
                 said.replies.push_back(std::move(*settled));
-        } else if (call.id == at->begun) {
+        } else if (call.id <= at->begun && how.running_tool.empty()) {  // of a batch, the first one
             how.running_tool = std::move(call.tool);
             how.running = std::chrono::duration_cast<std::chrono::microseconds>(exited_at - at->started);
         }

@@ -3,6 +3,8 @@
 #include "pool/consequences.hpp"
 #include "pool/switchboard.hpp"
 
+#include <algorithm>
+
 namespace snakepit::detail {
 namespace {
 
@@ -34,8 +36,8 @@ bool switchboard::has_credit(const line& l, const call& c) const {
 bool switchboard::may_have_more(const line& l) const {
     if (!l.routable || l.load >= allowed_.calls_per_line) return false;
     if (l.load < l.width) return true;
-    if (l.credit.stalled) return false;
-    return gathers_batch(l, l.at_once) ||
+    if (gathers_batch(l, l.at_once)) return true;
+    return !l.credit.stalled &&
            l.credit.work_us <= std::uint64_t{l.credit.horizon_us} * static_cast<std::uint64_t>(l.width);
 }
 
@@ -82,7 +84,8 @@ void switchboard::check_lines(call::clock::time_point now, consequences& todo) {
     bool again = false;
     for (line* l = lines_.front(); l; l = l->all_hook.next) {
         auto& credit = l->credit;
-        const bool holds_some = l->load > l->width && allowed_.credit.stall.count() > 0;
+        const bool holds_some =
+            allowed_.credit.stall.count() > 0 && l->load > l->width && static_cast<std::size_t>(l->load) > together(*l);
         const bool stands_still = credit.stalled || (credit.watched && credit.watched_ended == l->ended);
         if (holds_some && stands_still) take_back(*l, todo);
         credit.watched = holds_some;
@@ -115,8 +118,10 @@ void switchboard::take_back(line& from, consequences& todo) {
     const auto may_go = [](const call& c) {
         return !c.answered && c.affinity != affinity::strict && c.affinity != affinity::strict_fail_fast;
     };
-    const auto running = running_on(from);
-    const auto last_running = running.empty() ? 0 : running.back()->id;
+    std::vector<std::uint64_t> held;
+    for (const auto& each : from.sent) held.push_back(each.first);
+    std::sort(held.begin(), held.end());
+    const auto last_running = held.empty() ? 0 : held[std::min(together(from), held.size()) - 1];
     for (const auto& [id, c] : from.sent) {
         if (id <= last_running || c->recall != recall_state::none || !may_go(*c)) continue;
         c->recall = recall_state::asked;

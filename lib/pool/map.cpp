@@ -1,5 +1,6 @@
 #include "pool/map_run.hpp"
 #include "pool/switchboard.hpp"
+#include "process/fork_shield.hpp"
 #include "value/codec.hpp"
 
 #include <snakepit/async.hpp>
@@ -225,6 +226,7 @@ void map_run::dropped() noexcept {
 }
 
 void map_run::cancel() noexcept {
+    if (fork_shield::in_child()) return;  // before any mutex: a thread that is no more may hold it
     std::shared_ptr<switchboard> board;
     std::vector<call_ptr> open;
     std::deque<refused> forgotten;

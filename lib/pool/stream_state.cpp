@@ -173,6 +173,7 @@ std::optional<std::string> stream_state::grant(std::uint64_t bytes) {
     input_used_ = true;
     if (bytes > sent_cost_) return "credit for more input than it was sent";
     sent_cost_ -= bytes;
+    if (ended_) return std::nullopt;  // its input has been forgotten
     input_credit_ += static_cast<std::int64_t>(bytes);
     grant_rest_ += bytes;
     while (sent_ > 0 && grant_rest_ >= stream_cost(input_.front()->size())) {

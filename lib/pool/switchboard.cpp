@@ -326,6 +326,7 @@ std::shared_ptr<line> switchboard::connect(std::string worker, const std::vector
                 tools_[known->second].takes_input || std::find(flags.begin(), flags.end(), "stream") != flags.end();
             ++tools_[known->second].lines;
             tools_[known->second].batch = batch_of(flags);
+            tools_[known->second].main_thread = std::find(flags.begin(), flags.end(), "main_thread") != flags.end();
             if (width == 1) l->at_once = std::max(l->at_once, batch_of(flags));  // others run calls one by one
             if (l->tools.size() <= known->second) l->tools.resize(known->second + 1, line::no_such_tool);
             l->tools[known->second] = i;
@@ -364,7 +365,7 @@ bool switchboard::take(line& from, out_frame& into) {
             c.sent_before = c.home->sent_to;
             if (!c.parent) c.home->sent_to = from.number;
         }
-        if (from.sent.empty()) from.credit.sent(c.id);
+        if (from.sent.empty() && !c.batched) from.credit.sent(c.id);  // a batch does not come back for one
         from.sent.emplace(c.id, &c);
         if (c.stream) note_input(c);
         into.bytes += c.arguments.size() + c.overhead();
@@ -446,6 +447,10 @@ std::optional<std::string> switchboard::settle(line& from, std::vector<settlemen
             call& c = *held->second;
             if (reply.recalled && c.recall == recall_state::none) {
                 breach = fmt::format("call {} given back, which it was not asked for", reply.id);
+                break;
+            }
+            if (reply.recalled && c.stream && !c.stream->is_untouched()) {
+                breach = fmt::format("call {} given back, which has begun", reply.id);
                 break;
             }
             from.sent.erase(held);
@@ -641,13 +646,13 @@ void switchboard::disconnect(line& l, const error& why, last_words said) {
         l.due.clear();
         dismiss_locked(l, todo);
         for (auto& reply : said.replies) {
-            // Not to a stream: nobody knows whether the items before it have come.
-            if (const auto held = l.sent.find(reply.id); held != l.sent.end() && !held->second->stream) {
+            if (const auto held = l.sent.find(reply.id); held != l.sent.end()) {
                 call& c = *held->second;
                 if (reply.recalled) {
                     if (c.recall == recall_state::asked) c.recall = recall_state::given;
                     continue;
                 }
+                if (c.stream) continue;  // nobody knows whether the items before it have come
                 l.sent.erase(held);
                 if (!c.answered) ++counters_.recovered;
                 end_by_reply(l, c, std::move(reply.outcome), todo);
@@ -931,8 +936,10 @@ backlog switchboard::look(bool remember) {
     for (line* l = lines_.front(); l; l = l->all_hook.next) {
         if (l->routable) {
             is_free = is_free || (l->load < l->width && !one_is_kept);
-            if (l->load > l->width) found.waiting += static_cast<std::size_t>(l->load - l->width);
-            const auto begun = l->ended - l->seen_ended + static_cast<std::uint64_t>(l->width);
+            const auto run = together(*l);
+            const auto load = static_cast<std::size_t>(l->load);
+            if (load > run) found.waiting += load - run;
+            const auto begun = l->ended - l->seen_ended + run;
             found.too_long = found.too_long || begun < static_cast<std::uint64_t>(l->seen_load);
         }
         if (!remember) continue;
@@ -1098,6 +1105,17 @@ std::vector<call*> switchboard::running_on(const line& l) {
     return found;
 }
 
+/// How many of its calls begin and end together, or run beside each other: the batch that runs, or as many as it
+/// executes.
+std::size_t switchboard::together(const line& l) const {
+    const auto width = static_cast<std::size_t>(l.width);
+    if (l.at_once == 1 || l.sent.empty()) return width;
+    const auto tool = running_on(l).front()->tool_index;
+    const auto same =
+        std::count_if(l.sent.begin(), l.sent.end(), [&](const auto& each) { return each.second->tool_index == tool; });
+    return std::min(static_cast<std::size_t>(same), static_cast<std::size_t>(tools_[tool].batch));
+}
+
 /// It is one of these. A worker begins its calls in the order of their ids.
 bool switchboard::has_begun(const line& l, const call& c) {
     int before = 0;
@@ -1105,11 +1123,13 @@ bool switchboard::has_begun(const line& l, const call& c) {
     return before < l.width;
 }
 
-/// Each of its places is taken by a call that waits for another one.
-bool switchboard::waits_for_nested(const line& l) {
-    if (l.sent.size() < static_cast<std::size_t>(l.width)) return false;
+/// Each of its places is taken by a call that waits for another one; or its main thread, which others may need, is.
+bool switchboard::waits_for_nested(const line& l) const {
     const auto running = running_on(l);
-    return std::all_of(running.begin(), running.end(), [](const call* c) { return c->nested > 0; });
+    const auto holds_main = [&](const call* c) { return c->nested > 0 && tools_[c->tool_index].main_thread; };
+    if (l.width > 1 && std::any_of(running.begin(), running.end(), holds_main)) return true;
+    return running.size() == static_cast<std::size_t>(l.width) &&
+           std::all_of(running.begin(), running.end(), [](const call* c) { return c->nested > 0; });
 }
 
 /// Host tools have called the pool, and in every worker all that runs waits for such a call: none of these that has not

@@ -210,8 +210,9 @@ private:
         bool idempotent = false;
         bool streams = false;  // yields items, or takes some
         bool takes_input = false;
-        int lines = 0;       // that have it
-        int batch = 1;       // calls that run together
+        int lines = 0;  // that have it
+        int batch = 1;  // calls that run together
+        bool main_thread = false;
         mean_duration cost;  // in the tool
     };
 
@@ -259,7 +260,9 @@ private:
     static void post(call_ptr c, consequences& todo);
     [[nodiscard]] static bool has_begun(const line& l, const call& c);
     [[nodiscard]] static std::vector<call*> running_on(const line& l);
-    [[nodiscard]] static bool waits_for_nested(const line& l);
+    [[nodiscard]] bool waits_for_nested(const line& l) const;
+    [[nodiscard]] std::size_t together(const line& l) const;
+    [[nodiscard]] bool has_ended(const line& l, std::uint64_t id) const;
     void break_deadlocks(consequences& todo);
     void give_back_unsent(line& l, consequences& todo);
     void give_back(std::vector<call*>& calls, consequences& todo);

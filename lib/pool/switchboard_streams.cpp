@@ -22,8 +22,10 @@ void switchboard::give_credit(call& of, std::size_t bytes) {
 void switchboard::add_credit(call& c, std::size_t bytes, consequences& todo) {
     if (c.place != call_place::sent || c.id == 0) return;
     auto& grants = c.on->grants;
-    const auto known = std::find_if(grants.begin(), grants.end(), [&](const auto& g) { return g.call == c.id; });
-    if (known == grants.end()) grants.push_back({c.id, bytes});
+    // Not to one of no bytes, which says that nobody wants the call any more.
+    const auto known =
+        std::find_if(grants.begin(), grants.end(), [&](const auto& g) { return g.call == c.id && g.bytes != 0; });
+    if (known == grants.end() || bytes == 0) grants.push_back({c.id, bytes});
     else known->bytes += bytes;
     want_flush(*c.on, todo);
 }
@@ -73,6 +75,11 @@ void switchboard::add_streams(line& from, out_frame& into, std::size_t share) {
     }
 }
 
+bool switchboard::has_ended(const line& l, std::uint64_t id) const {
+    const std::lock_guard lock(mutex_);
+    return id > 0 && id <= l.last_id && !l.sent.contains(id);
+}
+
 std::optional<std::string> switchboard::take_streams(line& from, std::vector<arrived_items>& items,
                                                      const std::vector<arrived_grant>& grants) {
     std::optional<std::string> breach;
@@ -98,6 +105,7 @@ std::optional<std::string> switchboard::take_streams(line& from, std::vector<arr
         add_credit(*who, credit, todo);
     }
     for (const auto& each : grants) {
+        if (has_ended(from, each.call)) continue;  // a thread that its tool has left behind reads on
         if (breach || !find(each.call, "credit")) break;
         breach = who->stream->grant(each.bytes);
         if (breach) {

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from functools import partial
 
 from snakepit import _loop_watch
@@ -37,6 +38,8 @@ class AsyncRunner(ConcurrentRunner):
         self._idle: list[ToolThread] = []
         self._flush_is_due = False
         self._on_main: Run | None = None  # a tool of the main thread
+        self._context = copy_context()  # in which every call begins, whatever the calls before it have set
+        self._ends = False
         self._watch = _loop_watch.LoopWatch(self._loop, lambda: bool(self._running), self._name_of)
 
     def _begin_more(self) -> None:
@@ -44,7 +47,7 @@ class AsyncRunner(ConcurrentRunner):
 
     def _call_soon(self, what: Callable[[], object]) -> None:
         with suppress(RuntimeError):  # it is closed: the worker ends
-            self._loop.call_soon_threadsafe(what)
+            self._loop.call_soon_threadsafe(what, context=self._context.copy())
 
     def _begin_on_loop(self) -> None:
         while True:
@@ -99,7 +102,7 @@ class AsyncRunner(ConcurrentRunner):
         self._end(run, outcome)
         self._flush_soon()
         if self._waiting:
-            self._begin_on_loop()
+            self._begin_more()
 
     def _run_on_loop(self, run: Run) -> None:
         if self._take(run):
@@ -107,7 +110,7 @@ class AsyncRunner(ConcurrentRunner):
             self._run_here(run, self._here)
             self._on_main = None
             self._flush_soon()
-            self._begin_on_loop()
+        self._begin_more()
 
     def _start(self, run: Run) -> None:
         """A plain function, in a thread."""
@@ -161,14 +164,16 @@ class AsyncRunner(ConcurrentRunner):
         return "a task that is no call's own"
 
     def _end_serving(self) -> None:
+        self._ends = True
         self._call_soon(self._loop.stop)
 
     def serve(self, lane: Lane) -> bool:
         """See Runner. The main thread's."""
+        self._context = copy_context()
         driver = self._begin_serving(lane)
         self._watch.start()
         self._loop.run_forever()
-        if not self._served and driver.is_alive():
+        if not self._ends:
             leave(1, "a tool has stopped the event loop")
         driver.join()
         if self._served:

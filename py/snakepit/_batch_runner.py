@@ -92,6 +92,12 @@ class BatchRunner(SerialRunner):
 
     # For the control thread.
 
+    def cancel(self, ids: Sequence[int]) -> None:
+        """See Runner. A batch that waits for more calls does not wait with one that nobody wants."""
+        super().cancel(ids)
+        if self._lane is not None and self._gathered:
+            self._lane.wake()
+
     def _ask_to_stop(self, ids: Sequence[int]) -> None:
         batch = self._batch
         if batch is None:
@@ -153,7 +159,7 @@ class BatchRunner(SerialRunner):
         lane.flush()
         asks.take_what_has_come(lane)
         last_id = self._gathered[-1][1].id
-        while not inbox and not self._stopping and self._end_at > last_id:
+        while not inbox and not self._stopping and not self._attention and self._end_at > last_id:
             if lane.name != "direct" or monotonic() >= self._gather_until:  # the iterator cannot be woken
                 return
             self._alarm.set(self._gather_until, lane.wake)
@@ -176,6 +182,8 @@ class BatchRunner(SerialRunner):
             page.times[STARTED] = started = monotonic()
         items, outcomes = self._arguments_of(batch)
         batch.go(items)
+        if batch.given_back:
+            self._let_replies_leave()
 
         run_us = 0
         if batch.live:
@@ -224,8 +232,10 @@ class BatchRunner(SerialRunner):
         for call_id, call in batch.calls.items():
             recalled = self._recalls.take(call_id) if self._attention else None
             if recalled is not None:
-                if not recalled:
-                    batch.given_back.add(call_id)
+                if recalled:
+                    self._replies.add((call_id, RECALLED, 0))
+                batch.given_back.add(call_id)
+                self._unwanted.discard(call_id)
                 self._drop_arguments(call)
                 failures[call_id] = RECALLED
                 continue

@@ -130,8 +130,9 @@ class ConcurrentRunner(Runner):
     def _stop(self, runs: list[Run]) -> None:
         for run in runs:
             run.unwanted = run.unwanted or run.why_to_stop()
-            if run.stop is not None:
-                run.stop(run.unwanted)
+            stop = run.stop  # read once: the call may end at any moment
+            if stop is not None:
+                stop(run.unwanted)
             elif run.tool.main_thread and self._take(run):  # it waits for another one
                 self._end(run, stopped(run.unwanted))
                 self._flush()

@@ -225,6 +225,8 @@ class Streams:
 
     def grant(self, call_id: int, used: int) -> None:
         """The tool has read so much of its input."""
+        if self._is_child or not self._calls.is_open(call_id):
+            return
         with self._calls.shield(call_id):
             self._replies.grant(call_id, used)
             if self._lane is not None:

@@ -12,6 +12,7 @@ from snakepit.v1 import control_pb2, work_pb2
 
 SOURCE = '''
 import asyncio
+import contextvars
 import os
 import threading
 import time
@@ -122,6 +123,17 @@ async def ask_host():
     return snakepit.host.anything()
 
 
+mark = contextvars.ContextVar("mark", default=None)
+
+
+@snakepit.tool
+async def leave_mark(value):
+    found = mark.get()
+    mark.set(value)
+    await asyncio.sleep(0)
+    return [found, mark.get()]
+
+
 @snakepit.tool
 async def loop_module():
     return type(asyncio.get_running_loop()).__module__.partition(".")[0]
@@ -150,6 +162,12 @@ def test_no_more_calls_begin_than_are_allowed(host: FakeHost) -> None:
     host.tell(cancel=control_pb2.Cancel(ids=[ids[0]]))
     assert kind(host.reply(ids[0])) == "CANCELLED"
     assert [host.value(host.reply(call_id)) for call_id in ids[1:]] == ids[1:]
+
+
+def test_no_call_sees_context_variables_of_another(start: Callable[..., FakeHost], lane: str) -> None:
+    host = start(lane=lane, profile="async", width=2).attach()
+    ids = begin(host, *[host.make_call("leave_mark", [index]) for index in range(20)])
+    assert [host.value(host.reply(call_id)) for call_id in ids] == [[None, index] for index in range(20)]
 
 
 def test_setup_may_be_async_and_shares_the_loop(host: FakeHost) -> None:

@@ -288,12 +288,17 @@ TEST_P(Sessions, ATriedToolIsToldOfLimitsAndOfTheEndAtOnce) {
         }
         for (int i = 0; i < 3; ++i) {
             const auto name = fmt::format("closed{}", i);
-            CO_ASSERT_OK(co_await p.session("t").set("x", i));
+            const auto set = co_await p.session("t").set("x", i);
+            CO_ASSERT_OK(set);
             std::optional<result<value>> seen;
             async_execute(p, "write_again", list("x", (scratch().path() / name).string()), in("t"),
                           [&](result<value> r) { seen = std::move(r); });
             CO_ASSERT(
                 co_await comes_true([&] { return fs::exists(scratch().path() / (name + ".looked")); }, 30s * slow));
+            for (auto now = co_await p.session("t").get("x"); now && (*now)->version == *set;) {
+                co_await wait_for(1ms);  // until what it has written without waiting is here
+                now = co_await p.session("t").get("x");
+            }
             CO_ASSERT_OK(co_await p.session("t").close());
             scratch().write(name, "go on");
             CO_ASSERT(co_await comes_true([&] { return seen.has_value(); }, 30s * slow));

@@ -281,6 +281,19 @@ TEST_F(SwitchboardStreams, WhoWaitsToSendHearsOfTheEnd) {
     EXPECT_FALSE(sends(*r, "more"));
 }
 
+TEST_F(SwitchboardStreams, CreditThatComesAfterTheEndIsForNobody) {
+    const auto w = plug_in();
+    const auto r = open("reads");
+    const std::string item(300'000, 'x');
+    EXPECT_TRUE(sends(*r, item));
+    EXPECT_EQ(w->input_of(1), item + ".");
+    board_->give_up(*r->it, errc::cancelled);
+    EXPECT_EQ(w->uses(1, cost(item.size())), std::nullopt) << "it was under way";
+    EXPECT_EQ(w->answer({1}), std::nullopt);
+    EXPECT_EQ(w->uses(1, 1), std::nullopt) << "of a thread that its tool has left behind";
+    expect_end(r, errc::cancelled);
+}
+
 TEST_F(SwitchboardStreams, PlainCallsOfSuchToolsAreRefused) {
     plug_in();
     for (const char* tool : {"yields", "reads"}) {
