@@ -319,6 +319,8 @@ class ConcurrentRunner(Runner):
 
     def _end(self, run: Run, outcome: Any) -> bool:
         """The call is over. False: it was before."""
+        if run.unwanted is not None:
+            self._replies.drop_items(run.id)
         ran_us = (int((monotonic() - run.started) * 1e6) or 1) if run.has_run else 0
         with self._lock:
             if run.ended:

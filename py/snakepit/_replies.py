@@ -57,6 +57,12 @@ class Replies:
         """A call yields items: whatever is in its queue leaves before its reply. Any thread."""
         self._streams[output.call_id] = output
 
+    def drop_items(self, call_id: int) -> None:
+        """Nobody wants what a call that ends has not sent: its reply, and other items, need not wait behind it."""
+        output = self._streams.get(call_id)
+        if output is not None:
+            output.is_unwanted = True
+
     def grant(self, call_id: int, used: int) -> None:
         """Queue credit for more input. Any thread."""
         self._grants.append((call_id, used))
@@ -83,6 +89,10 @@ class Replies:
         # Counted before the writes are looked at: other threads go on, and what they add may belong to a write that
         # they have added too. No question, and no reply, leaves before what its call has written.
         asks_left, replies_left = len(self._asks), len(ready)
+        if self._streams:
+            for output in list(self._streams.values()):
+                if output.is_unwanted:
+                    output.keep_begun_item()
         streams = [(output, len(output.queue)) for output in list(self._streams.values())] if self._streams else []
         if self._writes:
             room, items = self._put_writes(frame, room, items)

@@ -257,6 +257,7 @@ class SerialRunner(Runner):
     def _ended_by(self, error: BaseException) -> Any:
         if not issubclass(type(error), Cancelled) or self._asked_to_stop != self._begun_id:
             return raised_by(error)
+        self._replies.drop_items(self._begun_id)
         if self._is_overdue():
             return failure_of(_Failure.EXPIRED, "the deadline was over while the tool ran")
         return failure_of(_Failure.CANCELLED, "cancelled while the tool ran")

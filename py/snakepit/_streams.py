@@ -67,7 +67,7 @@ class Calls(Protocol):
 class Output:
     """The items of one call that have not left."""
 
-    __slots__ = ("call_id", "cost", "granted", "leave_by", "offset", "queue", "used")
+    __slots__ = ("call_id", "cost", "granted", "is_unwanted", "leave_by", "offset", "queue", "used")
 
     def __init__(self, call_id: int) -> None:
         self.call_id = call_id
@@ -77,6 +77,14 @@ class Output:
         self.granted: float = STREAM_WINDOW  # credit, in all; whoever drives writes it
         self.leave_by = 0.0  # when the next item does not wait for others
         self.cost = 0.0  # mean seconds that it takes to let them leave
+        self.is_unwanted = False  # the call is over, and was asked to stop
+
+    def keep_begun_item(self) -> None:
+        """And no other. For whoever builds frames."""
+        begun = self.queue[0] if self.offset else None
+        self.queue.clear()
+        if begun is not None:
+            self.queue.append(begun)
 
 
 class Input:
