@@ -64,7 +64,8 @@ struct line_credit {
     void sent(std::uint64_t first) {
         constexpr unsigned all_of_the_first = 8;
         constexpr unsigned one_in = 16;
-        if (probes++ >= all_of_the_first && probes % one_in != 0) return;
+        ++probes;
+        if (probes > all_of_the_first && probes % one_in != 0) return;
         probe = first;
         probe_sent = clock::now();
     }

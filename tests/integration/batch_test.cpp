@@ -109,8 +109,7 @@ TEST_F(Batch, SingleCallsRunTogether) {
         EXPECT_EQ(p.stats().succeeded, 1'000U);
         const auto one = co_await p.call<std::pair<std::string, int>>("sizes", "alone");
         EXPECT_EQ(one, (std::pair<std::string, int>("alone", 1)));
-        const auto& spec = p.tools().front();
-        EXPECT_EQ(spec.name, "append");
+        EXPECT_EQ(p.tools().front().name, "append");
     });
 }
 

@@ -213,7 +213,7 @@ TEST_F(SwitchboardStreams, WorkersThatLieAreFoundOut) {
     EXPECT_THAT(*w->yields(1, {"a"}), HasSubstr("beyond its credit"));  // also when nobody listens
     EXPECT_EQ(w->answer({1, 2}), std::nullopt);
     EXPECT_THAT(*w->yields(1, {"a"}), HasSubstr("does not hold"));
-    EXPECT_THAT(*w->uses(1, 1), HasSubstr("does not hold"));
+    EXPECT_THAT(*w->uses(3, 1), HasSubstr("does not hold"));
 }
 
 TEST_F(SwitchboardStreams, OneIsRunAgainWhileNothingWasTouched) {
