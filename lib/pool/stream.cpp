@@ -1,5 +1,6 @@
 #include <snakepit/stream.hpp>
 
+#include "pool/pool_impl.hpp"
 #include "pool/refusals.hpp"
 #include "pool/stream_core.hpp"
 #include "process/fork_shield.hpp"
@@ -13,14 +14,6 @@
 
 namespace snakepit {
 namespace detail {
-namespace {
-
-bool asks_to_stop(asio::cancellation_type type) {
-    return (type & (asio::cancellation_type::terminal | asio::cancellation_type::partial)) !=
-           asio::cancellation_type::none;
-}
-
-}  // namespace
 
 void stream_core::cancel() {
     if (fork_shield::in_child()) return;

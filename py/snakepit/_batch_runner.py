@@ -265,10 +265,6 @@ class BatchRunner(SerialRunner):
         self._drop_arguments(call)
         return failure_of(kind, message)
 
-    def _drop_arguments(self, call: Any) -> None:
-        if call.WhichOneof("arguments") == "transfer":
-            self._incoming.drop(call.transfer)
-
     def _all_returned(self, batch: _Batch, returned: object) -> dict[int, Any]:
         try:
             results = results_of(returned, len(batch.live), batch.tool.name)

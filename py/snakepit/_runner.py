@@ -280,15 +280,17 @@ class Runner:
         except ProtocolError as error:
             _break_off(error)
 
-    def _pass_over(self, call: Any, kind: work_pb2.Failure.Kind, message: str) -> None:
+    def _drop_arguments(self, call: Any) -> None:
         if call.WhichOneof("arguments") == "transfer":
             self._incoming.drop(call.transfer)
+
+    def _pass_over(self, call: Any, kind: work_pb2.Failure.Kind, message: str) -> None:
+        self._drop_arguments(call)
         self._fail(call.id, kind, message)
 
     def _pass_over_recalled(self, call: Any, unanswered: bool) -> None:
         """Its end is kept also when it was answered before: that may not have arrived."""
-        if call.WhichOneof("arguments") == "transfer":
-            self._incoming.drop(call.transfer)
+        self._drop_arguments(call)
         self._unwanted.discard(call.id)
         self._page.end(call.id, RECALLED)
         if unanswered:
