@@ -6,8 +6,10 @@
 #include <asio/bind_cancellation_slot.hpp>
 #include <asio/cancellation_signal.hpp>
 
+#include <fcntl.h>
 #include <sched.h>
 #include <spawn.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <array>
@@ -70,23 +72,44 @@ TEST_F(Supervision, AHungWorkerIsDumpedAndReplaced) {
     });
 }
 
+/// A pipe with a name: who reads from it waits until it is written to.
+class named_pipe {
+public:
+    explicit named_pipe(fs::path path) : path_(std::move(path)) {
+        EXPECT_EQ(::mkfifo(path_.c_str(), 0600), 0);
+        end_ = ::open(path_.c_str(), O_RDWR | O_CLOEXEC);  // both ends are there: nobody waits in open
+    }
+    ~named_pipe() { ::close(end_); }
+    named_pipe(const named_pipe&) = delete;
+    named_pipe& operator=(const named_pipe&) = delete;
+
+    [[nodiscard]] std::string path() const { return path_.string(); }
+    void let_one_go() const { EXPECT_EQ(::write(end_, "x", 1), 1); }
+
+private:
+    fs::path path_;
+    int end_ = -1;
+};
+
 TEST_F(Supervision, AWorkerThatMissesFewInARowIsNotEnded) {
     auto how = watched();
-    how.heartbeat.max_missed = 10;
-    with_pool(how, [](pool& p) -> awaitable<> {
+    how.heartbeat.max_missed = 20;
+    with_pool(how, [this](pool& p) -> awaitable<> {
         const auto first = worker(p).pid;
-        // Each time it misses three or four; all together more than it may in a row.
-        for (int i = 0; i < 20 && worker(p).heartbeat.missed <= 10; ++i) {
+        const named_pipe way_out(scratch().path() / "way_out");
+        // Each time it misses seven or more; all together more than it may in a row.
+        for (int i = 0; i < 3; ++i) {
             const auto before = worker(p).heartbeat.missed;
             std::optional<result<value>> outcome;
-            async_execute(p, "hold", 200 * slow, call_options(), [&](result<value> r) { outcome = std::move(r); });
-            CO_ASSERT(co_await comes_true([&] { return is(p, worker_state::missed_heartbeat) || outcome; }));
+            async_execute(p, "hang", way_out.path(), call_options(), [&](result<value> r) { outcome = std::move(r); });
+            CO_ASSERT(co_await comes_true([&] { return worker(p).heartbeat.missed >= before + 7; }, 20s * slow));
+            EXPECT_TRUE(is(p, worker_state::missed_heartbeat));
+            way_out.let_one_go();
             CO_ASSERT(co_await comes_true([&] { return outcome.has_value(); }));
             CO_ASSERT_OK(*outcome);
-            EXPECT_GT(worker(p).heartbeat.missed, before);
             CO_ASSERT(co_await comes_true([&] { return is(p, worker_state::ready); }));
         }
-        EXPECT_GT(worker(p).heartbeat.missed, 10u);
+        EXPECT_GT(worker(p).heartbeat.missed, 20u);
         EXPECT_EQ(worker(p).pid, first);
         EXPECT_EQ(worker(p).incarnation, 1u) << worker(p).last_exit;
     });

@@ -26,16 +26,13 @@ def crunch(count: int) -> int:
 
 
 @snakepit.tool
-def hang() -> None:
-    """Wait without letting another thread run, for what never comes; no signal ends it."""
-    ends = os.pipe()
-    ctypes.PyDLL(None).read(ends[0], ctypes.create_string_buffer(1), 1)
+def hang(pipe: str = "") -> None:
+    """Wait without letting another thread run and without using the processor; no signal ends it.
 
-
-@snakepit.tool
-def hold(milliseconds: int) -> None:
-    """Wait without letting another thread run, and without using the processor."""
-    ctypes.PyDLL(None).usleep(milliseconds * 1000)
+    For a byte from the named pipe, or for what never comes."""
+    end = os.open(pipe, os.O_RDONLY) if pipe else os.pipe()[0]
+    ctypes.PyDLL(None).read(end, ctypes.create_string_buffer(1), 1)
+    os.close(end)
 
 
 @snakepit.tool
