@@ -30,7 +30,7 @@ protected:
 };
 INSTANTIATE_TEST_SUITE_P(Profile, StreamsAtOnce,
                          testing::Combine(testing::Values(worker_profile::thread, worker_profile::async),
-                                          testing::Values(lane_kind::direct, lane_kind::iterator)),
+                                          testing::ValuesIn(lanes())),
                          [](const auto& how) {
                              const auto profile = std::get<0>(how.param);
                              const auto lane = std::get<1>(how.param);
