@@ -38,13 +38,13 @@ def mark_and_nap(name):
 
 @snakepit.tool
 def mark_and_stay(name):
-    """As above, and hears no signal that can be blocked or caught."""
+    """As above, and does not go: a second file says that it was asked to by SIGTERM."""
     if name:
-        signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))
+        signal.signal(signal.SIGTERM, lambda *_: open(name + ".asked", "w").close())
         open(name, "w").close()
         while True:
             try:
-                time.sleep(60)
+                time.sleep(0.01)
             except BaseException:
                 pass
     return name
@@ -147,20 +147,21 @@ def pending(process: subprocess.Popen[bytes]) -> bool:
 
 
 def test_a_second_ctrl_c_does_not_wait_for_python(snakepit: Command) -> None:
-    def seconds(name: str, *, twice: bool) -> float:
+    def is_asked(name: str, *, twice: bool) -> bool:
+        """Whether the worker, which does not go, gets the SIGTERM for which it has half a second each way."""
         with started(snakepit, "mark_and_stay", "--workers", "1") as process:
             call(snakepit, process, name)
-            sent = time.monotonic()
             process.send_signal(signal.SIGINT)
             if twice:
                 until(lambda: not pending(process), process)
                 process.send_signal(signal.SIGINT)
             process.communicate(timeout=20)
         assert process.returncode == 130
-        return time.monotonic() - sent
+        return (snakepit.directory / f"{name}.asked").exists()
 
-    once = seconds("first", twice=False)  # half a second for Python's sake is in it
-    assert seconds("second", twice=True) < once - 0.3
+    # A machine that is busy elsewhere may let each half second go by; not every time.
+    assert any(is_asked(f"once{i}", twice=False) for i in range(5))
+    assert not all(is_asked(f"twice{i}", twice=True) for i in range(5))
 
 
 def test_a_signal_while_it_starts_ends_it(snakepit: Command) -> None:

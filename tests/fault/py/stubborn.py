@@ -37,18 +37,21 @@ def hang(pipe: str = "") -> None:
 
 @snakepit.tool
 def ignore(path: str, seconds: float, sigterm: bool = False) -> bool:
-    """Go on whatever the caller wants."""
+    """Go on whatever the caller wants, from the moment on when the file is there."""
     if sigterm:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    with open(path, "w"):
-        pass
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    begun = False
+    while True:
         try:
-            time.sleep(0.01)
+            if not begun:
+                with open(path, "w"):
+                    begun = True
+            while time.monotonic() < end:
+                time.sleep(0.01)
+            return True
         except BaseException:
             pass
-    return True
 
 
 @snakepit.tool
