@@ -33,7 +33,7 @@ struct variable_given {
     value data;
 };
 
-constexpr auto footer = R"(
+constexpr auto call_footer = R"(
 A JSON object is keyword arguments, an array positional ones, anything else one argument; none: no arguments.
 '-' takes the JSON from the standard input, @FILE from a file. What starts with '-', such as -5, goes behind '--'.
 What JSON has no word for is written {"$float": "nan"}, {"$bytes": "<base64>"} and
@@ -137,7 +137,7 @@ int run(const call_arguments& given) {
 
 command add_call(CLI::App& to) {
     auto given = std::make_shared<call_arguments>();
-    to.footer(footer);
+    to.footer(call_footer);
     to.add_option("tool", given->tool, "what to call")->type_name("MODULE:TOOL")->required();
     to.add_option("json", given->json, "its arguments")->type_name("JSON|-|@FILE");
     to.add_option("--session", given->session, "the session that the call runs in")->type_name("NAME");

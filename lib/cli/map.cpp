@@ -31,7 +31,7 @@ struct map_arguments {
     bool quiet = false;
 };
 
-constexpr auto footer = R"(
+constexpr auto map_footer = R"(
 Each line of the input is one argument of one call: the JSON value it holds, or, when it is not JSON, its text. --text
 takes every line for text, --json for JSON. Lines end with a newline, which is not part of them; anything else, such as
 a carriage return, is. They are UTF-8.
@@ -150,7 +150,7 @@ int run(const map_arguments& given) {
 command add_map(CLI::App& to) {
     auto given = std::make_shared<map_arguments>();
     constexpr int most_workers = 1000;
-    to.footer(footer);
+    to.footer(map_footer);
     to.add_option("tool", given->tool, "what to call for each line")->type_name("MODULE:TOOL")->required();
     to.add_option("--in", given->in, "the input; '-' is the standard input")->type_name("FILE")->capture_default_str();
     to.add_option("--workers", given->workers, "Python processes; default: one per processor, at most 8")

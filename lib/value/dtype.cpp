@@ -16,7 +16,7 @@ namespace {
 /// numpy counts the bytes of an item in an int.
 constexpr std::size_t max_item_size = std::numeric_limits<std::int32_t>::max();
 
-tl::unexpected<error> refused(std::string why) { return tl::unexpected(error(errc::bad_arguments, std::move(why))); }
+tl::unexpected<error> bad_dtype(std::string why) { return tl::unexpected(error(errc::bad_arguments, std::move(why))); }
 
 template <std::size_t N>
 bool is_one_of(std::string_view what, const std::array<std::string_view, N>& known) {
@@ -80,11 +80,11 @@ result<dtype> parse_text(const std::string& text) {
         order = code.front();
         code.remove_prefix(1);
     }
-    if (code.starts_with('O')) return refused("an array of Python objects cannot travel");
+    if (code.starts_with('O')) return bad_dtype("an array of Python objects cannot travel");
     const auto scalar = parse_scalar(code);
-    if (!scalar) return refused(fmt::format("the dtype {} of an array is unknown", in_quotes(text)));
+    if (!scalar) return bad_dtype(fmt::format("the dtype {} of an array is unknown", in_quotes(text)));
     if (order == '>' && scalar->has_byte_order)
-        return refused(fmt::format("the dtype {} of an array is not in native byte order", in_quotes(text)));
+        return bad_dtype(fmt::format("the dtype {} of an array is not in native byte order", in_quotes(text)));
     return dtype{fmt::format("{}{}", scalar->has_byte_order ? '<' : '|', code), scalar->item_size};
 }
 
@@ -93,13 +93,13 @@ result<dtype> parse_any(value descr, int depth);
 /// Bytes of several values in one field.
 result<std::size_t> bytes_of_field(std::size_t item_size, const value& shape) {
     std::vector<std::size_t> sizes;
-    if (!shape.is_array()) return refused("the shape of a field must be a list of sizes");
+    if (!shape.is_array()) return bad_dtype("the shape of a field must be a list of sizes");
     for (const auto& size : shape) {
-        if (!size.is_number_unsigned()) return refused("the shape of a field must be a list of sizes");
+        if (!size.is_number_unsigned()) return bad_dtype("the shape of a field must be a list of sizes");
         sizes.push_back(size.get<std::size_t>());
     }
     const auto bytes = bytes_of_shape(sizes, item_size);
-    if (!bytes || *bytes > max_item_size) return refused("a field of an array is too large");
+    if (!bytes || *bytes > max_item_size) return bad_dtype("a field of an array is too large");
     return *bytes;
 }
 
@@ -112,17 +112,17 @@ public:
                 name.get_ref<const std::string&>().empty() && type.descr.is_string() && type.text().starts_with("|V");
             return is_padding ? result<void>() : add_text(name);
         }
-        if (!name.is_array() || name.size() != 2) return refused("a field of an array must have text for a name");
+        if (!name.is_array() || name.size() != 2) return bad_dtype("a field of an array must have text for a name");
         if (auto title = add_text(name[0]); !title) return title;
         return add_text(name[1]);
     }
 
 private:
     result<void> add_text(const value& name) {
-        if (!name.is_string()) return refused("a field of an array must have text for a name");
+        if (!name.is_string()) return bad_dtype("a field of an array must have text for a name");
         const auto& text = name.get_ref<const std::string&>();
         if (!seen_.insert(text).second)
-            return refused(fmt::format("two fields of an array have the name {}", in_quotes(text)));
+            return bad_dtype(fmt::format("two fields of an array have the name {}", in_quotes(text)));
         return {};
     }
     std::set<std::string> seen_;
@@ -133,14 +133,14 @@ result<dtype> parse_fields(value fields, int depth) {
     std::size_t item_size = 0;
     for (auto& field : fields) {
         if (!field.is_array() || field.size() < 2 || field.size() > 3)
-            return refused("a field of an array must be [name, dtype] or [name, dtype, shape]");
+            return bad_dtype("a field of an array must be [name, dtype] or [name, dtype, shape]");
         auto type = parse_any(std::move(field[1]), depth + 1);
         if (!type) return type;
         if (auto added = names.add(field[0], *type); !added) return tl::unexpected(added.error());
         field[1] = std::move(type->descr);
         const auto bytes = field.size() == 3 ? bytes_of_field(type->item_size, field[2]) : type->item_size;
         if (!bytes) return tl::unexpected(bytes.error());
-        if (*bytes > max_item_size - item_size) return refused("an item of an array is too large");
+        if (*bytes > max_item_size - item_size) return bad_dtype("an item of an array is too large");
         item_size += *bytes;
     }
     return dtype{std::move(fields), item_size};
@@ -158,9 +158,9 @@ result<dtype> parse_subarray(value descr, int depth) {
 
 result<dtype> parse_any(value descr, int depth) {
     if (descr.is_string()) return parse_text(descr.get_ref<const std::string&>());
-    if (!descr.is_array()) return refused("the dtype of an array must be text or a list of fields");
+    if (!descr.is_array()) return bad_dtype("the dtype of an array must be text or a list of fields");
     if (depth >= max_dtype_depth)
-        return refused(fmt::format("the dtype of an array is nested more than {} deep", max_dtype_depth));
+        return bad_dtype(fmt::format("the dtype of an array is nested more than {} deep", max_dtype_depth));
     const bool is_subarray = descr.size() == 2 && descr[0].is_string();
     return is_subarray ? parse_subarray(std::move(descr), depth) : parse_fields(std::move(descr), depth);
 }
@@ -171,14 +171,14 @@ std::string dtype::text() const { return descr.is_string() ? descr.get<std::stri
 
 result<dtype> parse_dtype(value descr) {
     if (descr.is_array() && !descr.empty() && !descr[0].is_array())
-        return refused("a field of an array must be [name, dtype] or [name, dtype, shape]");
+        return bad_dtype("a field of an array must be [name, dtype] or [name, dtype, shape]");
     return parse_any(std::move(descr), 0);
 }
 
 result<dtype> parse_dtype_text(std::string_view text) {
     if (!text.starts_with('[')) return parse_text(std::string(text));
     auto descr = value::parse(text, nullptr, false);
-    if (descr.is_discarded()) return refused(fmt::format("the dtype {} of an array is not JSON", in_quotes(text)));
+    if (descr.is_discarded()) return bad_dtype(fmt::format("the dtype {} of an array is not JSON", in_quotes(text)));
     return parse_dtype(std::move(descr));
 }
 
