@@ -162,6 +162,31 @@ TEST_F(ChaosVariables, SeesAValueThatWasErased) {
     EXPECT_THAT(verdict(), ElementsAre(fault::stale_read));
 }
 
+TEST_F(ChaosVariables, WhatAnObserverReadsOfItsOwnMayNotHaveLeftItsWorker) {
+    const auto who = story.write(1, 0, 0, 100).observer;  // not waited for
+    story.read(1, 0, 2, 3).observer = who;
+    story.write(2, 7, 4, 5);
+    story.read(1, 8, 6, 7);
+    story.read(1, 0, 8, 9);
+    EXPECT_THAT(verdict(), IsEmpty());
+}
+
+TEST_F(ChaosVariables, WhatTheHostHasToldItsWriterIsThere) {
+    const auto who = story.write(1, 0, 0, 100).observer;
+    story.read(1, 1, 2, 3).observer = who;
+    story.write(2, 0, 4, 5);
+    story.read(1, 0, 6, 7);
+    EXPECT_THAT(verdict(), ElementsAre(fault::stale_read));
+}
+
+TEST_F(ChaosVariables, SeesAStaleReadOfWhatAnotherHasSeen) {
+    story.write(1, 0, 0, 100);
+    story.read(1, 0, 2, 3);
+    story.write(2, 0, 4, 5);
+    story.read(1, 0, 6, 7);
+    EXPECT_THAT(verdict(), ElementsAre(fault::stale_read));
+}
+
 // ---- one observer
 
 TEST_F(ChaosVariables, SeesThatAnObserverGoesBack) {

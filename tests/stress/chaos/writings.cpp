@@ -36,6 +36,9 @@ void writings::learn_from(const session_op& read) {
     if (w.session == 0) w.session = read.session;
     if (w.session != read.session) return;
     if (w.version == 0) w.version = read.version;
+    // Without a version: whoever assigns reads it at once, and it may not have left its worker yet. Others may still
+    // come before it.
+    if (read.observer == w.by->observer && read.version == 0) return;
     w.settled = std::min(w.settled, read.ended);
 }
 
