@@ -40,7 +40,9 @@ class Launcher:
         try:
             next_look = 0.0
             while True:
-                events = self._selector.select(_ORPHAN_SECONDS if self._watched else None)
+                # Not for as long again after each event: the looks would be up to twice as far apart.
+                rest = max(0.0, next_look - time.monotonic())
+                events = self._selector.select(rest if self._watched else None)
                 ready = {key.fd for key, _ in events}
                 # Ends first: their pids must be told before the kernel gives them to new workers.
                 for pidfd in ready & self._watched.keys():

@@ -203,6 +203,38 @@ def test_what_nobody_watches_is_reaped_at_the_second_look() -> None:
             os.waitpid(pid, 0)
 
 
+def test_no_event_puts_the_next_look_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    from snakepit import _launcher
+
+    now = 100.0
+    waits: list[float | None] = []
+
+    class Selector:
+        """Something comes every three seconds."""
+
+        def register(self, *_: object) -> None:
+            pass
+
+        def select(self, timeout: float | None) -> list[Any]:
+            nonlocal now
+            waits.append(timeout)
+            if len(waits) == 5:
+                raise BrokenPipeError
+            now += min(3.0, timeout or 0.0)
+            return []
+
+    monkeypatch.setattr(_launcher.selectors, "DefaultSelector", Selector)
+    monkeypatch.setattr(_launcher.time, "monotonic", lambda: now)
+    monkeypatch.setattr(_launcher, "_end_all", lambda: None)
+    near, far = socket.socketpair()
+    with near, far:
+        launcher = _launcher.Launcher(near)
+        launcher._watched[-1] = 1
+        with pytest.raises(BrokenPipeError):
+            launcher.serve()
+    assert waits == [0.0, 5.0, 2.0, 5.0, 2.0]
+
+
 def test_when_the_host_goes_everything_goes(host: Host) -> None:
     host.receive()
     workers = [host.spawn(number) for number in range(3)]
