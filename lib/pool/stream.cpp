@@ -17,7 +17,7 @@ namespace detail {
 
 void stream_core::cancel() {
     if (fork_shield::in_child()) return;
-    state_->discard();
+    state_->will_be_cancelled();
     if (board_) board_->give_up(*call_, errc::cancelled);
 }
 
@@ -34,6 +34,7 @@ std::optional<value> stream_core::read(item it) {
     auto v = decode(*it, "item");
     if (v) return std::move(*v);
     state_->end(tl::unexpected(v.error().with_tool(call_->tool)));
+    state_->discard();
     cancel();
     return std::nullopt;
 }

@@ -58,6 +58,11 @@ std::size_t stream_state::await_item(completion<item> done) {
     return 0;
 }
 
+void stream_state::will_be_cancelled() {
+    const std::lock_guard lock(mutex_);
+    cancelling_ = true;
+}
+
 void stream_state::discard() {
     wake_ups todo;
     std::deque<std::string> old;
@@ -266,9 +271,11 @@ std::size_t stream_state::await_end(completion<result<value>> done) {
 void stream_state::end(result<value> outcome) {
     wake_ups todo;
     std::deque<std::shared_ptr<const std::string>> old;
+    std::deque<std::string> unwanted;
     const std::lock_guard lock(mutex_);
     if (std::exchange(ended_, true)) return;
     old.swap(input_);
+    if (cancelling_ && !outcome && outcome.error() == errc::cancelled) unwanted.swap(items_);
     for (auto& s : senders_) todo.senders.emplace_back(std::move(s), tl::unexpected(ended_error()));
     senders_.clear();
     for (auto& r : readers_) todo.readers.emplace_back(std::move(r), std::nullopt);

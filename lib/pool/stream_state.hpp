@@ -74,6 +74,8 @@ public:
     [[nodiscard]] std::size_t await_end(completion<result<value>> done);
     /// Items that came, and those that come, are dropped: nobody wants them.
     void discard();
+    /// The same once it ends by being cancelled. Another end may come first, and then nothing has happened.
+    void will_be_cancelled();
     /// Whether the call has ended for its caller.
     [[nodiscard]] bool has_ended() const;
 
@@ -125,6 +127,7 @@ private:
     std::int64_t credit_ = stream_window;   // that the worker has
     std::size_t used_ = 0;                  // of it, and not given back
     bool dropping_ = false;
+    bool cancelling_ = false;
     bool items_came_ = false;
     // Input.
     std::deque<std::shared_ptr<const std::string>> input_;  // from the first one that the worker has not used

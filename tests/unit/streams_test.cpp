@@ -1,6 +1,7 @@
 // Streams between a caller and a fake worker: credit, order, ends, and workers that lie.
 
 #include "pool/limits.hpp"
+#include "pool/stream_core.hpp"
 #include "pool/stream_state.hpp"
 #include "pool/switchboard.hpp"
 #include "support/switchboard_fixture.hpp"
@@ -78,6 +79,12 @@ protected:
         auto t = r.items->take();
         board_->give_credit(*r.it, t.credit);
         return std::move(t.it);
+    }
+    /// As its caller does, whose handle outlives neither the board nor this.
+    void cancel(reader& r) {
+        const std::shared_ptr<switchboard> board(std::shared_ptr<void>(), board_.get());
+        std::make_shared<stream_core>(io_.get_executor(), r.items, r.it, board, 1'000'000)->cancel();
+        run();
     }
     bool sends(reader& r, std::string text) {
         auto who = std::make_shared<stream_state::sender>();
@@ -190,6 +197,29 @@ TEST_F(SwitchboardStreams, OneThatIsGivenUpEndsWhereverItIs) {
     EXPECT_EQ(w->answer({1}), std::nullopt);
     EXPECT_EQ(board_->load(*w->carried()), 0U);
     w->end_write();
+}
+
+TEST_F(SwitchboardStreams, NoItemComesOnceItIsCancelled) {
+    const auto w = plug_in();
+    const auto r = open("yields");
+    EXPECT_EQ(w->yields(1, {"a"}), std::nullopt);
+    cancel(*r);
+    EXPECT_EQ(w->yields(1, {"b"}), std::nullopt);
+    EXPECT_EQ(take(*r), std::nullopt);
+    expect_end(r, errc::cancelled);
+}
+
+TEST_F(SwitchboardStreams, NothingIsLostWhenItHasEndedBeforeItIsCancelled) {
+    const auto w = plug_in();
+    const auto r = open("yields");
+    EXPECT_EQ(w->yields(1, {"a", "b"}), std::nullopt);
+    EXPECT_EQ(w->answer({1}), std::nullopt);
+    cancel(*r);
+    EXPECT_EQ(take(*r), "a");
+    EXPECT_EQ(take(*r), "b");
+    EXPECT_EQ(take(*r), std::nullopt);
+    await_end(r);
+    EXPECT_TRUE(r->outcome && *r->outcome);
 }
 
 TEST_F(SwitchboardStreams, WorkersThatLieAreFoundOut) {
