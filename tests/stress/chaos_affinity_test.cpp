@@ -68,6 +68,8 @@ TEST_F(ChaosAffinity, ACallThatFailedMayHaveBeenToldInstead) {
     EXPECT_THAT(verdict(), IsEmpty());
     history.calls[1].has_run = false;
     EXPECT_THAT(verdict(), ElementsAre(fault::moved_unsaid));
+    history.calls[1].may_have_run = true;
+    EXPECT_THAT(verdict(), IsEmpty());
 }
 
 TEST_F(ChaosAffinity, CallsAtTheSameTimeCameInAnyOrder) {

@@ -1,7 +1,6 @@
 // What judges the chaos run: that it finds each kind of violation, and none in a good history.
 
 #include "stress/chaos/checker.hpp"
-#include "support/surroundings.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -43,19 +42,19 @@ protected:
         return c;
     }
     /// The pool's counts are made to agree, unless a test is about them.
-    [[nodiscard]] std::vector<fault> verdict(bool agree = true) {
+    [[nodiscard]] std::vector<fault> verdict(bool agree = true, std::size_t at_once = 1) {
         if (agree) {
             seen.pool = {};
             for (const auto& c : seen.calls) {
                 ++seen.pool.submitted;
-                if (c.ends == 0) continue;
+                if (c.ends == 0 && !c.is_dropped) continue;
                 if (!c.code) ++seen.pool.succeeded;
                 else if (c.code == make_error_code(errc::cancelled)) ++seen.pool.cancelled;
                 else if (c.code == make_error_code(errc::deadline_exceeded)) ++seen.pool.expired;
                 else ++seen.pool.failed;
             }
         }
-        return faults_of(check(seen, {.grace = grace}));
+        return faults_of(check(seen, {.grace = grace, .at_once = at_once, .max_batch = 3}));
     }
 
     history seen;
@@ -128,6 +127,23 @@ TEST_F(ChaosChecker, SeesACallerThatWaitsPastItsCancellation) {
     EXPECT_THAT(verdict(), ElementsAre(fault::overstayed));
 }
 
+TEST_F(ChaosChecker, ACallerThatDoesSomethingElseHearsLater) {
+    auto& c = failed(errc::deadline_exceeded, 5s);
+    c.listens_since = c.ended - grace / 2;
+    EXPECT_THAT(verdict(), IsEmpty());
+    c.listens_since = c.ended - 2 * grace;
+    EXPECT_THAT(verdict(), ElementsAre(fault::overstayed));
+}
+
+TEST_F(ChaosChecker, WhoHasLetGoOfACallHearsNothing) {
+    auto& c = served();
+    c.is_dropped = true;
+    c.ends = 0;
+    EXPECT_THAT(verdict(), IsEmpty());
+    seen.runs[c.id].begun = 2;
+    EXPECT_THAT(verdict(), ElementsAre(fault::ran_twice));
+}
+
 TEST_F(ChaosChecker, SeesADeadlineThatIsTooEarlyOrNobodys) {
     failed(errc::deadline_exceeded, 900ms);
     failed(errc::deadline_exceeded, 900ms).timeout = 0s;
@@ -144,6 +160,21 @@ TEST_F(ChaosChecker, SeesWhatAnEndCostsBeyondTheCallThatWasExecuting) {
     lost("w0 (pid 1)");
     lost("w0 (pid 1)");
     EXPECT_THAT(verdict(), ElementsAre(fault::lost_with_another, fault::lost_with_another));
+}
+
+TEST_F(ChaosChecker, AnEndCostsAllThatRanBesideEachOther) {
+    for (int i = 0; i < 3; ++i) lost("w0 (pid 1)");
+    EXPECT_THAT(verdict(true, 3), IsEmpty());
+    EXPECT_THAT(verdict(true, 2), ElementsAre(fault::lost_with_another));
+}
+
+TEST_F(ChaosChecker, AnEndCostsAWholeBatchAndNothingBesideIt) {
+    for (int i = 0; i < 3; ++i) lost("w0 (pid 1)").is_in_batch = true;
+    EXPECT_THAT(verdict(), IsEmpty());
+    lost("w0 (pid 1)").is_in_batch = true;
+    EXPECT_THAT(verdict(), ElementsAre(fault::lost_with_another));
+    seen.calls.back().is_in_batch = false;
+    EXPECT_THAT(verdict(), ElementsAre(fault::lost_with_another));
 }
 
 TEST_F(ChaosChecker, OnlyALargeReplyMayBeLostWithACallThatWasDone) {
@@ -182,6 +213,24 @@ TEST_F(ChaosChecker, SeesThatThePoolCountsOtherwise) {
     EXPECT_THAT(verdict(false), ElementsAre(fault::miscounted, fault::miscounted));
 }
 
+TEST_F(ChaosChecker, SeesThatThePoolHasNoEndOfADroppedCall) {
+    auto& c = served();
+    c.is_dropped = true;
+    c.ends = 0;
+    seen.pool = {.submitted = 1, .cancelled = 1};
+    EXPECT_THAT(verdict(false), IsEmpty());
+    seen.pool.cancelled = 0;
+    EXPECT_THAT(verdict(false), ElementsAre(fault::miscounted));
+}
+
+TEST_F(ChaosChecker, ACallThatComesTooLateIsNotLetIn) {
+    auto& c = failed(errc::deadline_exceeded, 1s);
+    EXPECT_THAT(verdict(false), ElementsAre(fault::miscounted, fault::miscounted, fault::miscounted));
+    c.given = c.begun + 1s;
+    EXPECT_THAT(verdict(false), IsEmpty());
+    EXPECT_THAT(verdict(), IsEmpty());
+}
+
 TEST_F(ChaosChecker, SaysHowLateTheLatestAnswerWas) {
     failed(errc::deadline_exceeded, 1s + 30ms);
     auto& c = failed(errc::cancelled, 90ms);
@@ -193,17 +242,6 @@ TEST(ChaosHistory, KnowsWhichProcessACallWasLostWith) {
     const auto one = error(errc::worker_lost, "the worker (pid 17) ended: signal 9 (SIGKILL)").with_worker("w0");
     EXPECT_EQ(process_of(one), "w0 (pid 17)");
     EXPECT_EQ(process_of(error(errc::worker_lost, "for no reason").with_worker("w1")), "w1 for no reason");
-}
-
-TEST(ChaosHistory, ReadsWhatTheToolsWroteDown) {
-    const test::temporary_directory scratch;
-    const auto runs = read_marks(scratch.write("journal", "begun 1\nbegun 2\ndone 1\nbegun 2\n"));
-    ASSERT_EQ(runs.size(), 2u);
-    EXPECT_EQ(runs.at(1).begun, 1);
-    EXPECT_EQ(runs.at(1).done, 1);
-    EXPECT_EQ(runs.at(2).begun, 2);
-    EXPECT_EQ(runs.at(2).done, 0);
-    EXPECT_THROW((void)read_marks(scratch.write("broken", "begun 1\nbeg")), std::runtime_error);
 }
 
 }  // namespace

@@ -63,7 +63,7 @@ private:
     /// Whether a third call, which came between the two, may have brought the session here.
     static bool came_here_after(const session_call& before, const session_call& c, const calls_of_session& calls) {
         return is_any(calls, c, c.ran, [&](const session_call& x) {
-            const bool may_be_here = x.process.empty() ? x.has_run : x.process == c.process;
+            const bool may_be_here = x.process.empty() ? x.has_run || x.may_have_run : x.process == c.process;
             return may_be_here && x.ended > before.begun;
         });
     }

@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 #include <algorithm>
+#include <map>
 #include <optional>
-#include <set>
 #include <string>
 
 namespace snakepit::chaos {
@@ -11,11 +11,12 @@ namespace {
 
 using milliseconds = std::chrono::duration<double, std::milli>;
 
-/// By when the caller was to hear; nothing: whenever.
+/// By when the caller was to hear, if it listened; nothing: whenever.
 std::optional<clock::time_point> due(const call_record& c) {
     std::optional<clock::time_point> at;
     if (c.timeout != clock::duration::zero()) at = c.begun + c.timeout;
     if (c.cancelled_at) at = at ? std::min(*at, *c.cancelled_at) : *c.cancelled_at;
+    if (at) at = std::max(*at, c.listens_since);
     return at;
 }
 
@@ -39,6 +40,7 @@ private:
         const auto run = of_.runs.find(c.id);
         const auto seen = run == of_.runs.end() ? marks() : run->second;
         if (seen.begun > 1 && !c.may_run_again) blame(fault::ran_twice, c, "its tool began {} times", seen.begun);
+        if (c.is_dropped && c.ends == 0) return;
         if (c.ends == 0) return blame(fault::never_ended, c, "no outcome");
         if (c.ends > 1) blame(fault::ended_twice, c, "{} outcomes", c.ends);
         look_at_time(c);
@@ -67,38 +69,59 @@ private:
                 blame(fault::lost_with_permission, c, "{}", c.lost_with);
             if (!c.said.empty()) blame(fault::unexpected_error, c, "{}", c.said);
             if (seen.done > 0 && c.has_large_reply) return;
-            // A worker executes one call at a time: its end costs one.
-            if (!costs_.insert(c.lost_with).second) blame(fault::lost_with_another, c, "{}", c.lost_with);
+            if (!is_among_executed(c)) blame(fault::lost_with_another, c, "{}", c.lost_with);
         } else if (!c.said.empty()) {
             blame(fault::unexpected_error, c, "{}", c.said);
         }
     }
 
+    /// A worker executes so many calls at a time, or one batch: its end costs no more.
+    bool is_among_executed(const call_record& c) {
+        auto& all = costs_[c.lost_with];
+        ++all.calls;
+        all.is_batch = all.is_batch && c.is_in_batch;
+        return all.calls <= (all.is_batch ? std::max(by_.at_once, by_.max_batch) : by_.at_once);
+    }
+
+    /// Of the calls that were dropped the pool knows how they ended. It does not let in what is too late by then.
     void compare_counts() {
         tally own;
+        std::uint64_t dropped = 0;
+        std::uint64_t late = 0;
         for (const auto& c : of_.calls) {
             ++own.submitted;
+            if (c.is_dropped) ++dropped;
+            if (c.timeout != clock::duration::zero() && c.given >= c.begun + c.timeout) ++late;
             if (c.ends == 0) continue;
             if (!c.code) ++own.succeeded;
             else if (c.code == make_error_code(errc::cancelled)) ++own.cancelled;
             else if (c.code == make_error_code(errc::deadline_exceeded)) ++own.expired;
             else ++own.failed;
         }
-        const auto compare = [&](std::string_view what, std::uint64_t callers, std::uint64_t pool) {
-            if (callers != pool)
-                found_.push_back(
-                    {fault::miscounted, 0, fmt::format("{}: {} by the callers, {} by the pool", what, callers, pool)});
-        };
-        compare("submitted", own.submitted, of_.pool.submitted);
-        compare("succeeded", own.succeeded, of_.pool.succeeded);
-        compare("failed", own.failed, of_.pool.failed);
-        compare("cancelled", own.cancelled, of_.pool.cancelled);
-        compare("expired", own.expired, of_.pool.expired);
+        const auto& pool = of_.pool;
+        compare("submitted", own.submitted, pool.submitted, late, 0);
+        compare("succeeded", own.succeeded, pool.succeeded, 0, dropped);
+        compare("failed", own.failed, pool.failed, 0, dropped);
+        compare("cancelled", own.cancelled, pool.cancelled, 0, dropped);
+        compare("expired", own.expired, pool.expired, late, dropped);
+        compare("ended", own.ended() + dropped, pool.ended(), late, 0);
     }
+
+    void compare(std::string_view what, std::uint64_t callers, std::uint64_t pool, std::uint64_t fewer,
+                 std::uint64_t more) {
+        if (pool + fewer < callers || pool > callers + more)
+            found_.push_back(
+                {fault::miscounted, 0, fmt::format("{}: {} by the callers, {} by the pool", what, callers, pool)});
+    }
+
+    struct cost {
+        std::size_t calls = 0;
+        bool is_batch = true;
+    };
 
     const history& of_;
     const rules& by_;
-    std::set<std::string> costs_;  // ends of workers that have cost a call
+    std::map<std::string, cost> costs_;  // of each end of a worker
     std::vector<violation> found_;
 };
 

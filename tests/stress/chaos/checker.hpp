@@ -11,6 +11,8 @@ namespace snakepit::chaos {
 struct rules {
     /// How much later than its deadline or its cancellation a caller may hear.
     clock::duration grace = std::chrono::seconds(1);
+    std::size_t at_once = 1;    ///< calls that a worker executes beside each other
+    std::size_t max_batch = 8;  ///< or calls of a batch tool, which it executes together
 };
 
 /// Every violation, by call.

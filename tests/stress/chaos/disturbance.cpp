@@ -1,6 +1,7 @@
 #include "stress/chaos/disturbance.hpp"
 
 #include "process/pidfd.hpp"
+#include "stress/chaos/waiting.hpp"
 #include "support/surroundings.hpp"
 
 #include <snakepit/async.hpp>
@@ -9,7 +10,6 @@
 #include <algorithm>
 #include <asio/bind_executor.hpp>
 #include <asio/steady_timer.hpp>
-#include <asio/use_awaitable.hpp>
 #include <csignal>
 
 namespace snakepit::chaos {
@@ -29,11 +29,6 @@ public:
 private:
     detail::unique_fd fd_;
 };
-
-asio::awaitable<void> wait_until(clock::time_point when) {
-    asio::steady_timer timer(co_await asio::this_coro::executor, when);
-    co_await timer.async_wait(asio::use_awaitable);
-}
 
 }  // namespace
 
@@ -58,6 +53,7 @@ bool disturbance::act(const planned& p) {
         case deed::ignore_cancel: return ask("ignore_cancel", 0, hang_limit);
         case deed::hang_in_c: return ask("hang_in_c", 0, call_options::no_timeout);
         case deed::hold_gil: return ask("hold_gil", p.amount, 10s);
+        case deed::block_loop: return ask("block_loop", p.amount, 10s);
         case deed::flood_stderr: return ask("flood_stderr", p.amount, 10s);
         case deed::raise: return ask("fail", 0, 10s);
         case deed::leak: return ask("leak", p.amount, 10s);

@@ -1,12 +1,13 @@
 #pragma once
 // What happened during a run, as the callers saw it and as the tools wrote it down.
 
+#include "stress/chaos/journal.hpp"
+
 #include <snakepit/error.hpp>
 
 #include <chrono>
 #include <cstdint>
 #include <deque>
-#include <filesystem>
 #include <map>
 #include <optional>
 #include <string>
@@ -24,9 +25,14 @@ struct call_record {
     bool has_large_reply = false;  ///< perhaps over 4 KiB: then it is not kept when its worker dies before it has left
     bool may_run_again = false;    ///< declared so: a death costs it another attempt, not the call
     bool session_may_end = false;  ///< somebody may close it, or it may expire
+    bool may_raise = false;        ///< its tool
+    bool is_in_batch = false;      ///< its tool runs several calls at once
     clock::time_point begun{};
     clock::duration timeout{};                      ///< 0: none
+    clock::time_point given{};                      ///< to the pool by then, which has let it in or refused it
+    clock::time_point listens_since{};              ///< its caller, who may have done something else before
     std::optional<clock::time_point> cancelled_at;  ///< by its caller
+    bool is_dropped = false;                        ///< by its caller, who has not heard its outcome
     int ends = 0;                                   ///< how often its handler has run
     clock::time_point ended{};                      ///< the first time
     std::error_code code;                           ///< none: a value
@@ -36,12 +42,6 @@ struct call_record {
     std::string said;                               ///< the error, when it is one that nothing in the load asks for
 };
 
-/// What the tool itself wrote into the file that all workers append to.
-struct marks {
-    int begun = 0;
-    int done = 0;
-};
-
 /// How the pool counts the same calls.
 struct tally {
     std::uint64_t submitted = 0;
@@ -49,17 +49,16 @@ struct tally {
     std::uint64_t failed = 0;
     std::uint64_t cancelled = 0;
     std::uint64_t expired = 0;
+
+    [[nodiscard]] std::uint64_t ended() const { return succeeded + failed + cancelled + expired; }
 };
 
 struct history {
     std::deque<call_record> calls;
     std::map<std::uint64_t, marks> runs;  ///< by call
     tally pool;
+    journal work;
 };
-
-/// Reads what the tools wrote: a line "begun ID" or "done ID" each.
-/// @throws std::runtime_error  for a line that is neither
-[[nodiscard]] std::map<std::uint64_t, marks> read_marks(const std::filesystem::path& file);
 
 /// One name for all calls that the same end of the same worker cost: the worker and its pid.
 [[nodiscard]] std::string process_of(const error& lost);

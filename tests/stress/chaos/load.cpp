@@ -1,5 +1,6 @@
 #include "stress/chaos/load.hpp"
 
+#include "stress/chaos/priorities.hpp"
 #include "support/surroundings.hpp"
 
 #include <snakepit/async.hpp>
@@ -32,6 +33,11 @@ constexpr std::array habits = {
     habit{"look_up", 10, 0, 20},
     habit{"crunch", 10, 1, 10},
     habit{"fail", 2, 0, 0},
+    habit{"nap", 10, 0, 20},
+    habit{"hurry", 30, 0, 0},
+    habit{"hurry", 1, 50, 200},  // and so the calls behind it are taken back
+    habit{"together", 20, 0, 20},
+    habit{"together_later", 10, 0, 20},
 };
 
 struct patience {
@@ -62,8 +68,12 @@ request next_request(dice& random) {
     const auto& how_long = patiences[random.weighted(patiences)];
     request r{what.tool, random.between(what.least, what.most), between(random, how_long.least, how_long.most), {}};
     if (random(20) == 0) r.cancel_after = between(random, 0ms, 50ms);
+    r.priority = priority_of(random);
     return r;
 }
+
+/// Their calls have one argument.
+bool is_batch(std::string_view tool) { return tool.starts_with("together"); }
 
 /// Every call has its own, as text or as bytes.
 value payload_of(std::uint64_t id, unsigned size) {
@@ -71,12 +81,6 @@ value payload_of(std::uint64_t id, unsigned size) {
     text.resize(size, static_cast<char>('a' + id % 26));
     if (id % 2 == 0) return text;
     return bytes({text.begin(), text.end()});
-}
-
-/// A write that was not waited for came too late.
-bool says_that_it_ended(const error& e) {
-    const auto* const raised = e.python();
-    return e == errc::session_closed || (raised && raised->type.ends_with("SessionClosed"));
 }
 
 /// A call's own cancellation, after a time.
@@ -114,31 +118,30 @@ asio::awaitable<void> load::caller(std::shared_ptr<load> self, dice random) {
 }
 
 void load::make(const request& r, listener then) {
-    auto& c = calls_.emplace_back();
-    c.id = calls_.size();
-    c.tool = r.tool;
-    c.timeout = r.timeout * test::slow;
+    auto& c = log_->add(r.tool, r.timeout * test::slow);
     c.may_run_again = r.tool == "look_up" || r.tool == "look_at_session";
     c.has_large_reply = (r.tool == "echo" && r.amount > 4'000) || !r.session.empty();
     c.session_may_end = r.session_may_end;
-    ++open_;
+    c.is_in_batch = is_batch(r.tool);
+    c.may_raise = r.tool == "fail" || c.is_in_batch;
 
     const auto argument = r.tool == "echo" ? payload_of(c.id, r.amount) : value(r.amount);
     const auto expected = r.tool == "echo" ? argument : value(c.id);
     auto arguments = list(c.id);
     if (r.following.is_null()) arguments.push_back(argument);
     else arguments.insert(arguments.end(), r.following.begin(), r.following.end());
-    const auto options = call_options().timeout(c.timeout).session(r.session).affinity(r.affinity);
+    if (c.is_in_batch) arguments = list(std::move(arguments));
+    const auto options = call_options().timeout(c.timeout).session(r.session).affinity(r.affinity).priority(r.priority);
     auto cancel = std::make_shared<cancellation>(on_);
     auto handler = [self = shared_from_this(), &c, expected, cancel, then = std::move(then)](const result<reply>& got) {
         cancel->timer.cancel();
         self->note(c, expected, got);
         if (then) then(c, got);
     };
-    c.begun = clock::now();
     async_execute_reply(
         pool_, std::string(r.tool), std::move(arguments), options,
         asio::bind_executor(on_, asio::bind_cancellation_slot(cancel->signal.slot(), std::move(handler))));
+    c.given = clock::now();
     if (!r.cancel_after) return;
     cancel->timer.expires_after(*r.cancel_after);
     cancel->timer.async_wait([&c, cancel](const asio::error_code& woken) {
@@ -149,27 +152,9 @@ void load::make(const request& r, listener then) {
 }
 
 void load::note(call_record& c, const value& expected, const result<reply>& outcome) {
-    if (++c.ends > 1) return;
-    --open_;
-    c.ended = clock::now();
-    if (outcome) {
-        const auto& v = outcome->result;
-        c.value_is_right = c.tool == "where" || (v.is_object() ? v.at("call") : v) == expected;
-        return;
-    }
-    const auto& e = outcome.error();
-    c.code = e.code();
-    if (e == errc::worker_lost || e == errc::poison_call) c.lost_with = process_of(e);
-    c.found_no_budget = e.message().find("the retry budget is spent") != e.message().npos;
-    if (!is_explained(c, e)) c.said = e.summary();
-}
-
-bool load::is_explained(const call_record& c, const error& e) const {
-    for (const auto known : {errc::worker_lost, errc::cancelled, errc::deadline_exceeded})
-        if (e == known) return true;
-    if (c.session_may_end && says_that_it_ended(e)) return true;
-    return (e == errc::tool_raised && c.tool == "fail") || (e == errc::poison_call && c.may_run_again) ||
-           (e == errc::pool_stopped && pool_stops_);
+    if (!outcome) return log_->has_failed(c, outcome.error());
+    const auto& v = outcome->result;
+    log_->has_value(c, c.tool == "where" || (v.is_object() ? v.at("call") : v) == expected);
 }
 
 }  // namespace snakepit::chaos

@@ -25,7 +25,8 @@ extern "C" void give_up(int) {
 }
 
 std::string command_of(const settings& how) {
-    return fmt::format("./dev chaos --seconds {} --seed {} --workers {}", how.length.count(), how.seed, how.workers);
+    return fmt::format("./dev chaos --seconds {} --seed {} --workers {} --profile {}", how.length.count(), how.seed,
+                       how.workers, name_of(profile_of(how)));
 }
 
 void complain(const findings& f) {
@@ -48,6 +49,10 @@ int main(int argc, char** argv) {
         ->check(CLI::Range(1, 86'400));
     options.add_option("--seed", how.seed, "of the schedule; a random one by default");
     options.add_option("--workers", how.workers, "of the pool")->capture_default_str()->check(CLI::Range(1, 100));
+    const std::map<std::string, worker_profile> profiles = {
+        {"process", worker_profile::process}, {"thread", worker_profile::thread}, {"async", worker_profile::async}};
+    options.add_option("--profile", how.profile, "of the workers; by default the seed says")
+        ->transform(CLI::CheckedTransformer(profiles));
     CLI11_PARSE(options, argc, argv);
     how.length = std::chrono::seconds(seconds);
 

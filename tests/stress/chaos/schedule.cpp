@@ -20,7 +20,7 @@ constexpr std::array table = {
     likelihood{deed::raise, 10, 0, 0},        likelihood{deed::leak, 6, 1, 40},
     likelihood{deed::leave_child, 3, 1, 60},  likelihood{deed::recycle, 10, 0, 0},
     likelihood{deed::recycle_all, 3, 0, 0},   likelihood{deed::kill_launcher, 3, 0, 0},
-    likelihood{deed::resize, 8, 1, 6},
+    likelihood{deed::resize, 8, 1, 6},        likelihood{deed::block_loop, 5, 1, 400},
 };
 
 /// Steady trouble, blow upon blow, and now and then a moment of peace.
@@ -57,6 +57,7 @@ std::string_view to_string(deed d) {
         case deed::ignore_cancel: return "ignore_cancel";
         case deed::hang_in_c: return "hang_in_c";
         case deed::hold_gil: return "hold_gil";
+        case deed::block_loop: return "block_loop";
         case deed::flood_stderr: return "flood_stderr";
         case deed::raise: return "raise";
         case deed::leak: return "leak";

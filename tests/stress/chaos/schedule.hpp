@@ -20,6 +20,7 @@ enum class deed {
     ignore_cancel,  ///< a tool goes on for ever, whoever asks it to stop
     hang_in_c,      ///< a tool waits for ever and lets no other thread run
     hold_gil,       ///< the same for `amount` milliseconds
+    block_loop,     ///< an async tool does not let others go on for `amount` milliseconds
     flood_stderr,   ///< a tool writes `amount` KiB
     raise,          ///< a tool raises
     leak,           ///< a tool keeps `amount` MiB

@@ -53,7 +53,9 @@ struct session_call {
     std::uint64_t id = 0;
     std::string key;
     snakepit::affinity affinity = snakepit::affinity::none;
-    bool has_run = false;       ///< its tool has begun, whatever came of it
+    bool has_run = false;  ///< its tool has begun, whatever came of it
+    /// Its worker may have begun it, and its tool had no time to say so: where several run, a cancel may come first.
+    bool may_have_run = false;
     clock::time_point begun{};  ///< by its caller
     clock::time_point ended{};  ///< for its caller
 

@@ -60,10 +60,39 @@ std::string affinity_of(const session_history& h) {
                        times(h.calls, [](const session_call& c) { return c.moved; }));
 }
 
+std::string streams_of(const findings& f) {
+    const auto ended = [&](stream_end how) {
+        return times(f.streams, [how](const stream_record& s) { return s.end == how; });
+    };
+    std::size_t items = 0;
+    std::uint64_t sent = 0;
+    for (const auto& s : f.streams) {
+        items += s.items.size();
+        sent += s.sent;
+    }
+    std::size_t results = 0;
+    for (const auto& m : f.maps) results += m.came.size();
+    return fmt::format(
+        "{} streams, {} items came and {} were sent; {} to their end, {} raised, {} dropped\n"
+        "{} maps, {} to their end, {} results\n",
+        f.streams.size(), items, sent, ended(stream_end::value), ended(stream_end::raised), ended(stream_end::dropped),
+        f.maps.size(), times(f.maps, [](const map_record& m) { return m.has_ended; }), results);
+}
+
+std::string work_of(const findings& f) {
+    const auto runs = times(f.seen.work, [](const journal_line& l) { return l.what == journal_line::kind::begun; });
+    const auto batches = times(
+        f.seen.work, [](const journal_line& l) { return l.what == journal_line::kind::begun && l.calls.size() > 1; });
+    return fmt::format(
+        "{} runs of tools, {} of them for several calls; {} calls taken back, {} moved, {} recovered, {} retried\n",
+        runs, batches, f.told.recalled, f.told.moved, f.told.recovered, f.told.retried);
+}
+
 }  // namespace
 
 std::string summary_of(const findings& f) {
-    auto text = calls_of(f) + variables_of(f.sessions) + affinity_of(f.sessions) + "done to the workers:";
+    auto text = calls_of(f) + work_of(f) + streams_of(f) + variables_of(f.sessions) + affinity_of(f.sessions) +
+                "done to the workers:";
     for (const auto& [what, times] : f.done) text += fmt::format(" {} {},", to_string(what), times);
     return text + fmt::format("\nlatest answer: {:.1f} ms after its deadline or cancellation\n",
                               std::chrono::duration<double, std::milli>(worst_delay(f.seen)).count());

@@ -16,6 +16,18 @@ std::string_view to_string(fault f) {
         case fault::lost_with_permission: return "lost though it may run again";
         case fault::unexpected_error: return "unexpected error";
         case fault::miscounted: return "counted differently by the pool";
+        case fault::too_many_at_once: return "too many calls beside each other";
+        case fault::batch_too_large: return "a batch too large";
+        case fault::never_left: return "a tool was never left";
+        case fault::strange_item: return "an item of another stream";
+        case fault::out_of_order: return "items out of order";
+        case fault::too_many_items: return "too many items";
+        case fault::items_missing: return "items missing";
+        case fault::ended_in_the_middle: return "a stream ended in the middle of its input";
+        case fault::item_twice: return "a result twice, or of no item";
+        case fault::map_disorder: return "results out of order";
+        case fault::map_too_few: return "results missing";
+        case fault::read_ahead: return "read too far ahead";
         case fault::never_written: return "a value that was not written";
         case fault::mixed_up: return "a value of another session";
         case fault::wrong_version: return "a version of another value";

@@ -23,6 +23,24 @@ enum class fault {
     unexpected_error,      ///< an error that nothing in the load asks for
     miscounted,            ///< the pool's statistics tell another story
 
+    // Workers.
+    too_many_at_once,  ///< a process runs more calls beside each other than its profile allows
+    batch_too_large,   ///< a batch tool was given more calls than it takes
+    never_left,        ///< a tool began and its process is idle, but neither its end nor its `finally` has come
+
+    // Streams.
+    strange_item,         ///< an item of another stream, or of none
+    out_of_order,         ///< items come in another order, or one twice, or with a gap
+    too_many_items,       ///< more than the tool yields, or than it was sent
+    items_missing,        ///< the end has come before the last item
+    ended_in_the_middle,  ///< a value, though the tool's input goes on
+
+    // Maps.
+    item_twice,    ///< two results of one item, or one of none
+    map_disorder,  ///< results were to come in the order of the range, and do not
+    map_too_few,   ///< the end has come, and some items have no result
+    read_ahead,    ///< more items were read than the window has room for
+
     // Variables of sessions.
     never_written,      ///< a value that nobody has written there, or not yet, or whose writing was refused
     mixed_up,           ///< a value of another session, or of an earlier one of the same key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ctypes
 import os
@@ -10,10 +11,25 @@ import sys
 import time
 
 import snakepit
+from chaos_batch_tools import together, together_later
 from chaos_journal import noted
 from chaos_session_tools import look_at_session, use_session
+from chaos_stream_tools import gather, gather_async, produce, produce_async, relay, relay_async
 
-__all__ = ["look_at_session", "use_session"]
+__all__ = [
+    "gather",
+    "gather_async",
+    "look_at_session",
+    "produce",
+    "produce_async",
+    "relay",
+    "relay_async",
+    "together",
+    "together_later",
+    "use_session",
+]
+
+__snakepit_thread_safe__ = True
 
 
 @snakepit.tool
@@ -27,6 +43,23 @@ def work(call: int, milliseconds: int) -> int:
     """Wait, as for a disk or another machine."""
     with noted(call):
         time.sleep(milliseconds / 1000)
+        return call
+
+
+@snakepit.tool
+async def nap(call: int, milliseconds: int) -> int:
+    """Wait, and let others on the loop go on."""
+    with noted(call):
+        await asyncio.sleep(milliseconds / 1000)
+        return call
+
+
+@snakepit.tool
+def hurry(call: int, milliseconds: int) -> int:
+    """Take no time, except when it does: nobody expects that."""
+    with noted(call):
+        if milliseconds:
+            time.sleep(milliseconds / 1000)
         return call
 
 
@@ -95,6 +128,14 @@ def hang_in_c(call: int, _: int) -> None:
 def hold_gil(call: int, milliseconds: int) -> int:
     with noted(call):
         ctypes.PyDLL(None).usleep(milliseconds * 1000)
+        return call
+
+
+@snakepit.tool
+async def block_loop(call: int, milliseconds: int) -> int:
+    """Let nobody else on the loop go on."""
+    with noted(call):
+        time.sleep(milliseconds / 1000)
         return call
 
 
