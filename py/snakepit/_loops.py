@@ -55,6 +55,11 @@ class OwnLoop:
         finally:
             self._task = None
 
+    def finish(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Run what tidies up to its end. Nothing of ours that is between lets Cancelled pass: raised in the middle of
+        the loop it would leave a generator half closed, until the loop is run the next time."""
+        self.loop.run_until_complete(coroutine)
+
     def stop(self) -> None:
         """What runs here is to stop, as why_unwanted() says by now. Any thread."""
         task, loop = self._task, self._loop

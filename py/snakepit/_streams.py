@@ -351,7 +351,7 @@ class Streams:
             own.run(self._pump(self._open(call_id), generator))
         except BaseException:
             # Not in the task, which may yet be cancelled when Cancelled has come to it already.
-            own.loop.run_until_complete(generator.aclose())  # suspended in its `yield`, perhaps
+            own.finish(generator.aclose())  # suspended in its `yield`, perhaps
             raise
 
     async def _pump(self, output: Output, generator: Any) -> None:

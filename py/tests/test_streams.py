@@ -11,6 +11,7 @@ from snakepit._protocol import STREAM_ITEM_COST, STREAM_WINDOW
 from snakepit.v1 import control_pb2, work_pb2
 
 SOURCE = """
+import asyncio
 import os
 import time
 
@@ -54,6 +55,18 @@ async def texts_async(path: str, size: int, n: int):
         for _ in range(n):
             yield "x" * size
     finally:
+        open(path, "w").close()
+
+
+@snakepit.tool
+async def tidies_up(path: str):
+    try:
+        yield {1, 2}
+    finally:
+        open(path + ".begun", "w").close()
+        while not os.path.exists(path + ".go"):
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.02)
         open(path, "w").close()
 
 
@@ -185,6 +198,17 @@ def test_one_that_waits_for_credit_is_closed_when_cancelled(host: FakeHost, tmp_
     again = host.open(tool, [str(tmp_path / "end"), 1, 3])
     assert host.value(host.reply(again)) is None
     assert len(values(host, again)) == 3
+
+
+@pytest.mark.parametrize("profile", ["process"])  # in the others a cancel is asyncio's alone
+def test_no_cancel_leaves_a_generator_half_closed(host: FakeHost, tmp_path: Path) -> None:
+    call_id = host.open("tidies_up", [str(tmp_path / "end")])  # yields what cannot travel
+    until(lambda: (tmp_path / "end.begun").exists())
+    host.tell(cancel=control_pb2.Cancel(ids=[call_id]))
+    host.ping(1)  # it has come
+    (tmp_path / "end.go").touch()
+    host.reply(call_id)
+    assert (tmp_path / "end").exists()
 
 
 def test_input_is_read_and_paid_for(host: FakeHost) -> None:
