@@ -6,6 +6,7 @@ from snakepit._after_fork import after_fork
 from snakepit._batch import BatchResultError
 from snakepit._cancel import Cancelled
 from snakepit._context import CurrentCall, current_batch, current_call
+from snakepit._shield import shielded
 from snakepit._threads import run_in_thread
 from snakepit._tools import Adapter, tool
 from snakepit._version import __version__
@@ -61,6 +62,7 @@ _ON_DEMAND = {
 }
 
 
+@shielded
 def __getattr__(name: str) -> Any:
     # What speaks protobuf is loaded when it is used: a module that only marks its tools is imported quickly, also where
     # protobuf is not installed.

@@ -56,20 +56,24 @@ def _new_packer() -> Any:
 class _Packers(threading.local):
     """One for each thread: a packer calls Python back, and another thread may be given its turn then."""
 
-    def __init__(self) -> None:
-        self.packer = _new_packer()
+    idle: Any = None
+    """None while it packs, and when it has failed, at whatever moment that was."""
+
+    def pack(self, value: object) -> Any:
+        packer, self.idle = self.idle or _new_packer(), None
+        packed = packer.pack(value)
+        self.idle = packer
+        return packed
 
 
 _packer = _new_packer()
 _pack = _packer.pack
-_packers: _Packers | None = None
 
 
 def use_in_threads() -> None:
     """From now on, several may encode at once."""
-    global _packers, _pack
-    packers = _packers = _Packers()
-    _pack = lambda value: packers.packer.pack(value)  # noqa: E731
+    global _pack
+    _pack = _Packers().pack
 
 
 def _pack_plain(parts: object) -> bytes:
@@ -82,7 +86,7 @@ def encode(value: object, root: str = "result") -> bytes:
     """The bytes of a value. Raises Unserializable; `root` begins the path in its text."""
     try:
         packed: bytes = _pack(value)
-    except BaseException as error:  # Cancelled too, which may come to a tool's thread in here
+    except BaseException as error:
         _fresh_packer()
         if isinstance(error, MemoryError) or not isinstance(error, Exception):
             raise
@@ -97,11 +101,9 @@ def encode(value: object, root: str = "result") -> bytes:
 def _fresh_packer() -> None:
     # A packer that failed may keep what it had written, depending on its version.
     global _packer, _pack
-    if _packers is not None:
-        _packers.packer = _new_packer()
-        return
-    _packer = _new_packer()
-    _pack = _packer.pack
+    if _pack == _packer.pack:  # else each thread sees to its own
+        _packer = _new_packer()
+        _pack = _packer.pack
 
 
 def _refuse(value: object, root: str, error: Exception | None) -> NoReturn:

@@ -28,6 +28,7 @@ from snakepit._protocol import END_SECONDS
 from snakepit._recall import RECALLED
 from snakepit._runner import Limits, Progress, Runner, failure_of, leave_fork, raised_by
 from snakepit._session import Session
+from snakepit._shield import use_here
 from snakepit._tools import Tool
 from snakepit.v1 import work_pb2
 
@@ -172,7 +173,7 @@ class ConcurrentRunner(Runner):
 
     def shield(self, call_id: int) -> AbstractContextManager[None]:
         thread = self._thread_of(call_id)
-        return super().shield(call_id) if thread is None else thread.shield()
+        return super().shield(call_id) if thread is None else thread
 
     def current_call(self) -> CurrentCall | None:
         run = _current.get()
@@ -208,7 +209,7 @@ class ConcurrentRunner(Runner):
         thread = self._thread_of(call_id)
         if thread is None:
             return super().ask(call_id, question)
-        with thread.shield():
+        with thread:
             return super().ask(call_id, question)
 
     def _thread_of(self, call_id: int) -> Interruptible | None:
@@ -418,4 +419,5 @@ _here = threading.local()
 def runs_tools_here() -> Interruptible:
     """This thread, as one that runs tools."""
     thread = _here.thread = Interruptible()
+    use_here(thread)
     return thread

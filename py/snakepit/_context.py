@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import monotonic
 
+from snakepit._shield import shielded
+
 
 class CurrentCall:
     """The call that is running. Good to keep; it goes on describing the same call."""
@@ -75,6 +77,7 @@ def set_batch_provider(provider: Callable[[], tuple[CurrentCall, ...] | None]) -
     _batch_provider = provider
 
 
+@shielded
 def current_call() -> CurrentCall:
     """The call that is running now: its id, remaining seconds, session, and whether it is still wanted.
 
@@ -87,6 +90,7 @@ def current_call() -> CurrentCall:
     return call
 
 
+@shielded
 def current_batch() -> tuple[CurrentCall, ...]:
     """The calls that the running tool serves: those of a batch, in the order of its list, else the one.
 

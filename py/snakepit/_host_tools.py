@@ -9,6 +9,7 @@ from snakepit import _codec
 from snakepit._context import CurrentCall
 from snakepit._host_errors import BadHostArguments, HostToolError, error_of
 from snakepit._session import Host
+from snakepit._shield import shielded
 from snakepit.v1 import control_pb2, work_pb2
 
 Provider = Callable[[], "CurrentCall | None"]
@@ -24,6 +25,7 @@ class HostTool:
             self.__doc__ = f"{signature_of(spec)}\n\n{spec.doc}" if spec.doc else signature_of(spec)
             self.__text_signature__ = signature_of(spec)[len(name) :].partition(" -> ")[0]
 
+    @shielded
     def __call__(self, *args: object, **kwargs: object) -> Any:
         if args and kwargs:
             raise BadHostArguments(f"{self.__name__}: give all arguments by position, or all by name", "bad_arguments")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from snakepit._cancel import Reason, class_for
 
@@ -19,13 +17,16 @@ class Interruptible:
     What is raised comes between two instructions of the thread, whatever these are part of. So it is set under a lock
     and only while the thread is in a tool, and whoever leaves the tool, for good or into code of ours, takes the same
     lock first: what was set by then is heard before the thread goes on. Once per call.
+
+    `with` it, code of ours that a tool has called is shielded: what is asked meanwhile is raised at the end of the
+    outermost one, or by check().
     """
 
     def __init__(self) -> None:
         self._thread = threading.get_ident()
         self._lock = threading.Lock()
         self._call = 0  # id of the call whose tool may be interrupted
-        self._shielded = False
+        self._shields = 0  # around each other
         self._asked: Reason | None = None
         self._pending = False  # asked while shielded
 
@@ -40,7 +41,8 @@ class Interruptible:
 
     def enter(self, call_id: int) -> None:
         """The tool begins after this."""
-        self._shielded = self._pending = False
+        self._shields = 0
+        self._pending = False
         self._asked = None
         self._call = call_id
 
@@ -56,22 +58,25 @@ class Interruptible:
             if self._call != call_id or self._asked is not None:
                 return
             self._asked = reason
-            if self._shielded:
+            if self._shields:
                 self._pending = True
             else:
                 _set_async_exc(self._thread, class_for(reason))
 
-    @contextmanager
-    def shield(self) -> Iterator[None]:
-        """Around code of ours that a tool has called. What is asked meanwhile is raised at the end, or by check()."""
+    def __enter__(self) -> None:
+        outer = self._shields
         try:
             with self._lock:
-                self._shielded = True
+                self._shields = outer + 1
             _hear()
-            yield
-        finally:
-            with self._lock:
-                self._shielded = False
+        except BaseException:
+            self._shields = outer
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._shields -= 1
+        if not self._shields:
             self.check()
 
     def check(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from snakepit import _codec
 from snakepit._host_errors import SessionClosed, SessionError, error_of
 from snakepit._lease import Known, Lease
+from snakepit._shield import shielded, shielded_methods
 from snakepit.v1 import work_pb2
 
 
@@ -21,6 +22,7 @@ class Host(Protocol):
         """Have variables set, without an answer. The call's own thread, while it runs."""
 
 
+@shielded_methods
 class Session(MutableMapping[str, Any]):
     """The variables of the session in which a call runs.
 
@@ -189,6 +191,7 @@ def set_provider(provider: Callable[[], Session | None]) -> None:
     _provider = provider
 
 
+@shielded
 def session() -> Session:
     """The session of the call that is running now.
 

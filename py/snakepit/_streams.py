@@ -22,6 +22,7 @@ from snakepit._lane import Lane
 from snakepit._loops import own_loop, run_to_end
 from snakepit._protocol import STREAM_ITEM_COST, STREAM_WINDOW
 from snakepit._replies import Replies
+from snakepit._shield import shielded
 from snakepit._tools import Tool
 from snakepit.v1 import work_pb2
 
@@ -125,6 +126,7 @@ class Input:
     def _is_there(self) -> bool:
         return bool(self._items) or self._finished
 
+    @shielded
     def _take(self) -> Any:
         data = self._items.popleft()
         self._used += len(data) + STREAM_ITEM_COST

@@ -14,18 +14,20 @@ import sys
 from pathlib import Path
 
 from fake_host import FakeHost, kind
-from snakepit.v1 import control_pb2
+from snakepit import _codec
+from snakepit.v1 import control_pb2, work_pb2
 
 SOURCE = '''
 import functools
 import operator
+import os
 import random
 import sys
 import threading
 import time
 
 import snakepit
-from snakepit import _context
+from snakepit import _context, _failure
 
 __snakepit_thread_safe__ = True
 
@@ -127,11 +129,43 @@ def sleep_until_cancelled(number):
     return number
 
 
+def ours(cancelled):
+    """Functions of ours that it came into, but for those by which it comes."""
+    step = cancelled.__traceback__
+    while step is not None:
+        code, step = step.tb_frame.f_code, step.tb_next
+        name = os.path.basename(code.co_filename)
+        if code.co_filename.startswith(_failure.OWN_DIRECTORY) and name not in (
+            "_cancel.py", "_interrupt.py", "_shield.py"
+        ):
+            yield f"{{name}}: {{code.co_name}}"
+
+
+@snakepit.tool
+def remember(number):
+    """What it needs of its session it has been lent."""
+    try:
+        for _ in range(5):
+            session = snakepit.session()
+            assert session["v"] == [1, "two", {{"three": 4.5}}] and "w" not in session
+            assert session.get_many(["v", "w"]) == {{"v": [1, "two", {{"three": 4.5}}]}}
+            assert snakepit.current_call().session == "s"
+            try:
+                session["v"] = [1, "two", object()]
+            except TypeError:
+                continue
+            raise AssertionError("it cannot travel")
+    except snakepit.Cancelled as cancelled:
+        return ", ".join(ours(cancelled)) or number
+    return number
+
+
 written_in_c = snakepit.tool(name="written_in_c")(functools.partial(operator.add, 0))
 '''
 
-TOOLS = ["quick", "longer", "tidy", "look", "nap", "written_in_c"]
+TOOLS = ["quick", "longer", "tidy", "look", "nap", "remember", "remember", "written_in_c"]
 FRAME = 48
+LEASE = work_pb2.Lease(names=["v", "w"], values=[_codec.encode([1, "two", {"three": 4.5}]), b""], versions=[1, 0])
 OUTSTANDING = 4 * FRAME
 AHEAD = 10
 
@@ -152,7 +186,8 @@ def main(package: Path, directory: Path, lane: str, cancels: int, seed: int, pro
                 for _ in range(FRAME):
                     tool = "sleep_until_cancelled" if choose.random() < 0.001 else choose.choice(TOOLS)
                     numbers.append(choose.randrange(100))
-                    calls.append(host.make_call(tool, [numbers[-1]]))
+                    lent = {"session": "s", "lease": LEASE} if tool == "remember" else {}
+                    calls.append(host.make_call(tool, [numbers[-1]], **lent))
                 host.send(*calls)
                 ids = [max(1, ended + choose.randrange(-10, len(numbers) + AHEAD)) for _ in range(choose.randrange(6))]
                 host.tell(cancel=control_pb2.Cancel(ids=ids))
