@@ -93,6 +93,8 @@ struct worker_stats {
     std::string recycling_failed;                      ///< why the last successor did not; empty: it did
     std::string lane;                                  ///< "direct", "iterator", or empty before the first hello
     heartbeat_stats heartbeat;                         ///< of this incarnation
+    /// Times that the event loop of this incarnation did not turn for a second, because a tool held it up.
+    std::uint64_t loop_blocked = 0;
     std::string last_exit;                             ///< how the last incarnation ended, and why; empty before
 };
 

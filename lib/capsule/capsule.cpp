@@ -317,6 +317,7 @@ worker_stats capsule::stats() const {
         s.service_time = pace.service;
         s.round_trip = pace.round_trip;
         s.heartbeat = shown_->pulse();
+        s.loop_blocked = shown_->times_blocked();
         s.age = std::chrono::duration_cast<std::chrono::milliseconds>(shown_->age());
         s.calls = shown_->ended_calls();
         auto at = shown_->doing();

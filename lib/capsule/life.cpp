@@ -134,6 +134,8 @@ asio::awaitable<error> life::serve(std::shared_ptr<life> self, departure& gone, 
             self->note_progress(*p);
             self->heartbeat_->pong(*p);
             self->lifecycle_->pong(p->resident_bytes, self->heartbeat_->last_latency());
+        } else if (const auto* blocked = as<heard::loop_blocked>(*e)) {
+            self->note_blocked(*blocked);
         } else if (as<heard::asked_to_stop>(*e)) {
             if (!std::exchange(self->grace_is_watched_, true))
                 asio::co_spawn(self->on_, watch_grace(self), [](std::exception_ptr) {});
@@ -364,6 +366,19 @@ void life::note_progress(const heard::pong& p) {
     const std::lock_guard lock(mutex_);
     begun_id_ = p.running_for.count() > 0 ? p.begun_id : 0;
     begun_at_ = std::max(born_, now - p.running_for);
+}
+
+void life::note_blocked(const heard::loop_blocked& b) {
+    {
+        const std::lock_guard lock(mutex_);
+        times_blocked_ += b.stack.empty() ? 0 : 1;
+    }
+    pool_->events->publish([&] { return happened::loop_blocked{worker_, number_, b.so_far, b.by, b.stack}; });
+}
+
+std::uint64_t life::times_blocked() const {
+    const std::lock_guard lock(mutex_);
+    return times_blocked_;
 }
 
 /// It retires, and has nothing left to do: an ordinary end, for which nobody waits long.

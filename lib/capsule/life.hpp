@@ -80,6 +80,8 @@ public:
     [[nodiscard]] const std::string& lane() const noexcept { return lane_; }
     /// Any thread.
     [[nodiscard]] heartbeat_stats pulse() const;
+    /// How often its event loop has not turned in time. Any thread.
+    [[nodiscard]] std::uint64_t times_blocked() const;
     [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
     /// It was told to end before it did so by itself.
     [[nodiscard]] bool ended_as_told() const noexcept { return as_told_; }
@@ -118,6 +120,7 @@ private:
     void abandon(const error& why);
     void leave_if_idle();
     void note_progress(const heard::pong& p);
+    void note_blocked(const heard::loop_blocked& b);
     void let_go();
 
     const asio::strand<asio::any_io_executor> on_;
@@ -145,6 +148,7 @@ private:
     std::shared_ptr<line> line_;
     std::shared_ptr<heartbeat> heartbeat_;
     std::shared_ptr<lifecycle> lifecycle_;
+    std::uint64_t times_blocked_ = 0;
     std::uint64_t begun_id_ = 0;  // the call that ran at the last pong
     clock::time_point begun_at_;  // since then
     int pid_ = 0;

@@ -31,6 +31,14 @@ struct moved {
     happening what{};
     std::string why;  ///< where there is more to say than `what` does
 };
+/// Its event loop does not turn, though it has something to do; or it does again.
+struct loop_blocked {
+    std::string worker;
+    std::uint64_t incarnation = 0;
+    std::chrono::microseconds so_far{};
+    std::string by;     ///< the tool and its call, or what else it may be
+    std::string stack;  ///< of Python; empty: it turns again
+};
 /// One incarnation has ended.
 struct ended {
     std::string worker;
@@ -62,7 +70,7 @@ struct resized {
     worker_count to;
 };
 
-using what = std::variant<hired, left, moved, ended, restarting, recycled, degraded, recovered, resized>;
+using what = std::variant<hired, left, moved, loop_blocked, ended, restarting, recycled, degraded, recovered, resized>;
 
 }  // namespace snakepit::detail::happened
 

@@ -41,6 +41,11 @@ struct pong {
     std::uint64_t begun_id = 0;               ///< the last call that was begun
     std::chrono::microseconds running_for{};  ///< that one; 0: it has ended
 };
+struct loop_blocked {
+    std::chrono::microseconds so_far{};
+    std::string by;
+    std::string stack;  ///< empty: it turns again
+};
 struct served {};         ///< as many calls as were agreed upon
 struct asked_to_stop {};  ///< the worker was told that calls are not wanted any more
 struct work_open {};      ///< the Work stream is there: calls can go
@@ -51,8 +56,8 @@ struct broken {
 };
 }  // namespace heard
 
-using attachment_event = std::variant<heard::connected, heard::hello, heard::pong, heard::served, heard::asked_to_stop,
-                                      heard::work_open, heard::work_ended, heard::broken>;
+using attachment_event = std::variant<heard::connected, heard::hello, heard::pong, heard::loop_blocked, heard::served,
+                                      heard::asked_to_stop, heard::work_open, heard::work_ended, heard::broken>;
 
 /** Expected from the moment the worker is started; bound to the first connection from its pid.
 

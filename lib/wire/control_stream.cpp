@@ -4,6 +4,18 @@
 #include <chrono>
 
 namespace snakepit::detail {
+namespace {
+
+constexpr std::size_t longest_by = std::size_t{1} << 10;
+constexpr std::size_t longest_stack = std::size_t{16} << 10;
+
+/// What a worker says may be anything.
+std::chrono::microseconds duration_of(std::uint64_t us) {
+    constexpr std::uint64_t longest_us = 1'000'000ull * 3600 * 24 * 365 * 100;
+    return std::chrono::microseconds(std::min(us, longest_us));
+}
+
+}  // namespace
 
 void control_stream::send(v1::ControlDown message) {
     {
@@ -36,12 +48,17 @@ bool control_stream::message(v1::ControlUp& in) {
         return true;
     }
     if (in.has_pong() && hello_seen_) {
-        constexpr std::uint64_t longest_us =
-            1'000'000ull * 3600 * 24 * 365 * 100;  // what a worker says may be anything
         const auto& p = in.pong();
-        to_->tell_(heard::pong{p.sequence(), p.resident_bytes(), p.begun_id(),
-                               std::chrono::microseconds(std::min<std::uint64_t>(p.running_us(), longest_us))});
+        to_->tell_(heard::pong{p.sequence(), p.resident_bytes(), p.begun_id(), duration_of(p.running_us())});
         return true;
+    }
+    if (in.has_loop_blocked() && hello_seen_) {
+        auto& b = *in.mutable_loop_blocked();
+        if (b.by().size() <= longest_by && b.stack().size() <= longest_stack) {
+            to_->tell_(heard::loop_blocked{duration_of(b.blocked_us()), std::move(*b.mutable_by()),
+                                           std::move(*b.mutable_stack())});
+            return true;
+        }
     }
     to_->report_broken("it broke the protocol: a message on Control that is not expected there", true);
     return false;

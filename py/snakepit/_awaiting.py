@@ -42,6 +42,9 @@ class AsyncRunner(ConcurrentRunner):
         self._ends = False
         self._watch = _loop_watch.LoopWatch(self._loop, lambda: bool(self._running), self._name_of)
 
+    def tell_of_blocked_loop(self, tell: _loop_watch.Tell) -> None:
+        self._watch.tell = tell
+
     def _begin_more(self) -> None:
         self._call_soon(self._begin_on_loop)
 

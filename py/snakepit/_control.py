@@ -11,7 +11,8 @@ from typing import Any, Protocol
 import grpc
 
 from snakepit._lane import Metadata
-from snakepit._protocol import CONTROL_METHOD
+from snakepit._protocol import CONTROL_METHOD, MAX_BLOCKED_BY_BYTES, MAX_STACK_BYTES
+from snakepit._text import cut, cut_middle
 from snakepit.v1 import control_pb2
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -74,6 +75,13 @@ class Control:
     def pass_on_to(self, controlled: Controlled, on_lost: Callable[[str], None]) -> None:
         """Begin to pass on what the host asks for; `on_lost` hears why the stream has ended."""
         self._receivers.put((controlled, on_lost))
+
+    def tell_of_blocked_loop(self, seconds: float, by: str, stack: str) -> None:
+        """See LoopBlocked in control.proto. Any thread."""
+        blocked = control_pb2.LoopBlocked(
+            blocked_us=int(seconds * 1e6), by=cut(by, MAX_BLOCKED_BY_BYTES), stack=cut_middle(stack, MAX_STACK_BYTES)
+        )
+        self._up.put(control_pb2.ControlUp(loop_blocked=blocked).SerializeToString())
 
     def _run(self) -> None:
         try:

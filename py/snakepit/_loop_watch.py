@@ -10,6 +10,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic, sleep
 
+Tell = Callable[[float, str, str], None]
+"""How long the loop has been held up, by what, and its stack; "": it turns again."""
+
 _LONGEST = 1.0  # seconds that the loop may take for one turn before it is told
 _PAUSE = 0.25
 
@@ -25,6 +28,8 @@ class LoopWatch:
         self._is_busy = is_busy
         self._name_of = name_of
         self._look = threading.Event()
+        self.tell: Tell = lambda seconds, by, stack: None
+        """Who is told beside stderr."""
         self._watched = threading.get_ident()
 
     def start(self) -> None:
@@ -56,6 +61,7 @@ class LoopWatch:
             return
         name = self._tell(monotonic() - since)
         turned.wait()
+        self.tell(monotonic() - since, name, "")
         _say(f"the event loop goes on: {name} had held it up for {monotonic() - since:.1f} s")
 
     def _tell(self, seconds: float) -> str:
@@ -65,7 +71,8 @@ class LoopWatch:
             task = asyncio.current_task(self._loop)
         name = self._name_of(task)
         frame = sys._current_frames().get(self._watched)
-        stack = "".join(traceback.format_stack(frame)) if frame is not None else ""
+        stack = "".join(traceback.format_stack(frame)) if frame is not None else "it has no stack"
+        self.tell(seconds, name, stack)
         _say(f"the event loop has been held up for {seconds:.1f} s by {name}; it is at\n{stack.rstrip()}")
         return name
 

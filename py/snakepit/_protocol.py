@@ -29,6 +29,8 @@ MAX_MESSAGE_BYTES = 8 * KIB
 MAX_TRACEBACK_BYTES = 32 * KIB
 MAX_CAUSES = 8
 MAX_CAUSE_MESSAGE_BYTES = KIB
+MAX_BLOCKED_BY_BYTES = KIB
+MAX_STACK_BYTES = 16 * KIB
 
 END_SECONDS = 2.0  # how long the host may take to end the streams of a worker that has finished
 

@@ -163,6 +163,9 @@ class Runner:
         if self._replies and self._lane is not None:
             self._asks.flush_all(self._lane)
 
+    def tell_of_blocked_loop(self, tell: Callable[[float, str, str], None]) -> None:
+        """Name who wants to know, if calls share an event loop: see LoopBlocked in control.proto."""
+
     # For tools.
 
     def current_call(self) -> CurrentCall | None:

@@ -211,6 +211,7 @@ def _run(launch_descriptor: int, page: int, obtain: Callable[[Launch], ModuleTyp
             leave(EXIT_LOST, reason)
 
     control.pass_on_to(runner, lost)
+    runner.tell_of_blocked_loop(control.tell_of_blocked_loop)
     if not runner.serve(lane):
         leave(EXIT_LOST, "the host ended the Work stream")
     ending.set()

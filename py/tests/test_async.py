@@ -257,8 +257,14 @@ def test_a_loop_that_does_not_turn_is_told_with_tool_and_stack(host: FakeHost, t
     stack = ""
     while "in block" not in stack:
         stack += host.process.stderr.readline().decode()
+    said = control_pb2.ControlUp.FromString(host.control.received.get(timeout=WAIT)).loop_blocked
+    assert said.blocked_us >= 1_000_000
+    assert said.by == f"'block' (call {call_id})"
+    assert "in block" in said.stack
     (tmp_path / "go").touch()
     assert host.value(host.reply(call_id)) is True
+    said = control_pb2.ControlUp.FromString(host.control.received.get(timeout=WAIT)).loop_blocked
+    assert (said.by, said.stack) == (f"'block' (call {call_id})", "")
     while "goes on: 'block'" not in told:
         told = host.process.stderr.readline().decode()
 

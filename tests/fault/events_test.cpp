@@ -22,6 +22,12 @@ struct scribe {
     void operator()(const happened::moved& e) const {
         note("{}.{} {} > {} ({})", e.worker, e.incarnation, to_string(e.from), to_string(e.to), to_string(e.what));
     }
+    void operator()(const happened::loop_blocked& e) const {
+        const bool is_late = e.so_far >= 1s;
+        const bool has_stack = e.stack.find("in block_loop") != std::string::npos;
+        note("{}.{} blocked{} by {}{}", e.worker, e.incarnation, is_late ? "" : " for a moment", e.by,
+             has_stack ? ", it is there" : "");
+    }
     void operator()(const happened::ended& e) const {
         const bool killed = e.why.exit() && e.why.exit()->describe().find("SIGKILL") != std::string::npos;
         note("{}.{} ended{}{}", e.worker, e.incarnation, e.planned ? " as told" : "", killed ? " by SIGKILL" : "");
@@ -114,6 +120,33 @@ TEST_F(Events, TellWhenThePoolIsDegradedAndWhenNotAnyMore) {
         ear = {};
         CO_ASSERT_OK(co_await p.stop());
         EXPECT_THAT(told(), ElementsAre()) << "nobody listens any more";
+    });
+}
+
+TEST_F(Events, TellOfALoopThatDoesNotTurn) {
+    auto how = quiet();
+    how.module = "several";
+    how.profile = worker_profile::async;
+    run([&]() -> awaitable<> {
+        pool p(io->get_executor(), how);
+        CO_ASSERT_OK(co_await p.start());
+        auto ear = listen(p);
+        std::optional<result<value>> ended;
+        async_execute(p, "block_loop", value::array(), call_options(), [&](result<value> r) { ended = std::move(r); });
+        CO_ASSERT(co_await comes_true([&] { return p.workers().at(0).loop_blocked == 1; }));
+        EXPECT_THAT(told(), ElementsAre("w0.1 blocked by 'block_loop' (call 1), it is there"));
+        scratch().write("go", "");
+        CO_ASSERT(co_await comes_true([&] { return ended.has_value(); }));
+        CO_ASSERT_OK(*ended);
+        std::vector<std::string> after;
+        CO_ASSERT(co_await comes_true([&] {
+            if (after.empty()) after = told();
+            return !after.empty();
+        }));
+        EXPECT_THAT(after, ElementsAre("w0.1 blocked by 'block_loop' (call 1)"));
+        EXPECT_EQ(p.workers().at(0).loop_blocked, 1u);
+        ear = {};
+        CO_ASSERT_OK(co_await p.stop());
     });
 }
 

@@ -73,6 +73,12 @@ async def begin_async(name):
     return name
 
 
+@snakepit.tool
+async def block_loop():
+    """Until it may go."""
+    return begin("block")
+
+
 @snakepit.tool(idempotent=True)
 def begin_again(name):
     return begin(name)
