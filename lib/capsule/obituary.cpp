@@ -35,6 +35,10 @@ last_words read_of_several(const page& left, std::vector<held_call> held, const 
         const auto by_id = [&](const page::progress::place& p) { return p.id == call.id; };
         const auto place = std::find_if(at.running->begin(), at.running->end(), by_id);
         if (place == at.running->end()) continue;
+        if (place->waits) {
+            said.replies.push_back({call.id, {}, false, 0, true});
+            continue;
+        }
         said.running->push_back(call.id);
         if (!how.running_tool.empty()) continue;
         how.running_tool = std::move(call.tool);

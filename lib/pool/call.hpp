@@ -75,6 +75,7 @@ struct call {
     recall_state recall = recall_state::none;
     bool answered = false;
     bool batched = false;                                    ///< counted as such by its line
+    bool on_main = false;                                    ///< likewise
     bool was_fatal = false;                                  ///< the worker that ran it last has died in it
     snakepit::affinity affinity = snakepit::affinity::none;  ///< the caller's; none without a session
 

@@ -88,6 +88,7 @@ void switchboard::check_lines(call::clock::time_point now, consequences& todo) {
             allowed_.credit.stall.count() > 0 && l->load > l->width && static_cast<std::size_t>(l->load) > together(*l);
         const bool stands_still = credit.stalled || (credit.watched && credit.watched_ended == l->ended);
         if (holds_some && stands_still) take_back(*l, todo);
+        if (look_at_main_thread(*l, todo)) again = true;
         credit.watched = holds_some;
         credit.watched_ended = l->ended;
         again = again || (holds_some && !credit.stalled);

@@ -116,13 +116,15 @@ private:
     bool writing = false;
     bool gone = false;  // never routable again
     bool closed = false;
-    int width = 1;                 // calls that its worker executes at once
-    int at_once = 1;               // most calls that begin and end together: the largest batch of a tool
-    int load = 0;                  // calls with a place here: in outbox, transfers, sent
-    int batched = 0;               // those of them that run together with others, in batches
-    line_credit credit;            // how many more it is given
-    std::size_t in_flight = 0;     // bytes of their arguments
-    call* flush_posted = nullptr;  // the call in the outbox on whose executor a flush is on its way
+    int width = 1;                   // calls that its worker executes at once
+    int at_once = 1;                 // most calls that begin and end together: the largest batch of a tool
+    int load = 0;                    // calls with a place here: in outbox, transfers, sent
+    int batched = 0;                 // those of them that run together with others, in batches
+    int on_main = 0;                 // calls with a place here that run on its main thread, beside the others
+    std::uint64_t main_watched = 0;  // the first of them when the lines were looked at last
+    line_credit credit;              // how many more it is given
+    std::size_t in_flight = 0;       // bytes of their arguments
+    call* flush_posted = nullptr;    // the call in the outbox on whose executor a flush is on its way
     std::shared_ptr<lane> out;
     std::vector<std::uint32_t> tools;  // the pool's number of a tool -> this worker's
 

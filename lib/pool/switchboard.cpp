@@ -649,7 +649,7 @@ void switchboard::disconnect(line& l, const error& why, last_words said) {
             if (const auto held = l.sent.find(reply.id); held != l.sent.end()) {
                 call& c = *held->second;
                 if (reply.recalled) {
-                    if (c.recall == recall_state::asked) c.recall = recall_state::given;
+                    if (!c.stream || c.stream->is_untouched()) c.recall = recall_state::given;
                     continue;
                 }
                 if (c.stream) continue;  // nobody knows whether the items before it have come
@@ -983,14 +983,19 @@ bool switchboard::takes(const line& l, const call& c) const {
 
 /// The least loaded line that takes it.
 line* switchboard::pick(const call& c) {
+    const bool for_main = tools_[c.tool_index].main_thread;  // then rather where that is idle
+    line* other = nullptr;
     for (std::size_t word = 0; word < bucket_bits_.size(); ++word) {
         for (auto bits = bucket_bits_[word]; bits != 0; bits &= bits - 1) {
             auto& bucket = buckets_[word * 64 + static_cast<std::size_t>(std::countr_zero(bits))];
             for (line* l = bucket.front(); l; l = l->bucket_hook.next)
-                if (takes(*l, c)) return l;
+                if (takes(*l, c)) {
+                    if (!for_main || l->on_main == 0) return l;
+                    if (!other) other = l;
+                }
         }
     }
-    return nullptr;
+    return other;
 }
 
 /// Null: it has none, or that has gone for good.
@@ -1076,8 +1081,11 @@ void switchboard::put_on(line& l, call& c) {
     l.credit.work_us += c.expected_us;
     c.batched = l.at_once > 1 && tools_[c.tool_index].batch > 1;
     if (c.batched) ++l.batched;
+    c.on_main = l.width > 1 && tools_[c.tool_index].main_thread;
+    if (c.on_main) ++l.on_main;
     set_load(l, l.load + 1);
-    if (l.load > l.width && check_at_ == timing_wheel<call>::never && allowed_.credit.stall.count() > 0)
+    if ((l.load > l.width || l.on_main > 1) && check_at_ == timing_wheel<call>::never &&
+        allowed_.credit.stall.count() > 0)
         wants_check_ = true;
 }
 
@@ -1282,6 +1290,7 @@ void switchboard::release(call& c) {
     --placed_[class_queue::index_of(c)];
     l.credit.work_us -= c.expected_us;
     if (std::exchange(c.batched, false)) --l.batched;
+    if (std::exchange(c.on_main, false)) --l.on_main;
     set_load(l, l.load - 1);
 }
 

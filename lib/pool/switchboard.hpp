@@ -278,6 +278,7 @@ private:
     void arm_check(call::clock::time_point now, consequences& todo);
     void check_lines(call::clock::time_point now, consequences& todo);
     void take_back(line& from, consequences& todo);
+    bool look_at_main_thread(line& from, consequences& todo);
     void given_back(line& from, call& c, std::vector<call*>& again, consequences& todo);
     static void count_down(line& l, consequences& todo);
     void want_flush(const line& l, consequences& todo);

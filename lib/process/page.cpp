@@ -106,7 +106,8 @@ std::optional<page::progress> page::read_progress(std::uint64_t last_sent, bool 
     for (std::size_t i = 0; i < places; ++i) {
         const auto at = first_place_word + 2 * i;
         // One that it was about to begin is there already.
-        if (const auto id = word(at); id != 0 && id <= found.begun) running.push_back({id, time_at(at + 1)});
+        if (const auto id = word(at); id != 0 && id <= found.begun)
+            running.push_back({id, time_at(at + 1), word(at + 1) == 0});
     }
     std::sort(running.begin(), running.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
     return found;

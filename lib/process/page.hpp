@@ -25,8 +25,9 @@ namespace snakepit::detail {
     calls may run, and at the end room for Python stacks.
 
     A worker that runs several calls at once does not say which call is the last that is done. It says in these places
-    which ones run: the id, 0 when the place is free, and when the call was begun, as above. Its entries in the log
-   begin with a word that is the id: of two calls 4,096 apart the older one may be done later.
+    which ones run: the id, 0 when the place is free, and when the call was begun, as above; 0 while it has come to its
+    place and waits for the main thread. Its entries in the log begin with a word that is the id: of two calls 4,096
+   apart the older one may be done later.
 
     Nothing that is in it is believed: a worker may have written anything.
 
@@ -55,6 +56,7 @@ public:
         struct place {
             std::uint64_t id = 0;
             std::chrono::steady_clock::time_point started;
+            bool waits = false;  ///< for the main thread: it has not begun
         };
         /// Of a worker that runs several at once: what it runs, by id; `done` is 0.
         std::optional<std::vector<place>> running{};

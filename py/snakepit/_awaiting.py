@@ -59,20 +59,26 @@ class AsyncRunner(ConcurrentRunner):
             if run is None:
                 break
             self._watch.look()
-            if run.tool.coroutine_function is not None:
-                run.stop = partial(self._ask, run)
-                _current.set(run)  # for the task, which copies what there is
-                run.task = self._loop.create_task(self._await(run))
-            elif run.tool.main_thread:
-                self._call_soon(partial(self._run_on_loop, run))
-            else:
-                self._start(run)
+            self._start_on_loop(run)
         _current.set(None)
         if self._replies:
             self._flush_soon()
 
+    def _start_on_loop(self, run: Run) -> None:
+        if run.tool.coroutine_function is not None:
+            run.stop = partial(self._ask, run)
+            _current.set(run)  # for the task, which copies what there is
+            run.task = self._loop.create_task(self._await(run))
+        elif run.waits:
+            self._call_soon(partial(self._run_on_loop, run))
+        else:
+            self._start(run)
+
     def _has_room_for(self, tool: Tool) -> bool:
         return len(self._running) < self._width
+
+    def _waits(self, tool: Tool) -> bool:
+        return tool.main_thread and tool.coroutine_function is None
 
     def _ask(self, run: Run, reason: str) -> None:
         self._call_soon(partial(self._cancel, run))
@@ -108,7 +114,7 @@ class AsyncRunner(ConcurrentRunner):
             self._begin_more()
 
     def _run_on_loop(self, run: Run) -> None:
-        if self._take(run):
+        if self._take_now(run):
             self._on_main = run
             self._run_here(run, self._here)
             self._on_main = None

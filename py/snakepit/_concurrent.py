@@ -56,6 +56,7 @@ class Run:
         "thread",
         "tool",
         "unwanted",
+        "waits",
     )
 
     def __init__(self, call: Any, tool: Tool, sent_at: float, started: float, arguments: bytes | bytearray) -> None:
@@ -66,6 +67,8 @@ class Run:
         self.started = started
         self.arguments = arguments
         self.place = 0
+        self.waits = False
+        """Whether it waits in its place, for the main thread, say, and begins when it is taken."""
         self.taken = False
         """Whether somebody runs it by now, or ends it unrun."""
         self.has_run = False
@@ -90,9 +93,11 @@ class Run:
         return self.unwanted is not None
 
     def why_to_stop(self) -> Reason:
-        """Expired or cancelled."""
+        return "expired" if self.is_overdue() else "cancelled"
+
+    def is_overdue(self) -> bool:
         timeout: int = self.call.timeout_us
-        return "expired" if timeout and monotonic() >= self.sent_at + timeout * 1e-6 else "cancelled"
+        return timeout > 0 and monotonic() >= self.sent_at + timeout * 1e-6
 
 
 # Of a thread that runs a tool, of those that run_in_thread() starts, and of tasks.
@@ -122,6 +127,17 @@ class ConcurrentRunner(Runner):
             runs = [self._running[call_id] for call_id in ids if call_id in self._running]
         self._stop(runs)
 
+    def recall(self, ids: Sequence[int]) -> None:
+        """See Recall in control.proto. Those that wait in their places have not begun."""
+        super().recall(ids)
+        with self._lock:
+            waiting = [run for run in map(self._running.get, ids) if run is not None and run.waits]
+        for run in waiting:
+            if self._take(run):
+                self._end(run, RECALLED)
+        if waiting:
+            self._flush()
+
     def _ask_all_to_stop(self) -> None:
         with self._lock:
             runs = list(self._running.values())
@@ -134,7 +150,7 @@ class ConcurrentRunner(Runner):
             stop = run.stop  # read once: the call may end at any moment
             if stop is not None:
                 stop(run.unwanted)
-            elif run.tool.main_thread and self._take(run):  # it waits for another one
+            elif run.waits and self._take(run):
                 self._end(run, stopped(run.unwanted))
                 self._flush()
         if runs:
@@ -145,6 +161,17 @@ class ConcurrentRunner(Runner):
         with self._lock:
             was_free, run.taken = not run.taken, True
         return was_free
+
+    def _take_now(self, run: Run) -> bool:
+        """For who runs calls that wait: whether it is to, which begins now."""
+        if not self._take(run):
+            return False
+        self._page.waits_no_more_at(run.place, monotonic())
+        return True
+
+    def _waits(self, tool: Tool) -> bool:
+        """Whether its calls do, when their turn has come."""
+        return tool.main_thread
 
     def _is_open(self, call_id: int) -> bool:
         return call_id in self._running
@@ -179,19 +206,21 @@ class ConcurrentRunner(Runner):
         run = _current.get()
         if run is None:
             return None
-        current = run.current
-        if current is None:
-            call = run.call
-            current = run.current = CurrentCall(
-                id=run.id,
-                tool=run.tool.name,
-                session=call.session or None,
-                deadline=run.sent_at + call.timeout_us * 1e-6 if call.timeout_us else None,
-                asked_to_stop=run.is_unwanted,
-                traceparent=call.trace.traceparent or None,
-                tracestate=call.trace.tracestate or None,
-            )
-        return current
+        if run.current is None:
+            run.current = self._describe(run)
+        return run.current
+
+    def _describe(self, run: Run) -> CurrentCall:
+        call = run.call
+        return CurrentCall(
+            id=run.id,
+            tool=run.tool.name,
+            session=call.session or None,
+            deadline=run.sent_at + call.timeout_us * 1e-6 if call.timeout_us else None,
+            asked_to_stop=run.is_unwanted,
+            traceparent=call.trace.traceparent or None,
+            tracestate=call.trace.tracestate or None,
+        )
 
     def session(self) -> Session | None:
         run = _current.get()
@@ -300,7 +329,8 @@ class ConcurrentRunner(Runner):
                 continue
             run = Run(call, tool, sent_at, started, arguments)
             run.place = self._free_places.pop()
-            self._page.begin_at(run.place, call_id, started)
+            run.waits = self._waits(tool)
+            self._page.begin_at(run.place, call_id, 0.0 if run.waits else started)
             self._running[call_id] = run
             return run
         return None

@@ -63,11 +63,15 @@ class Page:
     # For a worker that runs several calls at once, which has no last call that is done. What end() is for others.
 
     def begin_at(self, place: int, call_id: int, started: float) -> None:
-        """A call is about to begin. Calls begin in the order of their ids."""
+        """A call is about to begin, or (0.0) to wait for the main thread. Calls come here in the order of their ids."""
         at = PLACES + 2 * place
         self.times[at + 1] = started
         self.words[at] = call_id
         self.words[BEGUN] = call_id
+
+    def waits_no_more_at(self, place: int, started: float) -> None:
+        """The call is about to begin."""
+        self.times[PLACES + 2 * place + 1] = started
 
     def end_at(self, place: int, call_id: int, outcome: bytes | work_pb2.Failure) -> None:
         """Keep the reply, then count the call as done."""

@@ -26,7 +26,7 @@ class ThreadRunner(ConcurrentRunner):
     def _begin_more(self) -> None:
         with self._lock:
             while (run := self._next(self._has_room_for)) is not None:
-                if run.tool.main_thread:
+                if run.waits:
                     self._for_main.put(run)
                 else:
                     self._start(run, self._idle.pop())
@@ -52,7 +52,7 @@ class ThreadRunner(ConcurrentRunner):
         here = runs_tools_here()
         driver = self._begin_serving(lane)
         while (run := self._for_main.get()) is not None:
-            if self._take(run):
+            if self._take_now(run):
                 self._run_here(run, here)
                 self._flush()
         driver.join()

@@ -207,6 +207,31 @@ def test_a_tool_of_the_main_thread_runs_there_and_holds_up_nobody(host: FakeHost
     assert host.value(host.call("where", [])) is True
 
 
+def test_what_waits_for_the_main_thread_has_not_begun(host: FakeHost, tmp_path: Path) -> None:
+    ids = begin(
+        host,
+        host.make_call("hold_main", [str(tmp_path / "go")]),
+        host.make_call("where", []),
+        host.make_call("where", []),
+        host.make_call("wait_for", [str(tmp_path / "go")]),
+    )
+
+    def begun() -> dict[int, bool]:
+        places = [word(host.page, _page.PLACES + 2 * place) for place in range(8)]
+        return {
+            call_id: word(host.page, _page.PLACES + 2 * place + 1) != 0
+            for place, call_id in enumerate(places)
+            if call_id
+        }
+
+    until(lambda: begun() == dict(zip(ids, [True, False, False, True])))
+    host.tell(recall=control_pb2.Recall(ids=[ids[0], ids[1], ids[3]]))
+    assert kind(host.reply(ids[1])) == "RECALLED"
+    until(lambda: begun() == {ids[0]: True, ids[2]: False, ids[3]: True})
+    (tmp_path / "go").touch()
+    assert [host.value(host.reply(call_id)) for call_id in (ids[0], ids[2], ids[3])] == [True, True, True]
+
+
 def test_a_cancel_is_raised_in_its_call_alone(host: FakeHost, tmp_path: Path) -> None:
     begun = [tmp_path / f"begun{number}" for number in range(4)]
     ids = begin(host, *[host.make_call("tidy", [str(path), str(path) + ".tidied"]) for path in begun])

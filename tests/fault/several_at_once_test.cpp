@@ -125,6 +125,35 @@ TEST_P(SeveralAtOnce, AKillFailsWhatRanWithTheCauseAndNothingElse) {
     });
 }
 
+TEST_P(SeveralAtOnce, WhatWaitsForTheMainThreadHasNotBegunWhenTheWorkerDies) {
+    with_pool(several(), [this](pool& p) -> awaitable<> {
+        auto calls = call(p, "begin_main", 3, "main");
+        CO_ASSERT(co_await comes_true([&] { return begun() == 1 && p.stats().workers[0].outstanding == 3; }));
+        ::kill(p.stats().workers[0].pid, SIGKILL);
+        CO_ASSERT(co_await comes_true([&] { return begun() == 2; }));
+        go();
+        CO_ASSERT(co_await comes_true([&] { return calls->ended == 3; }));
+        int lost = 0;
+        for (const auto& each : calls->all) lost += failed_with(*each, errc::worker_lost) ? 1 : 0;
+        EXPECT_EQ(lost, 1);
+        EXPECT_EQ(p.stats().moved, 2u);
+    });
+}
+
+TEST_P(SeveralAtOnce, WhatWaitsForTheMainThreadGoesToAWorkerWhoseMainThreadIsIdle) {
+    with_pool(several(), [this](pool& p) -> awaitable<> {
+        auto calls = call(p, "begin_main", 3, "main");
+        CO_ASSERT(co_await comes_true([&] { return begun() == 1 && p.stats().workers[0].outstanding == 3; }));
+        const worker_count two{2, 2};
+        CO_ASSERT_OK(co_await p.resize(two));
+        CO_ASSERT(co_await comes_true([&] { return begun() == 2; }));
+        EXPECT_EQ(p.stats().recalled, 1u);
+        go();
+        CO_ASSERT(co_await comes_true([&] { return calls->ended == 3; }));
+        for (const auto& each : calls->all) EXPECT_OK(*each);
+    });
+}
+
 TEST_P(SeveralAtOnce, WhatEndedBesideOnesThatRunKeepsItsReply) {
     with_pool(several(), [this](pool& p) -> awaitable<> {
         for (int round = 0; round < 5; ++round) {

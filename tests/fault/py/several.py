@@ -73,6 +73,11 @@ async def begin_async(name):
     return name
 
 
+@snakepit.tool(main_thread=True)
+def begin_main(name):
+    return begin(name)
+
+
 @snakepit.tool
 async def block_loop():
     """Until it may go."""
