@@ -10,12 +10,19 @@ MAX_WAIT_MS = 60_000
 DEFAULT_BATCH = 64
 
 
+ONE_CALL_ONLY = (
+    "a batch tool runs for several calls at once: snakepit.current_batch() describes them; sessions and host tools "
+    "are for tools that run for one"
+)
+
+
 class BatchTerms(NamedTuple):
     """How many calls a batch tool gets at once, and how long it waits for them."""
 
     max_batch: int
     max_wait: float  # seconds
     function: Callable[..., Any]
+    async_function: Callable[..., Any]  # the same, if it is one
 
 
 class BatchResultError(Exception):

@@ -10,7 +10,7 @@ from types import CodeType
 from typing import Any
 
 from snakepit import _codec
-from snakepit._batch import argument_of, results_of
+from snakepit._batch import ONE_CALL_ONLY, argument_of, results_of
 from snakepit._cancel import Cancelled
 from snakepit._context import CurrentCall
 from snakepit._page import BEGUN, STARTED, Page
@@ -22,10 +22,6 @@ from snakepit._tools import Tool
 from snakepit.v1 import work_pb2
 
 _Failure = work_pb2.Failure
-_ONE_CALL_ONLY = (
-    "a batch tool runs for several calls at once: snakepit.current_batch() describes them; sessions and host tools "
-    "are for tools that run for one"
-)
 
 
 class _Batch:
@@ -104,6 +100,7 @@ class BatchRunner(SerialRunner):
             super()._ask_to_stop(ids)
         elif batch.ask_to_stop(ids):
             self._asked_to_stop = batch.id
+            self._own_loop.stop()
             self._asker.ask(batch.id)
 
     def _ask_all_to_stop(self) -> None:
@@ -117,7 +114,7 @@ class BatchRunner(SerialRunner):
 
     def current_call(self) -> CurrentCall | None:
         if self._batch is not None:
-            raise RuntimeError(f"snakepit.current_call(): {_ONE_CALL_ONLY}")
+            raise RuntimeError(f"snakepit.current_call(): {ONE_CALL_ONLY}")
         return super().current_call()
 
     def current_batch(self) -> tuple[CurrentCall, ...] | None:
@@ -127,7 +124,7 @@ class BatchRunner(SerialRunner):
 
     def session(self) -> Session | None:
         if self._batch is not None:
-            raise RuntimeError(f"snakepit.session(): {_ONE_CALL_ONLY}")
+            raise RuntimeError(f"snakepit.session(): {ONE_CALL_ONLY}")
         return super().session()
 
     # The main thread's own.

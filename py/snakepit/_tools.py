@@ -87,8 +87,10 @@ def tool(
     batch: callers make single calls with one argument; the function gets a list of the arguments of the calls that are
     there, and returns a list of the same length. What it raises fails all of them; an exception that is an item of the
     returned list fails that one call. Calls that follow each other at one worker are a batch, so a pool needs at least
-    `max_batch` for `calls_per_worker`; in profiles other than `process` each call has a list of its own. One that is
-    cancelled while the batch runs disturbs nobody: the function is interrupted when nobody wants any of them.
+    `max_batch` for `calls_per_worker`. In the profile `async` calls of an `async def` batch tool are, whatever comes
+    between them, and several lists may be awaited at once; for other batch tools there, and for all in `thread`, each
+    call has a list of its own. One that is cancelled while the batch runs disturbs nobody: the function is interrupted
+    when nobody wants any of them.
     snakepit.current_batch() describes the calls; sessions and host tools are not for batches.
     max_batch: most calls in a list, 1 to 4,096.
     max_wait_ms: how long a list that is not full waits for more calls, 0 to 60,000; 0: it takes those that have come.
@@ -280,6 +282,11 @@ class Tool:
         self.takes_keywords = not needs_position
         self.keywords = frozenset(p.name for p in by_name)
         self.required = frozenset(p.name for p in by_name if p.default is p.empty)
+
+    @property
+    def awaits_batches(self) -> bool:
+        """Whether it can await a list where calls share an event loop."""
+        return self.batch is not None and self.coroutine_function is not None
 
     @property
     def flags(self) -> list[str]:
@@ -565,19 +572,15 @@ def _make(function: Callable[..., Any], name: str, where: str, mark: _Mark) -> T
 
 
 def _make_batch(made: Tool, mark: _Mark) -> None:
-    if made.is_async:
-        raise ToolError(f"tool {made.name!r} ({made.where}) is an async function; batch tools are plain functions")
     if made.yields or made.input is not None:
-        raise ToolError(
-            f"tool {made.name!r} ({made.where}) yields items, or takes some; batch tools are plain functions"
-        )
+        raise ToolError(f"tool {made.name!r} ({made.where}) yields items, or takes some; batch tools return a list")
     by_position = [one for one in made.parameters if one.kind in (1, 2)]
     if len(made.parameters) != 1 or not by_position:
         raise ToolError(
             f"tool {made.name!r} ({made.where}) is a batch tool, which takes one parameter, the list of what its calls "
             f"were given: {made.signature_text}"
         )
-    made.batch = BatchTerms(mark.max_batch, mark.max_wait_ms / 1000, made.function)
+    made.batch = BatchTerms(mark.max_batch, mark.max_wait_ms / 1000, made.function, made.async_function)
     made.function = one_at_a_time(made.function, made.name)
 
 

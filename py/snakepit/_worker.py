@@ -232,7 +232,7 @@ def import_for(profile: str) -> None:
     if profile == "thread":
         from snakepit import _threaded  # noqa: F401
     if profile == "async":
-        from snakepit import _awaiting  # noqa: F401
+        from snakepit import _awaiting, _loop_batches  # noqa: F401
 
 
 def _tool_threads(launch: Launch, toolbox: Toolbox) -> list[ToolThread]:
@@ -250,6 +250,10 @@ def _runner_for(launch: Launch, toolbox: Toolbox, threads: Sequence[ToolThread],
 
         return ThreadRunner(toolbox.tools, limits, page, threads)
     if launch.profile == "async":
+        if any(tool.awaits_batches for tool in toolbox.tools):
+            from snakepit._loop_batches import AsyncBatchRunner
+
+            return AsyncBatchRunner(toolbox, limits, page, launch.width)
         from snakepit._awaiting import AsyncRunner
 
         return AsyncRunner(toolbox, limits, page, launch.width)

@@ -464,16 +464,12 @@ def test_a_batch_tool_has_one_parameter() -> None:
             toolbox_of(snakepit.tool(batch=True)(function))
 
 
-def test_generators_and_coroutines_are_no_batch_tools() -> None:
+def test_generators_are_no_batch_tools() -> None:
     def generator(items: list[int]) -> Iterator[int]:
         yield 1
 
-    async def coroutine(items: list[int]) -> list[int]:
-        return items
-
-    for function in (generator, coroutine):
-        with pytest.raises(ToolError):
-            toolbox_of(snakepit.tool(batch=True)(function))
+    with pytest.raises(ToolError):
+        toolbox_of(snakepit.tool(batch=True)(generator))
 
 
 def test_it_can_be_called_directly_and_runs_for_one() -> None:
@@ -503,3 +499,181 @@ def test_in_other_profiles_each_call_has_a_list_of_its_own(start: Callable[..., 
     (short,) = replies(host, send(host, "short", [1]))
     assert short.failure is not None
     assert short.failure.message == "short returned 0 results for a batch of 1"
+
+
+ASYNC_SOURCE = '''
+import asyncio
+import os
+
+import snakepit
+
+count = 0
+
+
+@snakepit.tool
+async def echo(value):
+    return value
+
+
+@snakepit.tool(batch=True, max_batch=4)
+async def sizes(items: list) -> list:
+    await asyncio.sleep(0)
+    return [[item, len(items)] for item in items]
+
+
+@snakepit.tool(batch=True, max_batch=4, max_wait_ms=30_000)
+async def fours(items):
+    return [len(items)] * len(items)
+
+
+@snakepit.tool(batch=True, max_wait_ms=20)
+async def patient(items):
+    return [len(items)] * len(items)
+
+
+@snakepit.tool(batch=True)
+async def only_even(items):
+    return [ValueError(f"{item} is odd") if item % 2 else item for item in items]
+
+
+@snakepit.tool(batch=True)
+async def fails(items):
+    raise RuntimeError(f"all {len(items)}")
+
+
+@snakepit.tool(batch=True)
+async def short(items):
+    return items[1:]
+
+
+@snakepit.tool(batch=True)
+async def hold(paths):
+    """Says that it runs, then waits for paths[0]."""
+    with open(paths[0] + ".log", "a") as log:
+        log.write(f"begin {len(paths)}\\n")
+        log.flush()
+        try:
+            while not os.path.exists(paths[0]):
+                await asyncio.sleep(0.001)
+        except asyncio.CancelledError:
+            log.write(f"cancelled {[call.cancelled for call in snakepit.current_batch()]}\\n")
+            raise
+    return [[call.id, call.cancelled] for call in snakepit.current_batch()]
+
+
+@snakepit.tool(batch=True)
+async def who(items):
+    said = []
+    for ask in (snakepit.current_call, snakepit.session, snakepit.host.anything):
+        try:
+            ask()
+        except RuntimeError as error:
+            said.append("current_batch()" in str(error))
+    return [said] * len(items)
+'''
+
+
+@pytest.fixture
+def on_loop(start: Callable[..., FakeHost], lane: str) -> FakeHost:
+    return start(ASYNC_SOURCE, lane=lane, profile="async", width=32).attach()
+
+
+def test_on_a_loop_calls_that_are_there_are_one_list_whatever_comes_between(on_loop: FakeHost) -> None:
+    host = on_loop
+    calls = []
+    for number in range(6):
+        calls += [host.make_call("sizes", [number]), host.make_call("echo", [number])]
+    host.send(*calls)
+    found = [host.value(host.reply(call.id)) for call in calls]
+    assert found[1::2] == [0, 1, 2, 3, 4, 5]
+    assert found[0::2] == [[0, 4], [1, 4], [2, 4], [3, 4], [4, 2], [5, 2]]
+
+
+def test_on_a_loop_a_batch_waits_until_it_is_full_and_holds_up_nobody(on_loop: FakeHost) -> None:
+    host = on_loop
+    calls = [call for _ in range(3) for call in send(host, "fours", [0])]
+    assert host.value(host.call("echo", [1])) == 1
+    calls += send(host, "fours", [0])
+    assert values(host, calls) == [4, 4, 4, 4]
+    assert values(host, send(host, "patient", [0, 0])) == [2, 2]
+
+
+def test_on_a_loop_a_batch_is_full_when_no_more_can_come(start: Callable[..., FakeHost]) -> None:
+    host = start(ASYNC_SOURCE, profile="async", width=2).attach()
+    assert values(host, send(host, "fours", [0, 0, 0, 0])) == [2, 2, 2, 2]
+
+
+def test_on_a_loop_what_is_given_back_or_cancelled_while_it_waits_is_left_out(on_loop: FakeHost) -> None:
+    host = on_loop
+    calls = send(host, "fours", [0, 0, 0])
+    until(lambda: host.ping(1).begun_id == calls[2].id)
+    host.tell(recall=control_pb2.Recall(ids=[calls[0].id]))
+    assert kind(host.reply(calls[0].id)) == "RECALLED"
+    host.tell(cancel=control_pb2.Cancel(ids=[calls[1].id]))
+    assert kind(host.reply(calls[1].id)) == "CANCELLED"
+    calls += send(host, "fours", [0])
+    assert values(host, calls[2:]) == [2, 2]
+
+
+def test_on_a_loop_errors_are_those_of_their_calls(on_loop: FakeHost) -> None:
+    host = on_loop
+    even, odd = replies(host, send(host, "only_even", [2, 3]))
+    assert host.value(even) == 2
+    assert odd.failure is not None
+    assert (odd.failure.type, odd.failure.message) == ("ValueError", "3 is odd")
+    for tool, message in (("fails", "all 2"), ("short", "short returned 1 results for a batch of 2")):
+        for reply in replies(host, send(host, tool, [1, 2])):
+            assert reply.failure is not None
+            assert reply.failure.message == message
+    wrong = host.make_call("sizes", [1, 2])
+    right = host.make_call("sizes", [3])
+    host.send(wrong, right)
+    assert kind(host.reply(wrong.id)) == "BAD_ARGUMENTS"
+    assert host.value(host.reply(right.id)) == [3, 1]
+    assert values(host, send(host, "who", [1])) == [[True, True, True]]
+
+
+def test_on_a_loop_a_cancelled_call_ends_at_once_and_the_last_ends_the_batch(on_loop: FakeHost, tmp_path: Path) -> None:
+    host = on_loop
+    for last, words in ((False, "begin 2\n"), (True, "begin 2\ncancelled [True, True]\n")):
+        path = tmp_path / str(last)
+        log = Path(f"{path}.log")
+        calls = send(host, "hold", [str(path), str(path)])
+        until(lambda log=log: log.exists() and log.read_text() == "begin 2\n")  # type: ignore[misc]
+        host.tell(cancel=control_pb2.Cancel(ids=[calls[0].id]))
+        assert kind(host.reply(calls[0].id)) == "CANCELLED"
+        if last:
+            host.tell(cancel=control_pb2.Cancel(ids=[calls[1].id]))
+            assert kind(host.reply(calls[1].id)) == "CANCELLED"
+            until(lambda log=log, words=words: log.read_text() == words)  # type: ignore[misc]
+        else:
+            path.touch()
+            assert host.value(host.reply(calls[1].id)) == [calls[1].id, False]
+            assert log.read_text() == words
+
+
+def test_on_a_loop_drain_does_not_wait_for_more_and_stop_begins_none(start: Callable[..., FakeHost], lane: str) -> None:
+    host = start(ASYNC_SOURCE, lane=lane, profile="async", width=32).attach()
+    calls = send(host, "fours", [0, 0])
+    host.tell(drain=control_pb2.Drain(last_id=calls[-1].id))
+    assert values(host, calls) == [2, 2]
+    assert host.exit_code() == 0
+    host = start(ASYNC_SOURCE, lane=lane, profile="async", width=32).attach()
+    calls = send(host, "fours", [0, 0])
+    until(lambda: host.ping(1).begun_id == calls[1].id)
+    host.tell(stop=control_pb2.Stop(last_id=calls[-1].id))
+    assert [kind(reply) for reply in replies(host, calls)] == ["CANCELLED", "CANCELLED"]
+    assert host.exit_code() == 0
+
+
+@pytest.mark.parametrize("profile", ["process", "thread"])
+def test_async_batch_tools_elsewhere(start: Callable[..., FakeHost], profile: str, tmp_path: Path) -> None:
+    host = start(f"__snakepit_thread_safe__ = True\n{ASYNC_SOURCE}", profile=profile, width=2).attach()
+    together = 2 if profile == "process" else 1
+    assert values(host, send(host, "sizes", list("ab"))) == [["a", together], ["b", together]]
+    path = tmp_path / "go"
+    calls = send(host, "hold", [str(path), str(path)])
+    log = Path(f"{path}.log")
+    until(lambda: log.exists() and log.read_text().count("begin") * together == 2)
+    host.tell(cancel=control_pb2.Cancel(ids=[call.id for call in calls]))
+    assert [kind(reply) for reply in replies(host, calls)] == ["CANCELLED", "CANCELLED"]
