@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
+from math import inf
 
 from snakepit._lane import Lane
 from snakepit._replies import Replies
@@ -187,11 +188,11 @@ class Asks:
             finally:
                 self._driving.release()
 
-    def flush_all(self, lane: Lane) -> None:
+    def flush_all(self, lane: Lane, until: float = inf) -> None:
         """Lane.flush_all(), whoever drives."""
         if not self._has_driver and self._driving.acquire(False):
             try:
-                lane.flush_all()
+                lane.flush_all(until)
             finally:
                 self._driving.release()
                 self._pass_on()  # who came meanwhile waits for its turn

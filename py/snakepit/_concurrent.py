@@ -337,12 +337,14 @@ class ConcurrentRunner(Runner):
 
     def _pass(self, call_id: int, kind: work_pb2.Failure.Kind, message: str) -> None:
         failure = failure_of(kind, message)
+        self._streams.forget(call_id)
         self._page.pass_over(call_id, failure)
         self._replies.add((call_id, failure, 0))
         self._ended_calls += 1
 
     def _pass_recalled(self, call_id: int, unanswered: bool) -> None:
         self._unwanted.discard(call_id)
+        self._streams.forget(call_id)
         self._page.pass_over(call_id, RECALLED)
         if unanswered:
             self._replies.add((call_id, RECALLED, 0))
@@ -362,6 +364,8 @@ class ConcurrentRunner(Runner):
             self._free_places.append(run.place)
             self._replies.add((run.id, outcome, ran_us))
             self._ended_calls += 1
+        if not run.has_run:
+            self._streams.forget(run.id)
         run.stop = run.current = run.task = None  # they refer to it, and the collector is not to be kept busy
         if run.lease is not None:
             run.lease.end()

@@ -10,6 +10,8 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterator
+from math import inf
+from time import monotonic
 from typing import Any, Protocol, Union
 
 import grpc
@@ -60,8 +62,11 @@ class Lane(Protocol):
     def flush(self) -> None:
         """Send what is ready, if nothing is being sent."""
 
-    def flush_all(self) -> None:
-        """As flush(), and see to it that all that is ready now leaves. Called by the driving thread."""
+    def flush_all(self, until: float = inf) -> None:
+        """As flush(), and see to it that all that is ready leaves. Called by the driving thread.
+
+        until: then no more is begun, in case that there is ever more.
+        """
 
     def wake(self) -> None:
         """Call after finished() may have become true while the driving thread waits in turn()."""
@@ -133,9 +138,10 @@ class DirectLane:
             if not self._port.pending():
                 return
 
-    def flush_all(self) -> None:
+    def flush_all(self, until: float = inf) -> None:
         self.flush()
-        while self._port.pending() and self.turn():  # frames that come meanwhile are queued by the port
+        # Frames that come meanwhile are queued by the port.
+        while self._port.pending() and monotonic() < until and self.turn():
             self.flush()
 
     def wake(self) -> None:
@@ -186,7 +192,7 @@ class IteratorLane:
             self._sending = True
             self._bell.put(None)
 
-    def flush_all(self) -> None:
+    def flush_all(self, until: float = inf) -> None:
         self.flush()  # the sending thread goes on until nothing is left
 
     def wake(self) -> None:

@@ -32,6 +32,7 @@ from snakepit.v1 import work_pb2
 
 _Failure = work_pb2.Failure
 _NO_SHIELD = nullcontext()
+_LONGEST_FLUSH = 0.05  # seconds of the control thread: a tool may yield as fast as we send
 
 
 class Limits(NamedTuple):
@@ -161,7 +162,7 @@ class Runner:
     def _send_what_is_ready(self) -> None:
         """A tool that is usually fast is not now, and what it has posted should be seen."""
         if self._replies and self._lane is not None:
-            self._asks.flush_all(self._lane)
+            self._asks.flush_all(self._lane, monotonic() + _LONGEST_FLUSH)
 
     def tell_of_blocked_loop(self, tell: Callable[[float, str, str], None]) -> None:
         """Name who wants to know, if calls share an event loop: see LoopBlocked in control.proto."""
@@ -299,6 +300,7 @@ class Runner:
         if unanswered:
             self._replies.add((call.id, RECALLED, 0))
         self._ended_calls += 1
+        self._streams.forget(call.id)
 
     def _fail(self, call_id: int, kind: work_pb2.Failure.Kind, message: str) -> None:
         """End a call whose tool did not run."""
@@ -306,6 +308,7 @@ class Runner:
         self._page.end(call_id, failure)
         self._replies.add((call_id, failure, 0))
         self._ended_calls += 1
+        self._streams.forget(call_id)
 
 
 def _go_on() -> None:

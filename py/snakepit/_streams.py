@@ -194,6 +194,12 @@ class Streams:
             if self._calls.is_open(items.call):
                 self._input_of(items.call).take_in(items)
                 self._asks.nudge(items.call)
+                if not self._calls.is_open(items.call):  # it was passed over meanwhile
+                    self.forget(items.call)
+
+    def forget(self, call_id: int) -> None:
+        """The call does not begin: what came for it is dropped. Any thread."""
+        self._inputs.pop(call_id, None)
 
     def _input_of(self, call_id: int) -> Input:
         known = self._inputs.get(call_id)
@@ -312,7 +318,7 @@ class Streams:
             self._forget_over()
 
     def _forget_over(self) -> None:
-        """Input that came for calls that were not begun, or had just ended; and what Cancelled has kept from _end()."""
+        """Input that came for calls that had just ended, and what Cancelled has kept from _end()."""
         every: tuple[dict[int, Any], ...] = (self._inputs, self._outputs)
         for known in every:
             for call_id in [call_id for call_id in list(known) if not self._calls.is_open(call_id)]:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import threading
+from time import monotonic
+
 import pytest
 from snakepit import _lane
 
@@ -31,3 +34,30 @@ def test_a_changed_signature_falls_back(monkeypatch: pytest.MonkeyPatch) -> None
 def test_no_cygrpc_at_all_falls_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_lane, "cygrpc", None)
     assert _lane.choose("auto")[0] == "iterator"
+
+
+class _NeverEmpty(_lane.DirectLane):
+    """Its port has always something to send."""
+
+    def __init__(self) -> None:
+        self._port = self  # type: ignore[assignment]
+        self.turns = 0
+
+    def pending(self) -> bool:
+        return True
+
+    def turn(self) -> bool:
+        self.turns += 1
+        return True
+
+    def flush(self) -> None:
+        pass
+
+
+def test_to_send_all_ends_when_its_time_is_over_though_there_is_ever_more() -> None:
+    lane = _NeverEmpty()
+    thread = threading.Thread(target=lane.flush_all, args=(monotonic() + 0.01,), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert lane.turns > 0

@@ -8,7 +8,7 @@ import pytest
 from fake_host import FakeHost, kind, until, word
 from snakepit import _codec
 from snakepit._page import BEGUN, DONE
-from snakepit.v1 import control_pb2
+from snakepit.v1 import control_pb2, work_pb2
 
 SOURCE = """
 import os
@@ -26,6 +26,16 @@ def wait_for(path):
 @snakepit.tool
 def echo(value):
     return value
+
+
+@snakepit.tool(input="items")
+def read(items):
+    return list(items)
+
+
+@snakepit.tool
+def inputs_kept():
+    return sorted(snakepit._context._provider.__self__._streams._inputs)
 """
 
 
@@ -70,6 +80,26 @@ def test_their_large_arguments_are_forgotten(host: FakeHost) -> None:
         assert kind(host.reply(call_id)) == "RECALLED"
         assert kind(host.call_large("echo", _codec.encode(["x" * 400_000]))) == "RECALLED"
     assert host.value(host.call("echo", [1])) == 1
+
+
+@pytest.mark.parametrize("profile", ["process", "thread"])
+def test_their_input_is_forgotten(start: Callable[..., FakeHost], lane: str, tmp_path: Path, profile: str) -> None:
+    host = start(CONCURRENT, lane=lane, profile=profile, width=1).attach()
+    gate = tmp_path / "go"
+    host.send(host.make_call("wait_for", [str(gate)]))
+    recalled, cancelled = host.open("read"), host.open("read")
+    wrong = host.open("read", [1])
+    for call_id in (recalled, cancelled, wrong):
+        host.say(items=[work_pb2.Items(call=call_id, values=[_codec.encode("x")])])
+    until(lambda: host.ping(1).running_us > 0)
+    recall(host, recalled)
+    host.tell(cancel=control_pb2.Cancel(ids=[cancelled]))
+    host.ping(2)
+    gate.touch()
+    assert kind(host.reply(recalled)) == "RECALLED"
+    assert kind(host.reply(cancelled)) == "CANCELLED"
+    assert kind(host.reply(wrong)) == "BAD_ARGUMENTS"
+    assert host.value(host.call("inputs_kept")) == []
 
 
 def test_replies_that_wait_for_their_frame_leave(host: FakeHost, tmp_path: Path) -> None:
@@ -140,7 +170,7 @@ def test_the_page_tells_that_they_were_given_back(host: FakeHost, tmp_path: Path
     assert entry & 1 << 15, "it is kept as a failure"
 
 
-CONCURRENT = SOURCE.replace("@snakepit.tool", "@snakepit.tool(thread_safe=True)")
+CONCURRENT = f"__snakepit_thread_safe__ = True\n{SOURCE}"
 
 
 @pytest.mark.parametrize("profile", ["thread", "async"])
