@@ -241,8 +241,9 @@ public:
         @par Lifetime       holds the pool's state; the pool object may die first */
     [[nodiscard]] asio::awaitable<result<void>> resize(worker_count workers);
 
-    /** End the pool: waiting calls end with errc::pool_stopped, calls that workers hold may finish within
-        `drain_timeout`, then the ladder: asked to stop, SIGTERM, SIGKILL. A further call waits for the same end and
+    /** End the pool: waiting calls end with errc::pool_stopped, also one that is just being taken back from a worker
+        that had not begun it; calls that workers hold may finish within `drain_timeout`, then the ladder: asked to
+        stop, SIGTERM, SIGKILL. A further call waits for the same end and
         hastens it: calls that still run have had their time, and the ladder begins.
 
         @par Errors         errc::cancelled and forked alone

@@ -36,7 +36,7 @@ last_words read_of_several(const page& left, std::vector<held_call> held, const 
         const auto place = std::find_if(at.running->begin(), at.running->end(), by_id);
         if (place == at.running->end()) continue;
         if (place->waits) {
-            said.replies.push_back({call.id, {}, false, 0, true});
+            said.waiting.push_back(call.id);
             continue;
         }
         said.running->push_back(call.id);

@@ -94,8 +94,8 @@ void switchboard::check_lines(call::clock::time_point now, consequences& todo) {
         again = again || (holds_some && !credit.stalled);
     }
     if (interactive_lately_) {
-        const bool goes_on =
-            placed_[static_cast<std::size_t>(priority::interactive)] != 0 || queue_.waiting(priority::interactive) != 0;
+        const bool goes_on = placed_[static_cast<std::size_t>(priority::interactive)] > interactive_streams_ ||
+                             queue_.waiting(priority::interactive) != 0;
         interactive_lately_ = goes_on || now - interactive_at_ < lately;
     }
     pump(todo);

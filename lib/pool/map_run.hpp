@@ -77,7 +77,8 @@ private:
     const std::unique_ptr<map_source> items_;
     const map_options options_;
 
-    std::mutex mutex_;  // taken before those of the pool
+    // Taken before those of the pool. A call that cannot be begun, for want of memory, ends or is dropped in there.
+    std::recursive_mutex mutex_;
     map_window window_;
     std::vector<at_pool> calls_;
     std::size_t at_pool_ = 0;

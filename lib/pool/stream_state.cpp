@@ -74,10 +74,16 @@ void stream_state::discard() {
     readers_.clear();
 }
 
-std::optional<std::string> stream_state::put(std::vector<std::string> values, std::uint64_t total,
-                                             std::size_t& credit) {
+std::uint64_t stream_state::beginning() const {
+    const std::lock_guard lock(mutex_);
+    return beginning_;
+}
+
+std::optional<std::string> stream_state::put(std::uint64_t beginning, std::vector<std::string> values,
+                                             std::uint64_t total, std::size_t& credit) {
     wake_ups todo;
     const std::lock_guard lock(mutex_);
+    if (beginning != beginning_) return std::nullopt;
     items_came_ = true;
     const auto pay = [&](std::uint64_t bytes) {
         if (credit_ <= 0) return false;
@@ -171,10 +177,11 @@ std::optional<error> stream_state::finish() {
     return std::nullopt;
 }
 
-std::optional<std::string> stream_state::grant(std::uint64_t bytes) {
+std::optional<std::string> stream_state::grant(std::uint64_t beginning, std::uint64_t bytes) {
     wake_ups todo;
     std::vector<std::shared_ptr<const std::string>> old;
     const std::lock_guard lock(mutex_);
+    if (beginning != beginning_) return std::nullopt;
     input_used_ = true;
     if (bytes > sent_cost_) return "credit for more input than it was sent";
     sent_cost_ -= bytes;
@@ -230,6 +237,7 @@ bool stream_state::is_untouched() const {
 
 void stream_state::begin_again() {
     const std::lock_guard lock(mutex_);
+    ++beginning_;
     sent_ = 0;
     offset_ = 0;
     sent_cost_ = 0;

@@ -91,12 +91,14 @@ public:
 
     // The worker's.
 
+    /// How often it has begun. What a worker says that was sent an earlier one is ignored.
+    [[nodiscard]] std::uint64_t beginning() const;
     /// @param credit  what is to be given back at once
     /// @return  the breach of protocol, if it is one
-    [[nodiscard]] std::optional<std::string> put(std::vector<std::string> values, std::uint64_t total,
-                                                 std::size_t& credit);
+    [[nodiscard]] std::optional<std::string> put(std::uint64_t beginning, std::vector<std::string> values,
+                                                 std::uint64_t total, std::size_t& credit);
     /// @return  the breach of protocol, if it is one
-    [[nodiscard]] std::optional<std::string> grant(std::uint64_t bytes);
+    [[nodiscard]] std::optional<std::string> grant(std::uint64_t beginning, std::uint64_t bytes);
     [[nodiscard]] bool has_input() const;
     /// The next part of the input that was not sent, of at most so many bytes of a value that is cut in pieces;
     /// nothing: there is none, or it does not fit.
@@ -118,6 +120,7 @@ private:
     void accept(std::shared_ptr<const std::string> what);
 
     mutable std::mutex mutex_;
+    std::uint64_t beginning_ = 1;
     // Items.
     std::deque<std::string> items_;
     std::deque<completion<item>> readers_;  // not while there are items

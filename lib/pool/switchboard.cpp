@@ -68,6 +68,9 @@ bool last_words::was_running(std::uint64_t id) const {
     return id > done && id <= (begun == unknown ? done + 1 : begun);
 }
 
+bool last_words::was_waiting(std::uint64_t id) const {
+    return std::find(waiting.begin(), waiting.end(), id) != waiting.end();
+}
 bool last_words::was_done(std::uint64_t id) const { return running ? id <= begun && !was_running(id) : id <= done; }
 
 switchboard::switchboard(limits allowed, alarm set_alarm)
@@ -649,7 +652,7 @@ void switchboard::disconnect(line& l, const error& why, last_words said) {
             if (const auto held = l.sent.find(reply.id); held != l.sent.end()) {
                 call& c = *held->second;
                 if (reply.recalled) {
-                    if (!c.stream || c.stream->is_untouched()) c.recall = recall_state::given;
+                    if (c.recall == recall_state::asked) c.recall = recall_state::given;
                     continue;
                 }
                 if (c.stream) continue;  // nobody knows whether the items before it have come
@@ -751,7 +754,9 @@ void switchboard::give_back(std::vector<call*>& calls, consequences& todo) {
         --counters_.in_flight;
         release(*c);
         let_helpers_go(*c, todo);
-        if (c->home && c->id != 0 && c->home->sent_to == c->on->number) c->home->sent_to = c->sent_before;
+        // After a recall `pass_on_move` has seen to that, and to later calls of the session, which stay.
+        if (c->home && c->id != 0 && c->on->closed && c->home->sent_to == c->on->number)
+            c->home->sent_to = c->sent_before;
         // What a host tool calls may hold the session together with the call that it works for, which goes on.
         const bool holds_alone = c->session_held && !(c->parent && c->parent->session_held == c->session_held);
         if (holds_alone && c->id != 0) c->session_held->begin_again();
@@ -779,7 +784,8 @@ std::optional<error> switchboard::end_of(call& c, const error& why, const last_w
         return why.exit() ? e.with_worker(why.worker()).with_exit(*why.exit()) : e;
     };
     const bool was_touched = c.stream && !c.stream->is_untouched();
-    const bool was_begun = (c.id <= said.begun || was_touched) && c.recall != recall_state::given;
+    const bool was_begun =
+        was_touched || (c.id <= said.begun && c.recall != recall_state::given && !said.was_waiting(c.id));
     if (const auto& refused = shut_ ? shut_ : closed_for_) return was_begun ? why : *refused;
     const bool stays = is_strict(c) && allowed_.strict_calls == when_worker_goes::fail;
     const auto left_behind = [&] {
@@ -1077,6 +1083,7 @@ void switchboard::put_on(line& l, call& c) {
     l.outbox_bytes += c.weight;
     l.in_flight += c.weight;
     ++placed_[class_queue::index_of(c)];
+    if (c.priority == priority::interactive && c.stream) ++interactive_streams_;
     c.expected_us = cost_of(c);
     l.credit.work_us += c.expected_us;
     c.batched = l.at_once > 1 && tools_[c.tool_index].batch > 1;
@@ -1288,6 +1295,7 @@ void switchboard::release(call& c) {
     line& l = *c.on;
     l.in_flight -= c.weight;
     --placed_[class_queue::index_of(c)];
+    if (c.priority == priority::interactive && c.stream) --interactive_streams_;
     l.credit.work_us -= c.expected_us;
     if (std::exchange(c.batched, false)) --l.batched;
     if (std::exchange(c.on_main, false)) --l.on_main;

@@ -41,10 +41,12 @@ struct last_words {
     std::vector<settlement> replies;  ///< to such calls, that may not have come
     /// Of a worker that runs several at once: ids of those that it had begun and not done, which `done` does not say.
     std::optional<std::vector<std::uint64_t>> running{};
+    std::vector<std::uint64_t> waiting{};  ///< up to `begun`, ids of those that it had not begun all the same
 
     /// Those of a batch are begun and done together.
     [[nodiscard]] bool was_running(std::uint64_t id) const;
     [[nodiscard]] bool was_done(std::uint64_t id) const;
+    [[nodiscard]] bool was_waiting(std::uint64_t id) const;
 };
 
 /// A call that a worker was sent and has not ended.
@@ -314,6 +316,7 @@ private:
     bool wants_check_ = false;
     int free_places_ = 0;                                     // of lines in buckets: calls that would begin at once
     std::array<std::size_t, class_queue::classes> placed_{};  // calls with a place on a line
+    std::size_t interactive_streams_ = 0;                     // of the interactive ones: they may stay for long
     bool interactive_lately_ = false;
     call::clock::time_point interactive_at_;  // when the last one came
     std::vector<known_tool> tools_;           // of every module that there was; a number stays

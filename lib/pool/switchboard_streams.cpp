@@ -85,6 +85,7 @@ std::optional<std::string> switchboard::take_streams(line& from, std::vector<arr
     std::optional<std::string> breach;
     consequences todo;
     call_ptr who;
+    std::uint64_t beginning = 0;  // it may be at the next worker before it is told
     const auto find = [&](std::uint64_t id, const char* what) {
         const std::lock_guard lock(mutex_);
         if (from.closed) return false;
@@ -92,22 +93,23 @@ std::optional<std::string> switchboard::take_streams(line& from, std::vector<arr
         if (held == from.sent.end()) breach = fmt::format("{} of call {}, which it does not hold", what, id);
         else if (!held->second->stream) breach = fmt::format("{} of call {}, which is no stream", what, id);
         else who = held->second->self;
+        if (!breach) beginning = who->stream->beginning();
         return !breach;
     };
     for (auto& each : items) {
         if (!find(each.call, "items")) break;
         std::size_t credit = 0;
-        breach = who->stream->put(std::move(each.values), each.total, credit);
+        breach = who->stream->put(beginning, std::move(each.values), each.total, credit);
         if (breach) breach = fmt::format("call {}: {}", each.call, *breach);
         if (breach) break;
         if (credit == 0) continue;
         const std::lock_guard lock(mutex_);
-        add_credit(*who, credit, todo);
+        if (who->on == &from) add_credit(*who, credit, todo);
     }
     for (const auto& each : grants) {
         if (has_ended(from, each.call)) continue;  // a thread that its tool has left behind reads on
         if (breach || !find(each.call, "credit")) break;
-        breach = who->stream->grant(each.bytes);
+        breach = who->stream->grant(beginning, each.bytes);
         if (breach) {
             breach = fmt::format("call {}: {}", each.call, *breach);
             break;

@@ -483,6 +483,48 @@ TEST_F(Recall, ComesBackAheadOfWhatWaits) {
     EXPECT_EQ(std::vector<std::string>(now.end() - 3, now.end()), (std::vector<std::string>{"b", "c", "d"}));
 }
 
+TEST_F(Recall, WhereLaterCallsOfASessionStayIsNotForgotten) {
+    make();
+    teach("fast", 1);
+    const auto lane = plug_in();
+    submit("a");
+    auto hint = prepare("b");
+    hint->it->session = "s";
+    hint->it->affinity = affinity::hint;
+    submit(hint);
+    const auto stays = submit_strict("c", "s");
+    run();
+    const auto other = plug_in();
+    stand_still();
+    ASSERT_THAT(lane->take_recalls(), ElementsAre(ElementsAre(2)));
+    EXPECT_EQ(lane->give_back({2}), std::nullopt);
+    run();
+    ASSERT_THAT(other->held_arguments(), ElementsAre("b"));
+    (void)lane->answer_all();
+    (void)other->answer_all();
+    run();
+    EXPECT_TRUE(stays->ran_on("w1"));
+    EXPECT_TRUE(hint->ran_on("w2"));
+    EXPECT_FALSE(stays->served->moved);
+    EXPECT_TRUE(hint->served->moved) << "it was sent after the other one";
+}
+
+TEST_F(Recall, ATouchedStreamThatADeadWorkerSaysItGaveBackHasBegun) {
+    hold_four();
+    auto& last = held_.back();
+    last->it->stream = std::make_shared<stream_state>();
+    stand_still();
+    EXPECT_EQ(first_->yields(4, {"x"}), std::nullopt);
+    last_words said;
+    said.begun = 4;
+    said.done = 4;
+    said.replies.push_back({4, value(), false, 0, true});
+    first_->unplug(lost, std::move(said));
+    run();
+    EXPECT_THAT(second_->held_arguments(), ::testing::Not(::testing::Contains("d")));
+    EXPECT_TRUE(last->it->stream->has_ended());
+}
+
 TEST_F(Recall, ASessionsNextCallTellsFromWhereItReallyMoved) {
     make();
     teach("fast", 1);
@@ -683,6 +725,28 @@ TEST_F(Priorities, NobodyIsHeldUpByABatchCallThatIsKeptOff) {
     (void)with_normal->answer_all();
     run();
     EXPECT_THAT(with_normal->held_arguments(), ElementsAre("n2"));
+}
+
+TEST_F(Priorities, AnInteractiveStreamThatStaysKeepsNobodyOffTheLastWorker) {
+    make();
+    const auto a = plug_in();
+    const auto b = plug_in();
+    const auto c = plug_in();
+    const auto stream = prepare("stream");
+    stream->it->priority = priority::interactive;
+    stream->it->stream = std::make_shared<stream_state>();
+    submit(stream);
+    run();
+    for (const char* name : {"b1", "b2"}) submit(name, priority::batch, "slow");
+    run();
+    EXPECT_EQ(board_->stats().queued_batch, 1u);
+    alarm(2s);
+    alarm(2s);
+    run();
+    EXPECT_EQ(board_->stats().queued_batch, 0u);
+    for (const auto& each : {a, b, c}) (void)each->answer_all();
+    run();
+    EXPECT_TRUE(stream->it->stream->has_ended());
 }
 
 TEST_F(Priorities, TheLastWorkerIsFreeAgainWhenNoInteractiveCallCame) {

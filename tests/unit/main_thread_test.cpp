@@ -36,8 +36,10 @@ protected:
         lanes_.push_back(testing_lane::plug_in(*board_, fmt::format("w{}", lanes_.size()), specs, std::move(how)));
         return lanes_.back();
     }
-    pending_ptr submit(std::string name, std::string tool = "main", std::string session = {}) {
+    pending_ptr submit(std::string name, std::string tool = "main", std::string session = {},
+                       const pending_ptr& parent = nullptr) {
         auto p = std::make_shared<snakepit::testing::pending_call>();
+        if (parent) p->it->parent = parent->it;
         p->it->tool = std::move(tool);
         p->it->arguments = std::move(name);
         if (!session.empty()) p->it->affinity = affinity::hint;
@@ -148,6 +150,19 @@ TEST_F(MainThread, NeitherIsTakenBackWhatNobodyWantsNorWhatIsWhereItsSessionIs) 
     EXPECT_THAT(first->recalls(), ElementsAre(ElementsAre(last->it->id)));
 }
 
+TEST_F(MainThread, ACallThereThatWaitsForAnotherOneClosesACircleHoweverMuchRoomThereIs) {
+    board_->expect_workers(1);
+    const auto lane = plug_in();
+    const auto outer = submit("outer");
+    const auto inner = submit("inner", "main", {}, outer);
+    EXPECT_TRUE(inner->failed_with(errc::would_deadlock));
+    EXPECT_TRUE(outer->waits());
+    const auto beside = submit("beside", "any");
+    const auto innermost = submit("innermost", "any", {}, beside);
+    EXPECT_TRUE(innermost->waits());
+    EXPECT_THAT(lane->held_arguments(), ElementsAre("outer", "beside", "innermost"));
+}
+
 TEST_F(MainThread, IsNoMatterWhereOneCallRunsAtATime) {
     const auto first = plug_in(1);
     submit("a");
@@ -169,7 +184,7 @@ TEST_F(MainThread, WhatADeadOneHadWaitingThereGoesElsewhere) {
     last_words said;
     said.begun = 2;
     said.running = {1};
-    said.replies.push_back({2, {}, false, 0, true});
+    said.waiting = {2};
     first->unplug(error(errc::worker_lost, "it is gone"), std::move(said));
     run();
     EXPECT_TRUE(ran->failed_with(errc::worker_lost));
