@@ -13,10 +13,11 @@ from snakepit import _codec
 from snakepit._batch import ONE_CALL_ONLY, argument_of, results_of
 from snakepit._cancel import Cancelled
 from snakepit._context import CurrentCall
+from snakepit._pace import COST_WEIGHT, SLOW
 from snakepit._page import BEGUN, STARTED, Page
 from snakepit._recall import RECALLED
 from snakepit._runner import Limits, failure_of, leave_fork, raised_by
-from snakepit._serial import COST_WEIGHT, SLOW, SerialRunner
+from snakepit._serial import SerialRunner
 from snakepit._session import Session
 from snakepit._tools import Tool
 from snakepit.v1 import work_pb2

@@ -16,6 +16,7 @@ from snakepit._context import CurrentCall
 from snakepit._lane import Lane
 from snakepit._lease import Lease
 from snakepit._loops import own_loop
+from snakepit._pace import COST_WEIGHT, SLOW, leave_by, mean_with
 from snakepit._page import BEGUN, STARTED, Page
 from snakepit._protocol import END_SECONDS
 from snakepit._runner import Limits, Progress, Runner, failure_of, leave_fork, raised_by
@@ -24,10 +25,7 @@ from snakepit._streams import drives_tools
 from snakepit._tools import Tool
 from snakepit.v1 import work_pb2
 
-SLOW = 200e-6  # seconds: how long a finished reply may wait behind the calls after it
 _MANY_WRITES = 1000
-_SENDING_SHARE = 4  # they wait at least so many times as long as it takes to send them
-COST_WEIGHT = 0.1  # of the newest run in a tool's mean: one that the scheduler held up says little
 
 _Failure = work_pb2.Failure
 
@@ -272,12 +270,12 @@ class SerialRunner(Runner):
             began = monotonic()
             self._asks.flush_all(self._lane)
             now = monotonic()
-            self._sending_cost += (now - began - self._sending_cost) * COST_WEIGHT
+            self._sending_cost = mean_with(self._sending_cost, now - began)
             self._wait_for_more(now)
 
     def _wait_for_more(self, now: float) -> None:
         """Replies that are ready from now on."""
-        self._leave_by = now + max(SLOW, _SENDING_SHARE * self._sending_cost)
+        self._leave_by = leave_by(now, self._sending_cost)
 
     def _after_fork(self) -> None:
         self._forked = True

@@ -20,15 +20,13 @@ from snakepit import _codec
 from snakepit._asks import Asks, Unanswered
 from snakepit._lane import Lane
 from snakepit._loops import own_loop, run_to_end
+from snakepit._pace import leave_by, mean_with
 from snakepit._protocol import STREAM_ITEM_COST, STREAM_WINDOW
 from snakepit._replies import Replies
 from snakepit._shield import shielded
 from snakepit._tools import Tool
 from snakepit.v1 import work_pb2
 
-_SLOW = 200e-6  # seconds: how long an item may wait for the next ones
-_SENDING_SHARE = 4  # they wait at least so many times as long as it takes to send them
-_COST_WEIGHT = 0.1
 _LATE = 1e-3  # seconds after which the thread looks for items that have not left
 _GRANT = STREAM_WINDOW // 4
 
@@ -401,8 +399,8 @@ class Streams:
         with self._calls.shield(output.call_id):
             self._asks.flush_all(self._lane)
         now = monotonic()
-        output.cost += (now - began - output.cost) * _COST_WEIGHT
-        output.leave_by = now + max(_SLOW, _SENDING_SHARE * output.cost)
+        output.cost = mean_with(output.cost, now - began)
+        output.leave_by = leave_by(now, output.cost)
 
     # The thread that looks for items that are late.
 
