@@ -1,20 +1,17 @@
 // What fast calls suffer from slow ones, and interactive calls from a flood of batch calls.
 
-#include "echo/measured.hpp"
+#include "measured_pool.hpp"
 #include "perf_report.hpp"
 
 #include <snakepit/async.hpp>
-#include <snakepit/pool.hpp>
 
 #include <algorithm>
 #include <asio/bind_executor.hpp>
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>
-#include <asio/io_context.hpp>
 #include <asio/redirect_error.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/use_awaitable.hpp>
-#include <cstdlib>
 #include <functional>
 #include <stdexcept>
 #include <string>
@@ -36,19 +33,17 @@ float p99(std::vector<float> of) {
     return *at;
 }
 
-/// A pool on an io_context of its own, run by whoever measures.
+pool_options four_workers() {
+    auto o = options_for("flow_tools", workers);
+    o.queue_limit = 200;
+    return o;
+}
+
 class mixed_pool {
 public:
-    mixed_pool() : pool_(io_.get_executor(), options()) {
-        run([](mixed_pool& self) -> asio::awaitable<void> { self.expect(co_await self.pool_.start()); });
-    }
-    ~mixed_pool() {
-        run([](mixed_pool& self) -> asio::awaitable<void> { (void)co_await self.pool_.stop(); });
-    }
-    mixed_pool(const mixed_pool&) = delete;
-    mixed_pool& operator=(const mixed_pool&) = delete;
+    mixed_pool() : pool_(four_workers()) {}
 
-    [[nodiscard]] pool_stats stats() const { return pool_.stats(); }
+    [[nodiscard]] pool_stats stats() { return pool_.it().stats(); }
 
     /// Callers make a call of `tool` each, pause, and again; meanwhile others do as they like until `over`.
     /// @return  the latencies
@@ -64,7 +59,7 @@ public:
         int running = callers;
         auto others = meanwhile.size();
         for (const auto& each : meanwhile)
-            asio::co_spawn(io_, each(pool_, over), [&](std::exception_ptr failed) {
+            asio::co_spawn(io_, each(pool_.it(), over), [&](std::exception_ptr failed) {
                 if (failed) std::rethrow_exception(failed);
                 if (--others == 0 && over) io_.stop();
             });
@@ -79,7 +74,7 @@ public:
                     }
                     do {
                         const auto began = clock::now();
-                        const auto reply = co_await pool_.execute(tool, arguments, with);
+                        const auto reply = co_await pool_.it().execute(tool, arguments, with);
                         latencies.push_back(microseconds_since(began));
                         expect(reply);
                         if (pause.count() == 0) continue;
@@ -92,9 +87,9 @@ public:
                 },
                 asio::detached);
         io_.run();
-        run([](mixed_pool& self) -> asio::awaitable<void> {
-            asio::steady_timer timer(self.io_);
-            for (auto s = self.pool_.stats(); s.queued + s.in_flight > 0; s = self.pool_.stats()) {
+        pool_.run([this](pool& p) -> asio::awaitable<void> {
+            asio::steady_timer timer(io_);
+            for (auto s = p.stats(); s.queued + s.in_flight > 0; s = p.stats()) {
                 timer.expires_after(1ms);
                 co_await timer.async_wait(asio::use_awaitable);
             }
@@ -103,33 +98,8 @@ public:
     }
 
 private:
-    static pool_options options() {
-        const char* sources = std::getenv("SNAKEPIT_PERF_SOURCES");
-        if (!sources) throw std::runtime_error("SNAKEPIT_PERF_SOURCES is not set: run ./dev perf");
-        pool_options o;
-        o.module = "flow_tools";
-        o.python_path = {sources};
-        o.workers.min = workers;
-        o.queue_limit = 200;
-        return o;
-    }
-    template <class R>
-    void expect(const R& outcome) {
-        if (!outcome) throw std::runtime_error(outcome.error().full());
-    }
-    void run(const std::function<asio::awaitable<void>(mixed_pool&)>& what) {
-        std::exception_ptr failed;
-        io_.restart();
-        asio::co_spawn(io_, what(*this), [&](std::exception_ptr e) {
-            failed = std::move(e);
-            io_.stop();
-        });
-        io_.run();
-        if (failed) std::rethrow_exception(failed);
-    }
-
-    asio::io_context io_{1};
-    pool pool_;
+    measured_pool pool_;
+    asio::io_context& io_ = pool_.io();
 };
 
 using side_job = std::function<asio::awaitable<void>(pool&, const bool& over)>;

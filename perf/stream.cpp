@@ -1,19 +1,13 @@
 // Streams: how many items, how soon the first one, and what a reader costs who does not read.
 
-#include "echo/measured.hpp"
+#include "measured_pool.hpp"
 #include "perf_report.hpp"
-
-#include <snakepit/pool.hpp>
 
 #include <unistd.h>
 #include <algorithm>
-#include <asio/co_spawn.hpp>
-#include <asio/io_context.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/use_awaitable.hpp>
-#include <cstdlib>
 #include <fstream>
-#include <functional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -26,21 +20,6 @@ using namespace std::chrono_literals;
 constexpr int rounds = 9;
 constexpr int items = 150'000;
 constexpr int first_items = 3'000;
-
-pool_options options() {
-    const char* sources = std::getenv("SNAKEPIT_PERF_SOURCES");
-    if (!sources) throw std::runtime_error("SNAKEPIT_PERF_SOURCES is not set: run ./dev perf");
-    pool_options o;
-    o.module = "stream_tools";
-    o.python_path = {sources};
-    o.workers.min = 1;
-    return o;
-}
-
-template <class R>
-void expect(const R& outcome) {
-    if (!outcome) throw std::runtime_error(outcome.error().full());
-}
 
 double resident_mb(const std::string& process) {
     std::size_t size = 0;
@@ -102,7 +81,6 @@ asio::awaitable<double> backpressure_mb(pool& p) {
 }
 
 asio::awaitable<void> measure(pool& p) {
-    expect(co_await p.start());
     std::size_t wrong = 0;
     (void)co_await items_per_second(p, wrong);
     std::vector<double> rates;
@@ -118,20 +96,9 @@ asio::awaitable<void> measure(pool& p) {
     to.at_most(32, "stream.backpressure_mb", co_await backpressure_mb(p), "MB",
                "more memory of host or worker, whichever has more, while nobody reads 1 GB");
     to.at_most(0, "stream.wrong_items", static_cast<double>(wrong), "items", "every item is compared");
-    expect(co_await p.stop());
 }
 
-void run() {
-    asio::io_context io(1);
-    pool p(io.get_executor(), options());
-    std::exception_ptr failed;
-    asio::co_spawn(io, measure(p), [&](std::exception_ptr e) {
-        failed = std::move(e);
-        if (failed) io.stop();
-    });
-    io.run();
-    if (failed) std::rethrow_exception(failed);
-}
+void run() { measured_pool(options_for("stream_tools", 1)).run(measure); }
 
 }  // namespace
 }  // namespace snakepit::perf

@@ -83,7 +83,8 @@ def tool(
     `process` asks of its tools, except of `async def` ones (with `yield` or without) in the profile `async`.
     `__snakepit_thread_safe__ = True` in the module says it of all its tools.
     main_thread: runs on the worker's main thread, whatever the profile, and so never beside another such tool; in the
-    profile `async` that is the thread of the event loop.
+    profile `async` that is the thread of the event loop. A call that waits for that thread has not begun, and goes to
+    another worker whose main thread is idle.
     batch: callers make single calls with one argument; the function gets a list of the arguments of the calls that are
     there, and returns a list of the same length. What it raises fails all of them; an exception that is an item of the
     returned list fails that one call. Calls that follow each other at one worker are a batch, so a pool needs at least
