@@ -133,10 +133,7 @@ class ConcurrentRunner(Runner):
         with self._lock:
             waiting = [run for run in map(self._running.get, ids) if run is not None and run.waits]
         for run in waiting:
-            if self._take(run):
-                self._end(run, RECALLED)
-        if waiting:
-            self._flush()
+            self._end_unrun(run, RECALLED)
 
     def _ask_all_to_stop(self) -> None:
         with self._lock:
@@ -150,11 +147,17 @@ class ConcurrentRunner(Runner):
             stop = run.stop  # read once: the call may end at any moment
             if stop is not None:
                 stop(run.unwanted)
-            elif run.waits and self._take(run):
-                self._end(run, stopped(run.unwanted))
-                self._flush()
+            elif run.waits:
+                self._end_unrun(run, stopped(run.unwanted))
         if runs:
             self._asks.interrupt()
+
+    def _end_unrun(self, run: Run, outcome: Any) -> None:
+        """One that waits in its place, if nobody has taken it yet."""
+        if self._take(run):
+            self._end(run, outcome)
+            self._flush()  # now: who waits may do so because the loop is held up
+            self._begin_more()
 
     def _take(self, run: Run) -> bool:
         """Whether the caller is the first who wants to run or to end it."""
