@@ -20,7 +20,8 @@ SNAKEPIT_API void begin_stop(std::shared_ptr<pool_impl> impl, completion<result<
 /// @param worker  nothing: all
 SNAKEPIT_API void begin_recycle(std::shared_ptr<pool_impl> impl, std::optional<std::string> worker,
                                 completion<result<void>> done);
-SNAKEPIT_API void begin_resize(std::shared_ptr<pool_impl> impl, worker_count to, completion<result<void>> done);
+SNAKEPIT_API void begin_resize(std::shared_ptr<pool_impl> impl, std::optional<std::string> group, worker_count to,
+                               completion<result<void>> done);
 SNAKEPIT_API void begin_execute(std::shared_ptr<pool_impl> impl, std::string tool, value arguments,
                                 call_options options, completion<result<value>> done);
 SNAKEPIT_API void begin_execute_reply(std::shared_ptr<pool_impl> impl, std::string tool, value arguments,
@@ -81,15 +82,27 @@ auto async_recycle_all(pool& on, Token&& token) {
     return detail::async_recycle_which(on, std::nullopt, std::forward<Token>(token));
 }
 
+namespace detail {
+template <class Token>
+auto async_resize_which(pool& on, std::optional<std::string> group, worker_count workers, Token&& token) {
+    return asio::async_initiate<Token, void(result<void>)>(
+        [](auto handler, std::shared_ptr<pool_impl> impl, std::optional<std::string> which, worker_count to) {
+            const auto home = executor_of(*impl);
+            begin_resize(std::move(impl), std::move(which), to, {std::move(handler), home});
+        },
+        token, on.impl(), std::move(group), workers);
+}
+}  // namespace detail
+
 /// `pool::resize`.
 template <class Token>
 auto async_resize(pool& on, worker_count workers, Token&& token) {
-    return asio::async_initiate<Token, void(result<void>)>(
-        [](auto handler, std::shared_ptr<detail::pool_impl> impl, worker_count to) {
-            const auto home = detail::executor_of(*impl);
-            detail::begin_resize(std::move(impl), to, {std::move(handler), home});
-        },
-        token, on.impl(), workers);
+    return detail::async_resize_which(on, std::nullopt, workers, std::forward<Token>(token));
+}
+/// `pool::resize` of a group.
+template <class Token>
+auto async_resize(pool& on, std::string group, worker_count workers, Token&& token) {
+    return detail::async_resize_which(on, std::move(group), workers, std::forward<Token>(token));
 }
 
 /// `pool::execute`.

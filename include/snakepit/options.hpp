@@ -100,9 +100,30 @@ struct scaling_options {
     std::chrono::milliseconds down_after{30'000};
 };
 
+/** Workers of another kind beside the pool's own, for the tools that say `@snakepit.tool(group="name")`: processes for
+    what computes, say, and one process with an event loop for what waits, behind one `pool::execute`.
+
+    A group has workers, a queue and priorities of its own, and is degraded alone. What it has not of its own here is
+   the pool's: module, Python, sessions, timeouts, heartbeat, environment, and the limits of restarts, which count for
+   each group by itself. A session is at home in each group with a worker of its own. */
+struct group_options {
+    /// As tools say it: 1 to 32 of a-z, A-Z, 0-9, "_" and "-", of which the first is a letter. Its workers are called
+    /// "name-0" and so on.
+    std::string name{};
+    worker_count workers{};
+    worker_profile profile = worker_profile::process;
+    int threads_per_worker = 4;  ///< as in `pool_options`, as all that follow
+    int max_concurrency = 100;
+    std::size_t queue_limit = 10'000;
+    int calls_per_worker = 64;
+    std::string warmup{};  ///< one of the group's tools
+    lifecycle_options lifecycle{};
+    scaling_options scaling{};
+};
+
 /// One mistake in a `pool_options`.
 struct option_mistake {
-    std::string field;    ///< "workers.min"
+    std::string field;    ///< "workers.min", or "groups.io.workers.min"
     std::string value;    ///< what it was
     std::string allowed;  ///< what it may be
 };
@@ -119,6 +140,12 @@ struct pool_options {
     /// Directories put in front of Python's sys.path, in this order. Empty: the current directory.
     std::vector<std::string> python_path{};
     worker_count workers{};
+    /// More workers, of other kinds; at most 16. A tool belongs to the group that it names, and to the pool's own
+    /// workers if it names none or `group`. When a tool names a group that there is not, or no tool a group that there
+    /// is, `start` fails with errc::invalid_options. Empty: what tools say of groups does not matter.
+    std::vector<group_options> groups{};
+    /// The name of the pool's own workers among `groups`, as in `group_options::name`. Empty: none.
+    std::string group{};
     /// Calls that may wait for a worker. 0: none, a call finds a free place or fails with errc::queue_full. At most
     /// 10,000,000. An eighth of it (from a limit of 4 on) is kept for each `priority` that has been used, so that a
     /// flood of one leaves the others their places.

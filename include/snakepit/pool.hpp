@@ -191,8 +191,9 @@ public:
     /// What Python may call; see `host_tools`. Tools can be offered before `start`, and at any time.
     [[nodiscard]] snakepit::host_tools host_tools() const;
 
-    /// The tools of the module, in its order; empty before `start()` has completed with success. When a worker that was
-    /// started again has another version of the module, the newest one's.
+    /// The tools of the module, in its order, those of the pool's own workers before those of each group; empty before
+    /// `start()` has completed with success. When a worker that was started again has another version of the module,
+    /// the newest one's.
     [[nodiscard]] std::vector<tool_spec> tools() const;
 
     /// Counters and workers at this moment.
@@ -206,7 +207,7 @@ public:
     /** Replace a worker: its successor is started, takes the calls over, then the old one finishes what it holds and
         ends. No call fails, and there are never fewer workers. Joins a replacement that is under way.
 
-        @param worker  its id ("w0")
+        @param worker  its id ("w0", "io-0")
         @return  when the old one has ended; or why the successor did not come up: the old one goes on then
         @par Errors         those of a start; bad_arguments when there is no such worker; not_started, pool_stopped,
                             cancelled, forked
@@ -221,9 +222,9 @@ public:
     /// @return  the first error when all are through
     [[nodiscard]] asio::awaitable<result<void>> recycle_all();
 
-    /** Give the pool another size, `pool_options::workers` from now on: workers that are missing for the new minimum
-       are started at once, those above the new maximum leave, idle ones first. Between the two the load decides, as
-       before.
+    /** Give the pool's own workers another number, `pool_options::workers` from now on: workers that are missing for
+       the new minimum are started at once, those above the new maximum leave, idle ones first. Between the two the load
+       decides, as before.
 
         A worker that leaves gets no new calls, and finishes what it holds, however long that takes; what it was not
        sent goes to others. A later call takes the place of this one: both end with it.
@@ -240,6 +241,9 @@ public:
         @par Thread safety  safe
         @par Lifetime       holds the pool's state; the pool object may die first */
     [[nodiscard]] asio::awaitable<result<void>> resize(worker_count workers);
+    /// The same for a group.
+    /// @param group  a name of `pool_options::groups`, or `pool_options::group`; any other is errc::bad_arguments
+    [[nodiscard]] asio::awaitable<result<void>> resize(std::string group, worker_count workers);
 
     /** End the pool: waiting calls end with errc::pool_stopped, also one that is just being taken back from a worker
         that had not begun it; calls that workers hold may finish within `drain_timeout`, then the ladder: asked to

@@ -73,7 +73,8 @@ struct heartbeat_stats {
 
 /// One worker at one moment.
 struct worker_stats {
-    std::string id;  ///< "w0"
+    std::string id;     ///< "w0", or "io-0" in the group "io"
+    std::string group;  ///< empty: one of the pool's own, which were given no name
     worker_state state = worker_state::booting;
     int pid = 0;                      ///< 0 when there is no process
     std::uint64_t incarnation = 0;    ///< how often it was started
@@ -103,7 +104,7 @@ struct wait_stats {
     std::uint64_t count = 0;              ///< calls that had to, and have got a place
     std::chrono::microseconds total{};    ///< what these have waited, together
     std::chrono::microseconds longest{};  ///< of these
-    std::chrono::microseconds waiting{};  ///< for how long the first in the queue has waited until now; 0: none does
+    std::chrono::microseconds waiting{};  ///< for how long the first in a queue has waited until now; 0: none does
 
     /// One more has got its place.
     void add(std::chrono::microseconds waited) noexcept {
@@ -111,11 +112,19 @@ struct wait_stats {
         total += waited;
         longest = std::max(longest, waited);
     }
+    /// The calls of both.
+    wait_stats& operator+=(const wait_stats& other) noexcept {
+        count += other.count;
+        total += other.total;
+        longest = std::max(longest, other.longest);
+        waiting = std::max(waiting, other.waiting);
+        return *this;
+    }
 };
 
-/// A pool at one moment. Counters only grow. Every call that was let in is in exactly one of the outcomes, or in
+/// What became of calls. Counters only grow. Every call that was let in is in exactly one of the outcomes, or in
 /// `queued` or `in_flight`.
-struct pool_stats {
+struct call_stats {
     std::uint64_t submitted = 0;     ///< calls that were let in: queued or sent
     std::uint64_t succeeded = 0;     ///< ended with a value
     std::uint64_t failed = 0;        ///< ended with an error that is none of the next two
@@ -127,18 +136,51 @@ struct pool_stats {
     std::uint64_t recalled = 0;   ///< times a call was taken back from a worker that was slow, before it had begun it
     std::uint64_t recovered = 0;  ///< calls whose reply was found after the death of their worker
     std::uint64_t retried = 0;    ///< idempotent calls that were run again
-    std::uint64_t refused_connections = 0;  ///< peers at the socket that were not our workers
-    std::size_t queued = 0;                 ///< wait for a worker
-    std::size_t queued_interactive = 0;     ///< those of `queued` with this priority
-    std::size_t queued_normal = 0;          ///< likewise
-    std::size_t queued_batch = 0;           ///< likewise
+    std::size_t queued = 0;       ///< wait for a worker
+    std::size_t queued_interactive = 0;  ///< those of `queued` with this priority
+    std::size_t queued_normal = 0;       ///< likewise
+    std::size_t queued_batch = 0;        ///< likewise
     wait_stats waits;
     std::size_t in_flight = 0;  ///< sent, with a caller that waits
-    std::string degraded;       ///< which workers are out of service, and why; empty: none
+
+    /// The calls of both.
+    call_stats& operator+=(const call_stats& other) noexcept {
+        submitted += other.submitted;
+        succeeded += other.succeeded;
+        failed += other.failed;
+        cancelled += other.cancelled;
+        expired += other.expired;
+        refused += other.refused;
+        late_replies += other.late_replies;
+        moved += other.moved;
+        recalled += other.recalled;
+        recovered += other.recovered;
+        retried += other.retried;
+        queued += other.queued;
+        queued_interactive += other.queued_interactive;
+        queued_normal += other.queued_normal;
+        queued_batch += other.queued_batch;
+        waits += other.waits;
+        in_flight += other.in_flight;
+        return *this;
+    }
+};
+
+/// One group of workers at one moment: one of `pool_options::groups`, or the pool's own.
+struct group_stats : call_stats {
+    std::string name;      ///< empty: the pool's own, which were given none
+    std::string degraded;  ///< which of its workers are out of service, and why; empty: none
+};
+
+/// A pool at one moment. The calls are those of all its groups.
+struct pool_stats : call_stats {
+    std::uint64_t refused_connections = 0;  ///< peers at the socket that were not our workers
+    std::string degraded;                   ///< which workers are out of service, and why; empty: none
     /// How workers are started: as `pool_options::start_method` says, or spawn where fork cannot be.
     snakepit::start_method start_method = snakepit::start_method::fork;
     std::string start_method_reason;  ///< why not fork; empty when it is
     std::vector<worker_stats> workers;
+    std::vector<group_stats> groups;  ///< the pool's own first; empty before the start
 };
 
 }  // namespace snakepit

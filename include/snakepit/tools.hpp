@@ -24,7 +24,7 @@ struct tool_spec {
     std::vector<tool_parameter> parameters;
     std::string returns;  ///< the annotation as text; empty: none
     /// "idempotent": see `call_options::idempotent`; "batch:N": up to N calls are run together; "stream": yields items,
-    /// "input:NAME": takes some, see `pool::stream`
+    /// "input:NAME": takes some, see `pool::stream`; "group:NAME": see `pool_options::groups`
     std::vector<std::string> flags;
 };
 

@@ -17,6 +17,7 @@ capsule::capsule(std::string id, std::shared_ptr<const pool_services> pool, afte
       backoff_(pool_->options.restart_backoff.first, pool_->options.restart_backoff.longest),
       budget_(pool_->options.restart_limit.per_worker, pool_->options.restart_limit.window) {
     stats_.id = id_;
+    stats_.group = pool_->options.group;
 }
 
 asio::awaitable<void> capsule::run(std::shared_ptr<capsule> self) {

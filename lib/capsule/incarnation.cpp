@@ -107,6 +107,8 @@ asio::awaitable<result<void>> incarnation::start(std::shared_ptr<incarnation> se
                       {"mark", self->mark_},
                       {"warmup", options.warmup},
                       {"profile", name_of(options.profile)},
+                      {"group", options.group},
+                      {"groups", self->pool_->groups},
                       {"width", width_of(options)}};
     // A few hundred bytes into an empty socket: never blocks. If the worker is gone, its exit says so.
     write_all(self->launch_->native_handle(), go.dump(-1, ' ', false, value::error_handler_t::replace) + "\n");

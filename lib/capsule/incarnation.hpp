@@ -51,10 +51,12 @@ using life_mailbox = mailbox<life_event>;
 
 class desk;
 
-/// What every capsule of a pool shares.
+/// What every capsule of a group shares; all but board, answers, health, restarts and gate with those of the others.
 struct pool_services {
     asio::any_io_executor on;
-    pool_options options;
+    pool_options options;  ///< as they are for the group
+    std::string worker_prefix;
+    std::vector<std::string> groups;       ///< the names of all; empty: the group has all tools
     std::vector<std::string> python_path;  ///< absolute
     std::shared_ptr<ledger> book;
     std::shared_ptr<worker_source> source;

@@ -14,12 +14,12 @@
 
 namespace snakepit::detail {
 
-class switchboard;
+class deadlock_watch;
 
 /// The call that a host tool works for, and whose it is.
 struct outer_call {
     call_ptr call;
-    const switchboard* board = nullptr;  ///< to be compared with, and nothing else
+    const deadlock_watch* pool = nullptr;  ///< of its pool, to be compared with and nothing else
 };
 
 /// The outer call of the code that runs on this thread now; null: none.

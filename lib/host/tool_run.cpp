@@ -24,7 +24,7 @@ tool_run::tool_run(std::shared_ptr<const host_tool> tool, std::shared_ptr<switch
       on_(asio::make_strand(tool_->on)) {}
 
 void tool_run::start(std::string arguments) {
-    const auto outer = std::make_shared<const outer_call>(outer_call{of_, board_.get()});
+    const auto outer = std::make_shared<const outer_call>(outer_call{of_, &board_->deadlocks()});
     const scoped_executor home(on_, outer);
     asio::post(home, [self = shared_from_this(), home, arguments = std::move(arguments)]() mutable {
         auto done = [self](const std::exception_ptr&, result<value> outcome) { self->answer(std::move(outcome)); };

@@ -11,6 +11,7 @@
 #include <snakepit/session_options.hpp>
 #include <snakepit/value.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -95,7 +96,7 @@ struct call {
     result<value> outcome;                         ///< once answered
     clock::time_point given_up_at;                 ///< by its caller, when it was at its worker
     std::vector<std::shared_ptr<helper>> helpers;  ///< what works for it in the host
-    int nested = 0;                                ///< calls that these have made and that have not ended
+    std::atomic<int> nested = 0;                   ///< calls that these have made and that have not ended
     session_home* home = nullptr;                  ///< from its admission to its end, unless its affinity is none
     std::uint64_t sent_before = 0;                 ///< number of the line to which its session's last call was sent
 

@@ -26,6 +26,7 @@ struct switchboard::consequences {
     std::shared_ptr<lane> served;
     std::function<void()> tell_of_waiting;
     bool alarm = false;
+    bool deadlocks = false;  // there may be one
 };
 
 }  // namespace snakepit::detail

@@ -21,6 +21,26 @@ error stopping_error() { return {errc::pool_stopped, "the pool is stopping or ha
 
 }  // namespace
 
+std::function<void(result<void>)> joined(std::size_t count, std::function<void(result<void>)> done) {
+    struct job {
+        std::mutex mutex;
+        std::size_t left;
+        result<void> outcome;
+        std::function<void(result<void>)> done;
+    };
+    const auto shared = std::make_shared<job>();
+    shared->left = count;
+    shared->done = std::move(done);
+    return [shared](result<void> r) {
+        {
+            const std::lock_guard lock(shared->mutex);
+            if (!r && shared->outcome) shared->outcome = std::move(r);
+            if (--shared->left > 0) return;
+        }
+        shared->done(std::move(shared->outcome));
+    };
+}
+
 crew::crew(strand on, std::shared_ptr<const pool_services> services)
     : on_(std::move(on)),
       pool_(std::move(services)),
@@ -39,7 +59,7 @@ crew::member* crew::find(std::size_t number) {
 void crew::hire(capsule::after_failed_first_start then) {
     std::size_t number = 0;
     while (number < members_.size() && members_[number].number == number) ++number;
-    auto made = std::make_shared<capsule>(fmt::format("w{}", number), pool_, then,
+    auto made = std::make_shared<capsule>(fmt::format("{}{}", pool_->worker_prefix, number), pool_, then,
                                           [on = on_, weak = weak_from_this(), number](result<void> up) {
                                               asio::post(on, [weak, number, up = std::move(up)]() mutable {
                                                   if (const auto self = weak.lock()) self->heard(number, std::move(up));
@@ -100,9 +120,11 @@ void crew::gone(std::size_t number, bool by_exception) {
 
 // ---- up and down
 
-asio::awaitable<result<void>> crew::bring_up(std::shared_ptr<crew> self) {
-    const auto first = std::max(1, self->wanted_.min);
-    for (int i = 0; i < first; ++i) self->hire(capsule::after_failed_first_start::end);
+void crew::hire_first() {
+    for (int i = std::max(1, wanted_.min); i > 0; --i) hire(capsule::after_failed_first_start::end);
+}
+
+asio::awaitable<result<void>> crew::wait_until_up(std::shared_ptr<crew> self) {
     const auto all_up = [&] {
         return std::ranges::all_of(self->members_, [](const member& m) { return is_up(m.who->look().state); });
     };
@@ -155,7 +177,7 @@ void crew::end_now(const error& why) noexcept {
 
 void crew::resize(worker_count to, listener done) {
     const auto from = std::exchange(wanted_, to);
-    pool_->events->publish([&] { return happened::resized{from, to}; });
+    pool_->events->publish([&] { return happened::resized{pool_->options.group, from, to}; });
     resizers_.push_back(std::move(done));
     review();
 }
@@ -260,37 +282,19 @@ std::vector<std::shared_ptr<capsule>> crew::staff() const {
     return all;
 }
 
-void crew::recycle(const std::string& worker, const listener& done) {
+bool crew::recycle(const std::string& worker, const listener& done) {
     const auto all = staff();
     const auto found = std::ranges::find(all, worker, &capsule::id);
-    if (found != all.end()) return (*found)->request_recycling(recycle_reason::asked, done);
-    std::string known;
-    for (const auto& c : all) known += (known.empty() ? "" : ", ") + c->id();
-    done(tl::unexpected(error(errc::bad_arguments,
-                              fmt::format("no worker \"{}\"; there are: {}", worker, known.empty() ? "none" : known))));
+    if (found == all.end()) return false;
+    (*found)->request_recycling(recycle_reason::asked, done);
+    return true;
 }
 
 void crew::recycle_all(listener done) {
     const auto all = staff();
     if (all.empty()) return done({});
-    struct job {
-        std::mutex mutex;
-        std::size_t left;
-        result<void> outcome;
-        listener done;
-    };
-    const auto shared = std::make_shared<job>();
-    shared->left = all.size();
-    shared->done = std::move(done);
-    for (const auto& c : all)
-        c->request_recycling(recycle_reason::asked, [shared](result<void> r) {
-            {
-                const std::lock_guard lock(shared->mutex);
-                if (!r && shared->outcome) shared->outcome = std::move(r);
-                if (--shared->left > 0) return;
-            }
-            shared->done(std::move(shared->outcome));
-        });
+    const auto tell = joined(all.size(), std::move(done));
+    for (const auto& c : all) c->request_recycling(recycle_reason::asked, tell);
 }
 
 std::vector<worker_stats> crew::stats() const {

@@ -23,6 +23,9 @@
 
 namespace snakepit::detail {
 
+/// To be called `count` times, from any thread; the last time calls `done` with the first error, or none.
+[[nodiscard]] std::function<void(result<void>)> joined(std::size_t count, std::function<void(result<void>)> done);
+
 /** Hires and dismisses as `size_for` says. It looks at the pool when something has happened: a call has begun to wait,
    a worker has come up, failed or gone; and by a timer only while calls wait or there are more workers than the
    minimum.
@@ -36,16 +39,19 @@ public:
 
     crew(strand on, std::shared_ptr<const pool_services> services);
 
-    /// The first workers, at least one. @return  when all are up, or why one is not, or pool_stopped
-    [[nodiscard]] static asio::awaitable<result<void>> bring_up(std::shared_ptr<crew> self);
+    /// The first workers, at least one.
+    void hire_first();
+    /// @return  when all of these are up, or why one is not, or pool_stopped
+    [[nodiscard]] static asio::awaitable<result<void>> wait_until_up(std::shared_ptr<crew> self);
     /// Their number follows the work from now on.
     void open();
     /// @param done  called once on the strand: when there are as many as there should be, or why not
     void resize(worker_count to, listener done);
     /// Replaces one, or all that there are.
     /// @param done  called once, on any thread: when the old ones have ended, or the first reason why one did not
+    /// @return  false: it has no such worker
     /// Any thread.
-    void recycle(const std::string& worker, const listener& done);
+    [[nodiscard]] bool recycle(const std::string& worker, const listener& done);
     void recycle_all(listener done);
     /// Nobody is hired any more; all end by the stop ladder.
     void stop();

@@ -1,5 +1,7 @@
 #include "pool/health.hpp"
 
+#include "pool/refusals.hpp"
+
 #include <fmt/format.h>
 
 namespace snakepit::detail {
@@ -17,7 +19,7 @@ void pool_health::dismissed(const std::string& worker) {
     const bool recovers = was_broken && broken_.empty();
     admit();
     lock.unlock();
-    if (recovers) events_->publish([] { return happened::recovered{}; });
+    if (recovers) events_->publish([this] { return happened::recovered{group_}; });
 }
 
 void pool_health::broken(const std::string& worker, const error& why) {
@@ -26,7 +28,7 @@ void pool_health::broken(const std::string& worker, const error& why) {
     broken_.insert_or_assign(worker, why);
     admit();
     lock.unlock();
-    events_->publish([this] { return happened::degraded{reason()}; });
+    events_->publish([this] { return happened::degraded{group_, reason()}; });
 }
 
 void pool_health::mended(const std::string& worker) {
@@ -35,15 +37,15 @@ void pool_health::mended(const std::string& worker) {
     const bool recovers = broken_.empty();
     admit();
     lock.unlock();
-    if (recovers) events_->publish([] { return happened::recovered{}; });
+    if (recovers) events_->publish([this] { return happened::recovered{group_}; });
 }
 
 /// Calls, or not. Under the mutex.
 void pool_health::admit() {
     if (workers_.empty() || broken_.size() < workers_.size()) return board_->reopen();
     const auto& [worker, why] = *broken_.begin();
-    board_->close_for(
-        error(errc::pool_degraded, fmt::format("every worker is out of service; {}: {}", worker, why.message())));
+    board_->close_for(error(errc::pool_degraded, fmt::format("every worker{} is out of service; {}: {}",
+                                                             of_group(group_), worker, why.message())));
 }
 
 std::string pool_health::reason() const {

@@ -14,27 +14,28 @@
 
 namespace snakepit::detail {
 
-/** A pool is degraded while a worker is out of service; it refuses calls while all are. One without workers does not:
-    calls bring them.
+/** A group of workers is degraded while one is out of service; it refuses calls while all are. One without workers does
+    not: calls bring them.
 
     @par Thread safety  every member from any thread */
 class pool_health {
 public:
-    pool_health(std::shared_ptr<switchboard> board, std::shared_ptr<event_bus> events)
-        : board_(std::move(board)), events_(std::move(events)) {}
+    pool_health(std::string group, std::shared_ptr<switchboard> board, std::shared_ptr<event_bus> events)
+        : group_(std::move(group)), board_(std::move(board)), events_(std::move(events)) {}
 
-    /// The pool has this worker from now on.
+    /// The group has this worker from now on.
     void hired(const std::string& worker);
     /// And now no more, whatever becomes of it.
     void dismissed(const std::string& worker);
     void broken(const std::string& worker, const error& why);
     void mended(const std::string& worker);
-    /// Why the pool is degraded, or empty.
+    /// Why the group is degraded, or empty.
     [[nodiscard]] std::string reason() const;
 
 private:
     void admit();
 
+    const std::string group_;
     const std::shared_ptr<switchboard> board_;
     const std::shared_ptr<event_bus> events_;
     mutable std::mutex mutex_;  // taken before the switchboard's

@@ -18,6 +18,8 @@
 
 namespace snakepit::detail {
 
+class switchboard;
+
 /// A piece of a large value, of a string that stays alive as long as the piece.
 struct out_chunk {
     std::uint64_t transfer = 0;
@@ -109,6 +111,7 @@ public:
 private:
     friend class switchboard;
 
+    const switchboard* board = nullptr;
     static constexpr std::uint32_t no_such_tool = ~std::uint32_t{0};
 
     list_hook<line> bucket_hook;

@@ -11,6 +11,7 @@
 #include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
 #include <asio/use_awaitable.hpp>
+#include <map>
 #include <stdexcept>
 
 namespace snakepit::detail {
@@ -227,23 +228,19 @@ void map_run::dropped() noexcept {
 
 void map_run::cancel() noexcept {
     if (fork_shield::in_child()) return;  // before any mutex: a thread that is no more may hold it
-    std::shared_ptr<switchboard> board;
-    std::vector<call_ptr> open;
+    std::map<std::shared_ptr<switchboard>, std::vector<call_ptr>> open;
     std::deque<refused> forgotten;
     completion<item> woken;
     {
         const std::lock_guard lock(mutex_);
         if (std::exchange(over_, true)) return;
         for (auto& c : calls_) {
-            auto live = c.is_there ? c.call.what.lock() : nullptr;
-            if (!live) continue;
-            board = c.call.board;
-            open.push_back(std::move(live));
+            if (auto live = c.is_there ? c.call.what.lock() : nullptr) open[c.call.board].push_back(std::move(live));
         }
         forgotten.swap(refused_);
         woken = std::move(waiter_);
     }
-    if (board) board->give_up(std::move(open), errc::cancelled);
+    for (auto& [board, calls] : open) board->give_up(std::move(calls), errc::cancelled);
     if (woken) wake(shared_from_this(), std::move(woken));
 }
 

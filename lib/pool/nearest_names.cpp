@@ -46,4 +46,9 @@ std::string nearest_names(std::string_view wanted, const std::vector<std::string
     return text + "?";
 }
 
+error unknown_tool_error(const std::string& wanted, const std::vector<std::string>& names) {
+    const error e(errc::unknown_tool, fmt::format("no tool \"{}\"; {}", wanted, nearest_names(wanted, names)));
+    return e.with_tool(wanted);
+}
+
 }  // namespace snakepit::detail

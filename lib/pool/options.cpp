@@ -1,16 +1,19 @@
+#include "pool/group.hpp"
 #include "pool/sizing.hpp"
 
 #include <snakepit/options.hpp>
 
 #include <fmt/format.h>
 #include <algorithm>
-#include <iterator>
+#include <set>
 #include <string_view>
 
 namespace snakepit {
 namespace {
 
 using namespace std::chrono_literals;
+
+constexpr std::size_t most_groups = 16;
 
 bool is_identifier(std::string_view part) {
     if (part.empty() || (part[0] >= '0' && part[0] <= '9')) return false;
@@ -31,10 +34,17 @@ bool is_module_name(std::string_view name) {
     }
 }
 
+bool is_group_name(std::string_view name) {
+    const auto is_letter = [](char ch) { return (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z'); };
+    const auto is_other = [](char ch) { return (ch >= '0' && ch <= '9') || ch == '_' || ch == '-'; };
+    return !name.empty() && name.size() <= 32 && is_letter(name[0]) &&
+           std::ranges::all_of(name, [&](char ch) { return is_letter(ch) || is_other(ch); });
+}
+
 class checker {
 public:
     void require(bool fits, std::string field, std::string value, std::string allowed) {
-        if (!fits) found.push_back({std::move(field), std::move(value), std::move(allowed)});
+        if (!fits) found.push_back({prefix + field, std::move(value), std::move(allowed)});
     }
     template <class T>
     void range(const char* field, T value, T least, T most) {
@@ -45,7 +55,43 @@ public:
         require(value >= least && value <= most, field, fmt::format("{} ms", value.count()),
                 fmt::format("{} ms to {} ms", least.count(), most.count()));
     }
+    /// What a group has of its own.
+    void workers(const pool_options& o) {
+        for (auto& m : detail::mistakes_of(o.workers, o.queue_limit))
+            require(false, std::move(m.field), std::move(m.value), std::move(m.allowed));
+        range<std::size_t>("queue_limit", o.queue_limit, 0, 10'000'000);
+        range("calls_per_worker", o.calls_per_worker, 1, 4'096);
+        require(o.profile == worker_profile::process || o.profile == worker_profile::thread ||
+                    o.profile == worker_profile::async,
+                "profile", fmt::format("{}", static_cast<int>(o.profile)),
+                "worker_profile::process, worker_profile::thread or worker_profile::async");
+        range("threads_per_worker", o.threads_per_worker, 1, 256);
+        range("max_concurrency", o.max_concurrency, 1, 4'096);
+        if (o.lifecycle.max_age != 0ms) time("lifecycle.max_age", o.lifecycle.max_age, 100ms, 24h * 10'000);
+        time("lifecycle.max_latency", o.lifecycle.max_latency, 0ms, 1h);
+        range("lifecycle.jitter", o.lifecycle.jitter, 0.0, 0.5);
+        range("lifecycle.max_recycling", o.lifecycle.max_recycling, 1, 1'000);
+        time("scaling.up_after", o.scaling.up_after, 1ms, 1h);
+        time("scaling.down_after", o.scaling.down_after, 10ms, 24h);
+    }
+    void groups(const pool_options& o) {
+        require(o.groups.size() <= most_groups, "groups", fmt::format("{} of them", o.groups.size()),
+                fmt::format("at most {}", most_groups));
+        const std::string names = "a name of 1 to 32 letters, digits, '_' and '-' that begins with a letter";
+        require(o.group.empty() || is_group_name(o.group), "group", '"' + o.group + '"', names);
+        std::set<std::string> taken{o.group};
+        for (const auto& g : o.groups) {
+            require(is_group_name(g.name), "groups.name", '"' + g.name + '"', names);
+            require(g.name.empty() || taken.insert(g.name).second, "groups.name", '"' + g.name + '"',
+                    "a name that no other group has");
+            prefix = fmt::format("groups.{}.", g.name);
+            workers(detail::options_of(o, g));
+            prefix.clear();
+        }
+    }
+
     std::vector<option_mistake> found;
+    std::string prefix;
 };
 
 }  // namespace
@@ -54,15 +100,8 @@ std::vector<option_mistake> pool_options::mistakes() const {
     checker c;
     c.require(is_module_name(module), "module", '"' + module + '"',
               "the import name of a Python module, such as \"text_tools\" or \"app.tools\"");
-    std::ranges::move(detail::mistakes_of(workers, queue_limit), std::back_inserter(c.found));
-    c.range<std::size_t>("queue_limit", queue_limit, 0, 10'000'000);
-    c.range("calls_per_worker", calls_per_worker, 1, 4'096);
-    c.require(
-        profile == worker_profile::process || profile == worker_profile::thread || profile == worker_profile::async,
-        "profile", fmt::format("{}", static_cast<int>(profile)),
-        "worker_profile::process, worker_profile::thread or worker_profile::async");
-    c.range("threads_per_worker", threads_per_worker, 1, 256);
-    c.range("max_concurrency", max_concurrency, 1, 4'096);
+    c.workers(*this);
+    c.groups(*this);
     c.require(start_method == start_method::fork || start_method == start_method::spawn, "start_method",
               fmt::format("{}", static_cast<int>(start_method)), "start_method::fork or start_method::spawn");
     c.time("start_timeout", start_timeout, 100ms, 1h);
@@ -78,12 +117,6 @@ std::vector<option_mistake> pool_options::mistakes() const {
     c.range("heartbeat.max_missed", heartbeat.max_missed, 1, 1'000);
     c.time("heartbeat.initial_delay", heartbeat.initial_delay, 0ms, 1h);
     c.range("heartbeat.jitter", heartbeat.jitter, 0.0, 0.5);
-    if (lifecycle.max_age != 0ms) c.time("lifecycle.max_age", lifecycle.max_age, 100ms, 24h * 10'000);
-    c.time("lifecycle.max_latency", lifecycle.max_latency, 0ms, 1h);
-    c.range("lifecycle.jitter", lifecycle.jitter, 0.0, 0.5);
-    c.range("lifecycle.max_recycling", lifecycle.max_recycling, 1, 1'000);
-    c.time("scaling.up_after", scaling.up_after, 1ms, 1h);
-    c.time("scaling.down_after", scaling.down_after, 10ms, 24h);
     c.range<std::size_t>("sessions.max_sessions", sessions.max_sessions, 1, 100'000'000);
     c.range<std::size_t>("sessions.max_variables", sessions.max_variables, 1, 1'000'000);
     c.range<std::size_t>("sessions.max_value_bytes", sessions.max_value_bytes, 1, std::size_t{1} << 30);

@@ -15,8 +15,9 @@ void begin_stop(std::shared_ptr<pool_impl> impl, completion<result<void>> done) 
 void begin_recycle(std::shared_ptr<pool_impl> impl, std::optional<std::string> worker, completion<result<void>> done) {
     impl->begin_recycle(std::move(worker), std::move(done));
 }
-void begin_resize(std::shared_ptr<pool_impl> impl, worker_count to, completion<result<void>> done) {
-    impl->begin_resize(to, std::move(done));
+void begin_resize(std::shared_ptr<pool_impl> impl, std::optional<std::string> group, worker_count to,
+                  completion<result<void>> done) {
+    impl->begin_resize(std::move(group), to, std::move(done));
 }
 void begin_execute(std::shared_ptr<pool_impl> impl, std::string tool, value arguments, call_options options,
                    completion<result<value>> done) {
@@ -83,7 +84,10 @@ asio::awaitable<result<void>> pool::recycle_all() {
 }
 
 asio::awaitable<result<void>> pool::resize(worker_count workers) {
-    return detail::await(impl_, detail::begin_resize, workers);
+    return detail::await(impl_, detail::begin_resize, std::optional<std::string>(), workers);
+}
+asio::awaitable<result<void>> pool::resize(std::string group, worker_count workers) {
+    return detail::await(impl_, detail::begin_resize, std::optional(std::move(group)), workers);
 }
 
 asio::awaitable<result<value>> pool::execute(std::string tool, value arguments, call_options options) {

@@ -17,17 +17,25 @@
 #include <asio/use_awaitable.hpp>
 #include <cstdlib>
 #include <filesystem>
+#include <iterator>
+#include <set>
 #include <thread>
 #include <tuple>
 
 namespace snakepit::detail {
 namespace {
 
+std::size_t most_workers_of(const pool_options& options) {
+    auto all = most_of(options.workers);
+    for (const auto& g : options.groups) all += most_of(g.workers);
+    return all;
+}
+
 /// Threads of numerical libraries times workers: without a share for each they trample on each other.
 std::map<std::string, std::string> worker_environment(const pool_options& options) {
     auto env = options.environment;
     const auto share =
-        std::to_string(std::max<std::size_t>(1, std::thread::hardware_concurrency() / most_of(options.workers)));
+        std::to_string(std::max<std::size_t>(1, std::thread::hardware_concurrency() / most_workers_of(options)));
     for (const char* name : {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"})
         if (!std::getenv(name)) env.emplace(name, share);
     return env;
@@ -70,6 +78,27 @@ pool_options with_room(pool_options o) {
     return o;
 }
 
+/// What workers of this pool may need, each once.
+std::vector<std::string> profiles_of(const pool_options& options) {
+    std::set<std::string> names{name_of(options.profile)};
+    for (const auto& g : options.groups) names.insert(name_of(g.profile));
+    return {names.begin(), names.end()};
+}
+
+error no_such_worker(const std::string& wanted, const std::vector<worker_stats>& there_are) {
+    std::string known;
+    for (const auto& w : there_are) known += (known.empty() ? "" : ", ") + w.id;
+    return {errc::bad_arguments,
+            fmt::format("no worker \"{}\"; there are: {}", wanted, known.empty() ? "none" : known)};
+}
+
+error no_such_group(const std::string& wanted, const groups& there_are) {
+    std::string known;
+    for (const auto& g : there_are)
+        if (!g.name.empty()) known += (known.empty() ? "" : ", ") + g.name;
+    return {errc::bad_arguments, fmt::format("no group \"{}\"; there are: {}", wanted, known.empty() ? "none" : known)};
+}
+
 }  // namespace
 
 pool_impl::pool_impl(asio::any_io_executor on, pool_options options)
@@ -84,8 +113,7 @@ pool_impl::pool_impl(asio::any_io_executor on, pool_options options)
 // ---- calls
 
 /// @param tool  moved from when there is a call
-result<call_ptr> pool_impl::make_call(const switchboard& board, std::string& tool, const value& arguments,
-                                      const call_options& options) {
+result<call_ptr> pool_impl::make_call(std::string& tool, const value& arguments, const call_options& options) {
     auto encoded = encode(arguments, "args", options_.max_message_bytes);
     if (!encoded) return tl::unexpected(std::move(encoded).error());
     auto c = std::make_shared<call>();
@@ -96,7 +124,7 @@ result<call_ptr> pool_impl::make_call(const switchboard& board, std::string& too
     c->priority = options.priority();
     c->deadline = deadline_after(options.timeout());
     if (!options.traceparent().empty()) c->trace = accept_trace(options.traceparent(), options.tracestate());
-    if (const auto* outer = current_outer_call(); outer && outer->board == &board) {
+    if (const auto* outer = current_outer_call(); outer && outer->pool == deadlocks_.get()) {
         c->parent = outer->call;
         c->deadline = std::min(c->deadline, outer->call->deadline);
         if (!c->trace) c->trace = outer->call->trace;
@@ -122,11 +150,10 @@ void pool_impl::begin_execute(std::string tool, value arguments, call_options op
         completion<result<value>>::post(std::move(done), tl::unexpected(std::move(named)));
     };
     if (fork_shield::in_child()) return fail(forked_error());  // before any mutex: a thread that is no more may hold it
-    std::unique_lock lock(mutex_);
-    const auto board = board_;
-    lock.unlock();
-    if (!board) return fail(error(errc::not_started, "await pool.start() first"));
-    auto made = make_call(*board, tool, arguments, options);
+    const auto found = board_for(*look_at_groups(), tool);
+    if (!found) return fail(found.error());
+    const auto& board = *found;
+    auto made = make_call(tool, arguments, options);
     if (!made) return fail(made.error());
     auto c = std::move(*made);
     c->served = std::move(served);
@@ -148,17 +175,15 @@ std::shared_ptr<stream_core> pool_impl::open_stream(std::string tool, const valu
         return std::make_shared<stream_core>(on_, state, nullptr, nullptr, options_.max_message_bytes);
     };
     if (fork_shield::in_child()) return refuse(forked_error());
-    std::unique_lock lock(mutex_);
-    const auto board = board_;
-    lock.unlock();
-    if (!board) return refuse(error(errc::not_started, "await pool.start() first"));
-    auto made = make_call(*board, tool, arguments, options);
+    const auto board = board_for(*look_at_groups(), tool);
+    if (!board) return refuse(board.error());
+    auto made = make_call(tool, arguments, options);
     if (!made) return refuse(made.error());
     auto c = std::move(*made);
     c->stream = state;
     c->done = {[](result<value>) {}, on};
-    board->submit(c);
-    return std::make_shared<stream_core>(on_, state, std::move(c), board, options_.max_message_bytes);
+    (*board)->submit(c);
+    return std::make_shared<stream_core>(on_, state, std::move(c), *board, options_.max_message_bytes);
 }
 
 void pool_impl::begin_execute_reply(std::string tool, value arguments, call_options options,
@@ -187,7 +212,7 @@ void pool_impl::arm() {
         const auto self = weak.lock();
         if (moved || !self || fork_shield::in_child()) return;
         self->alarm_at_ = call::clock::time_point::max();
-        self->board_->expire(call::clock::now());
+        for (const auto& g : *self->look_at_groups()) g.board->expire(call::clock::now());
     });
 }
 
@@ -236,8 +261,9 @@ asio::awaitable<result<void>> pool_impl::start(std::shared_ptr<pool_impl> self) 
     }
     if (up && self->phase_ == phase::starting) {
         self->phase_ = phase::running;
-        self->board_->open();
-        self->crew_->open();
+        const auto all = self->look_at_groups();
+        for (const auto& g : *all) g.board->open();
+        for (const auto& g : *all) g.workers->open();
         if (self->sweeper_) self->sweeper_->start();
         co_return up;
     }
@@ -248,43 +274,64 @@ asio::awaitable<result<void>> pool_impl::start(std::shared_ptr<pool_impl> self) 
 }
 
 asio::awaitable<result<void>> pool_impl::bring_up(std::shared_ptr<pool_impl> self) {
-    const auto& options = self->options_;
-    auto board = std::make_shared<switchboard>(
-        switchboard::limits{options.queue_limit, options.calls_per_worker, max_inflight_bytes,
-                            options.sessions.max_sessions, options.sessions.when_worker_goes, credit_rules::adaptive()},
-        [weak = self->weak_from_this()](call::clock::time_point at) {
-            if (const auto me = weak.lock()) me->set_alarm(at);
-        });
-    const auto paths = absolute_paths(options);
-    const auto book = std::make_shared<ledger>();
-    const launcher::config launch{options.python, worker_environment(options), options.start_timeout, book};
-    const zygote::config module{options.module, paths, options.start_timeout, options.output == worker_output::forward,
-                                name_of(options.profile)};
-    const auto services = std::make_shared<pool_services>(pool_services{
-        self->on_, options, paths, book,
-        std::make_shared<worker_source>(self->strand_, launch, module, options.start_method),
-        std::make_shared<endpoint>(self->strand_, options.max_message_bytes), board,
-        std::make_shared<desk>(self->on_, board, self->sessions_, self->host_tools_, options.max_message_bytes),
-        std::make_shared<pool_health>(board, self->events_),
-        std::make_shared<restart_budget>(options.restart_limit.per_pool, options.restart_limit.window),
-        std::make_shared<recycling_gate>(options.lifecycle.max_recycling), self->events_});
-    const auto workers = std::make_shared<crew>(self->strand_, services);
-    {
-        const std::lock_guard lock(self->mutex_);
-        if (self->ended_) co_return tl::unexpected(stopped_error());
-        self->board_ = board;
-        self->book_ = book;
-        self->source_ = services->source;
-        self->endpoint_ = services->door;
-        self->health_ = services->health;
-        self->crew_ = workers;
-    }
-    if (auto open = services->door->open(options.socket_directory, *book); !open)
+    const auto all = self->make_groups();
+    if (!all) co_return tl::unexpected(stopped_error());
+    if (auto open = self->endpoint_->open(self->options_.socket_directory, *self->book_); !open)
         co_return tl::unexpected(open.error());
-    if (auto up = co_await worker_source::start(services->source); !up) co_return tl::unexpected(up.error());
+    if (auto up = co_await worker_source::start(self->source_); !up) co_return tl::unexpected(up.error());
     if (self->phase_ != phase::starting) co_return tl::unexpected(stopped_error());
 
-    co_return co_await crew::bring_up(workers);
+    for (const auto& g : *all) g.workers->hire_first();
+    for (const auto& g : *all)
+        if (auto up = co_await crew::wait_until_up(g.workers); !up) co_return up;
+    co_return result<void>();
+}
+
+/// And what they share. @return  null: the pool object was destroyed
+std::shared_ptr<const groups> pool_impl::make_groups() {
+    const auto paths = absolute_paths(options_);
+    const auto book = std::make_shared<ledger>();
+    const launcher::config launch{options_.python, worker_environment(options_), options_.start_timeout, book};
+    const zygote::config module{options_.module, paths, options_.start_timeout,
+                                options_.output == worker_output::forward, profiles_of(options_)};
+    const auto source = std::make_shared<worker_source>(strand_, launch, module, options_.start_method);
+    const auto door = std::make_shared<endpoint>(strand_, options_.max_message_bytes);
+    std::vector<std::string> names;
+    for (const auto& g : options_.groups) names.push_back(g.name);
+    const auto make = [&](const pool_options& options, std::string worker_prefix) {
+        const switchboard::limits allowed{
+            options.queue_limit,           options.calls_per_worker,          max_inflight_bytes,
+            options.sessions.max_sessions, options.sessions.when_worker_goes, credit_rules::adaptive()};
+        const auto board = std::make_shared<switchboard>(
+            allowed,
+            [weak = weak_from_this()](call::clock::time_point at) {
+                if (const auto me = weak.lock()) me->set_alarm(at);
+            },
+            deadlocks_);
+        deadlocks_->add(board);
+        const auto health = std::make_shared<pool_health>(options.group, board, events_);
+        const auto services = std::make_shared<pool_services>(pool_services{
+            on_, options, std::move(worker_prefix), names, paths, book, source, door, board,
+            std::make_shared<desk>(on_, board, sessions_, host_tools_, options.max_message_bytes), health,
+            std::make_shared<restart_budget>(options.restart_limit.per_pool, options.restart_limit.window),
+            std::make_shared<recycling_gate>(options.lifecycle.max_recycling), events_});
+        return group{options.group, options.queue_limit, board, health, std::make_shared<crew>(strand_, services)};
+    };
+    groups all{make(options_, "w")};
+    for (const auto& g : options_.groups) all.push_back(make(with_room(options_of(options_, g)), g.name + '-'));
+
+    const std::lock_guard lock(mutex_);
+    if (ended_) return nullptr;
+    book_ = book;
+    source_ = source;
+    endpoint_ = door;
+    groups_ = std::make_shared<const groups>(std::move(all));
+    return groups_;
+}
+
+std::shared_ptr<const groups> pool_impl::look_at_groups() const {
+    const std::lock_guard lock(mutex_);
+    return groups_;
 }
 
 /// Cancellation ends the waiting alone.
@@ -305,10 +352,10 @@ void pool_impl::let_go_when_cancelled(const std::shared_ptr<waiter>& w, const ch
 void pool_impl::begin_recycle(std::optional<std::string> worker, completion<result<void>> done) {
     if (refuse_in_child(done)) return;
     std::unique_lock lock(mutex_);
-    const auto workers = crew_;
+    const auto all = groups_;
     const auto source = source_;
     lock.unlock();
-    if (!workers)
+    if (!source)
         return completion<result<void>>::post(std::move(done),
                                               tl::unexpected(error(errc::not_started, "await pool.start() first")));
     auto shared = std::make_shared<waiter>(waiter{std::move(done)});
@@ -318,35 +365,43 @@ void pool_impl::begin_recycle(std::optional<std::string> worker, completion<resu
             if (shared->done) completion<result<void>>::post(std::move(shared->done), std::move(r));
         });
     };
-    if (worker) return workers->recycle(*worker, tell);
+    if (worker) {
+        if (std::ranges::none_of(*all, [&](const group& g) { return g.workers->recycle(*worker, tell); }))
+            tell(tl::unexpected(no_such_worker(*worker, workers())));
+        return;
+    }
     // First the code: when it cannot be imported the workers stay as they are.
-    asio::co_spawn(strand_, worker_source::renew(source), [workers, tell](std::exception_ptr failed, result<void> up) {
+    asio::co_spawn(strand_, worker_source::renew(source), [all, tell](std::exception_ptr failed, result<void> up) {
         if (failed)
             up = tl::unexpected(error(errc::launch_failed, "an exception escaped while the module was imported"));
-        if (up) workers->recycle_all(tell);
-        else tell(std::move(up));
+        if (!up) return tell(std::move(up));
+        const auto tell_of_one = joined(all->size(), tell);
+        for (const auto& g : *all) g.workers->recycle_all(tell_of_one);
     });
 }
 
 // ---- size
 
-void pool_impl::begin_resize(worker_count to, completion<result<void>> done) {
+void pool_impl::begin_resize(std::optional<std::string> group, worker_count to, completion<result<void>> done) {
     if (refuse_in_child(done)) return;
     auto shared = std::make_shared<waiter>(waiter{std::move(done)});
     let_go_when_cancelled(shared, "no longer waiting; the pool goes on to its new size");
-    asio::post(strand_, [self = shared_from_this(), shared, to] {
-        self->resize(to, [shared](result<void> r) {
+    asio::post(strand_, [self = shared_from_this(), shared, group = std::move(group), to] {
+        self->resize(group, to, [shared](result<void> r) {
             if (shared->done) completion<result<void>>::post(std::move(shared->done), std::move(r));
         });
     });
 }
 
-void pool_impl::resize(worker_count to, const crew::listener& done) {
+void pool_impl::resize(const std::optional<std::string>& name, worker_count to, const crew::listener& done) {
     if (phase_ == phase::stopping || phase_ == phase::stopped) return done(tl::unexpected(stopped_error()));
     if (phase_ != phase::running) return done(tl::unexpected(error(errc::not_started, "await pool.start() first")));
-    if (const auto mistakes = mistakes_of(to, options_.queue_limit); !mistakes.empty())
+    const auto all = look_at_groups();
+    const auto wanted = name ? std::ranges::find(*all, *name, &group::name) : all->begin();
+    if (wanted == all->end()) return done(tl::unexpected(no_such_group(*name, *all)));
+    if (const auto mistakes = mistakes_of(to, wanted->queue_limit); !mistakes.empty())
         return done(tl::unexpected(error(errc::invalid_options, describe(mistakes))));
-    crew_->resize(to, done);
+    wanted->workers->resize(to, done);
 }
 
 // ---- the end
@@ -367,11 +422,14 @@ void pool_impl::add_waiter(std::shared_ptr<waiter> w) {
 void pool_impl::request_stop() {
     asio::post(strand_, [self = shared_from_this()] {
         const auto before = self->phase_;
-        if (before == phase::stopping && self->crew_) self->crew_->hasten();
+        const auto all = self->look_at_groups();
+        if (before == phase::stopping)
+            for (const auto& g : *all)
+                if (g.workers) g.workers->hasten();
         if (before == phase::stopping || before == phase::stopped) return;
         self->phase_ = phase::stopping;
         if (before == phase::starting) {  // start() brings it down, soon
-            if (self->crew_) self->crew_->stop();
+            for (const auto& g : *all) g.workers->stop();
             if (self->source_) self->source_->refuse();
             return;
         }
@@ -383,15 +441,17 @@ asio::awaitable<void> pool_impl::bring_down(std::shared_ptr<pool_impl> self) {
     self->phase_ = phase::stopping;
     {
         const std::lock_guard lock(self->mutex_);
-        if (!self->board_)  // never started: calls are to hear that it has stopped
-            self->board_ = std::make_shared<switchboard>(switchboard::limits{0, 1, 0}, [](auto) {});
+        if (self->groups_->empty())  // never started: calls are to hear that it has stopped
+            self->groups_ = std::make_shared<const groups>(
+                groups{{"", 0, std::make_shared<switchboard>(switchboard::limits{0, 1, 0}, [](auto) {})}});
     }
-    self->board_->shut(stopped_error());
+    const auto all = self->look_at_groups();
+    for (const auto& g : *all) g.board->shut(stopped_error());
     if (self->source_) self->source_->refuse();
-    if (self->crew_) {
-        self->crew_->stop();
-        co_await crew::wait_until_gone(self->crew_);
-    }
+    for (const auto& g : *all)
+        if (g.workers) g.workers->stop();
+    for (const auto& g : *all)
+        if (g.workers) co_await crew::wait_until_gone(g.workers);
     if (self->endpoint_) self->endpoint_->close();
     if (self->source_) co_await worker_source::end(self->source_);
     if (self->book_) self->book_->close();
@@ -408,16 +468,16 @@ void pool_impl::end_now() noexcept {
     if (fork_shield::in_child()) return kept_for_ever().push_back(shared_from_this());
     std::unique_lock lock(mutex_);
     ended_ = true;
-    const auto board = board_;
-    const auto workers = crew_;
+    const auto all = groups_;
     const auto door = endpoint_;
     const auto source = source_;
     const auto book = book_;
     lock.unlock();
     const auto why = destroyed_error();
-    if (board) board->shut(why);
+    for (const auto& g : *all) g.board->shut(why);
     sessions_->shut(why);
-    if (workers) workers->end_now(why);
+    for (const auto& g : *all)
+        if (g.workers) g.workers->end_now(why);
     if (door) door->close();
     if (source) source->close();
     if (book) book->close();
@@ -428,25 +488,33 @@ void pool_impl::end_now() noexcept {
 
 std::vector<tool_spec> pool_impl::tools() const {
     if (fork_shield::in_child()) return {};
-    const std::lock_guard lock(mutex_);
-    return board_ ? board_->tools() : std::vector<tool_spec>();
+    std::vector<tool_spec> tools;
+    for (const auto& g : *look_at_groups()) std::ranges::move(g.board->tools(), std::back_inserter(tools));
+    return tools;
 }
 
 std::vector<worker_stats> pool_impl::workers() const {
     if (fork_shield::in_child()) return {};
-    const std::lock_guard lock(mutex_);
-    return crew_ ? crew_->stats() : std::vector<worker_stats>();
+    std::vector<worker_stats> workers;
+    for (const auto& g : *look_at_groups())
+        if (g.workers) std::ranges::move(g.workers->stats(), std::back_inserter(workers));
+    return workers;
 }
 
 pool_stats pool_impl::stats() const {
     if (fork_shield::in_child()) return {};
+    pool_stats s;
+    s.workers = workers();
     const std::lock_guard lock(mutex_);
-    auto s = board_ ? board_->stats() : pool_stats();
+    for (const auto& g : *groups_) {
+        group_stats of_one{g.board->stats(), g.name, g.health ? g.health->reason() : std::string()};
+        s += of_one;
+        if (!of_one.degraded.empty()) s.degraded += (s.degraded.empty() ? "" : "; ") + of_one.degraded;
+        s.groups.push_back(std::move(of_one));
+    }
     s.start_method = options_.start_method;
     if (source_) std::tie(s.start_method, s.start_method_reason) = source_->method();
     if (endpoint_) s.refused_connections = endpoint_->refused();
-    if (health_) s.degraded = health_->reason();
-    if (crew_) s.workers = crew_->stats();
     return s;
 }
 

@@ -2,7 +2,7 @@
 // What a pool is made of, and how it comes up and goes down.
 
 #include "host/registry.hpp"
-#include "pool/crew.hpp"
+#include "pool/group.hpp"
 #include "pool/stream_core.hpp"
 #include "pool/switchboard.hpp"
 #include "process/worker_source.hpp"
@@ -48,7 +48,8 @@ public:
     void begin_start(completion<result<void>> done);
     void begin_stop(completion<result<void>> done);
     void begin_recycle(std::optional<std::string> worker, completion<result<void>> done);
-    void begin_resize(worker_count to, completion<result<void>> done);
+    /// @param group  a name; nothing: the pool's own workers
+    void begin_resize(std::optional<std::string> group, worker_count to, completion<result<void>> done);
     /// @param served  filled in when the call has a value; null: nobody asks
     /// @param begun   filled in before this returns, unless the call has failed already; null: nobody asks
     void begin_execute(std::string tool, value arguments, call_options options, completion<result<value>> done,
@@ -79,10 +80,11 @@ private:
     static asio::awaitable<result<void>> start(std::shared_ptr<pool_impl> self);
     static asio::awaitable<result<void>> bring_up(std::shared_ptr<pool_impl> self);
     static asio::awaitable<void> bring_down(std::shared_ptr<pool_impl> self);
-    void resize(worker_count to, const crew::listener& done);
+    void resize(const std::optional<std::string>& group, worker_count to, const crew::listener& done);
+    [[nodiscard]] std::shared_ptr<const groups> make_groups();
+    [[nodiscard]] std::shared_ptr<const groups> look_at_groups() const;
     void request_stop();
-    result<call_ptr> make_call(const switchboard& board, std::string& tool, const value& arguments,
-                               const call_options& options);
+    result<call_ptr> make_call(std::string& tool, const value& arguments, const call_options& options);
     void set_alarm(call::clock::time_point at);
     void arm();
     void let_go_when_cancelled(const std::shared_ptr<waiter>& w, const char* words);
@@ -94,7 +96,7 @@ private:
     const std::shared_ptr<event_bus> events_ = std::make_shared<event_bus>();
     const std::shared_ptr<session_host> sessions_;
     const std::shared_ptr<host_registry> host_tools_ = std::make_shared<host_registry>();
-    std::shared_ptr<switchboard> board_;
+    const std::shared_ptr<deadlock_watch> deadlocks_ = std::make_shared<deadlock_watch>();
 
     // The strand's.
     phase phase_ = phase::fresh;
@@ -109,8 +111,7 @@ private:
     std::shared_ptr<ledger> book_;
     std::shared_ptr<worker_source> source_;
     std::shared_ptr<endpoint> endpoint_;
-    std::shared_ptr<pool_health> health_;
-    std::shared_ptr<crew> crew_;
+    std::shared_ptr<const groups> groups_ = std::make_shared<groups>();  // empty until they are made
 };
 
 }  // namespace snakepit::detail

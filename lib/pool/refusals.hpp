@@ -3,6 +3,8 @@
 
 #include <snakepit/error.hpp>
 
+#include <string>
+
 namespace snakepit::detail {
 
 inline error forked_error() {
@@ -16,5 +18,10 @@ inline error stopped_error() { return {errc::pool_stopped, "the pool is stopping
 /// To whoever works for a call, or asks for one.
 inline error call_over_error() { return {errc::session_closed, "the call is over"}; }
 inline error destroyed_error() { return {errc::pool_stopped, "the pool was destroyed"}; }
+
+/// "", or words for it behind "worker".
+[[nodiscard]] inline std::string of_group(const std::string& name) {
+    return name.empty() ? std::string() : " of group \"" + name + '"';
+}
 
 }  // namespace snakepit::detail

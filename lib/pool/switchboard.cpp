@@ -73,10 +73,11 @@ bool last_words::was_waiting(std::uint64_t id) const {
 }
 bool last_words::was_done(std::uint64_t id) const { return running ? id <= begun && !was_running(id) : id <= done; }
 
-switchboard::switchboard(limits allowed, alarm set_alarm)
+switchboard::switchboard(limits allowed, alarm set_alarm, std::shared_ptr<deadlock_watch> deadlocks)
     : allowed_(allowed),
       set_alarm_(std::move(set_alarm)),
       epoch_(call::clock::now()),
+      deadlocks_(std::move(deadlocks)),
       buckets_(static_cast<std::size_t>(allowed.calls_per_line)),
       bucket_bits_((buckets_.size() + 63) / 64),
       homes_(allowed.sessions),
@@ -113,7 +114,7 @@ error switchboard::explain(errc refused, const std::string& tool) const {
                 for (const auto& t : tools_)
                     if (is_offered(t)) names.push_back(t.spec.name);
             }
-            return error(refused, fmt::format("no tool \"{}\"; {}", tool, nearest_names(tool, names))).with_tool(tool);
+            return unknown_tool_error(tool, names);
         }
         case errc::queue_full:
             return error(refused,
@@ -163,10 +164,7 @@ void switchboard::submit(call_ptr c) {
             refused = refusal_at_home(*c);
         }
         if (!refused) {
-            if (c->parent) {  // which is not refused below: first of all its own worker waits for it
-                ++c->parent->nested;
-                nested_.push_back(c.get());
-            }
+            if (c->parent) deadlocks_->began(*c, *this);  // not refused below; first of all its own worker waits for it
             queue_.note(*c);
             if (c->priority == priority::interactive) note_interactive(now);
             free_line = find_line(*c, c->parent ? nullptr : queue_.ahead_of(*c, kept_off()));
@@ -215,7 +213,7 @@ void switchboard::submit(call_ptr c) {
                 }
             }
             if (wants_check_) arm_check(now, todo);
-            if (c->parent) break_deadlocks(todo);
+            todo.deadlocks = c->parent != nullptr;
         }
     }
     if (refused) {
@@ -335,6 +333,7 @@ std::shared_ptr<line> switchboard::connect(std::string worker, const std::vector
             l->tools[known->second] = i;
         }
         l->self = l;
+        l->board = this;
         l->number = ++last_number_;
         by_number_.emplace(l->number, l.get());
         lines_.push_back(*l);
@@ -906,6 +905,17 @@ void switchboard::reopen() {
     closed_for_.reset();
 }
 
+bool switchboard::is_open() const {
+    const std::lock_guard lock(mutex_);
+    return open_ && !shut_;
+}
+
+bool switchboard::offers(const std::string& tool) const {
+    const std::lock_guard lock(mutex_);
+    const auto known = tool_index_.find(tool);
+    return known != tool_index_.end() && is_offered(tools_[known->second]);
+}
+
 std::vector<tool_spec> switchboard::tools() const {
     const std::lock_guard lock(mutex_);
     std::vector<tool_spec> all;
@@ -962,7 +972,7 @@ void switchboard::expect_workers(std::size_t most) {
     workers_ = most;
 }
 
-pool_stats switchboard::stats() const {
+call_stats switchboard::stats() const {
     const std::lock_guard lock(mutex_);
     auto s = counters_;
     s.queued = queue_.waiting();
@@ -1131,37 +1141,6 @@ std::size_t switchboard::together(const line& l) const {
     return std::min(static_cast<std::size_t>(same), static_cast<std::size_t>(tools_[tool].batch));
 }
 
-/// It is one of these. A worker begins its calls in the order of their ids.
-bool switchboard::has_begun(const line& l, const call& c) {
-    int before = 0;
-    for (const auto& [id, other] : l.sent) before += id < c.id ? 1 : 0;
-    return before < l.width;
-}
-
-/// Each of its places is taken by a call that waits for another one; or its main thread, which others may need, is.
-bool switchboard::waits_for_nested(const line& l) const {
-    const auto running = running_on(l);
-    const auto holds_main = [&](const call* c) { return c->nested > 0 && tools_[c->tool_index].main_thread; };
-    if (l.width > 1 && std::any_of(running.begin(), running.end(), holds_main)) return true;
-    return running.size() == static_cast<std::size_t>(l.width) &&
-           std::all_of(running.begin(), running.end(), [](const call* c) { return c->nested > 0; });
-}
-
-/// Host tools have called the pool, and in every worker all that runs waits for such a call: none of these that has not
-/// begun ever will. The newest, which closed the circle, ends.
-void switchboard::break_deadlocks(consequences& todo) {
-    while (!nested_.empty() && !lines_.empty() && lines_.size() >= workers_) {
-        for (line* l = lines_.front(); l; l = l->all_hook.next)
-            if (!waits_for_nested(*l)) return;
-        const auto has_not_begun = [](const call* c) {
-            return !c->answered && (c->place != call_place::sent || c->id == 0 || !has_begun(*c->on, *c));
-        };
-        const auto newest = std::find_if(nested_.rbegin(), nested_.rend(), has_not_begun);
-        if (newest == nested_.rend()) return;
-        give_up_locked(**newest, errc::would_deadlock, todo);
-    }
-}
-
 /// What works for the call in the host has nobody to work for.
 void switchboard::let_helpers_go(call& c, const error& why, consequences& todo) {
     for (auto& h : std::exchange(c.helpers, {})) todo.let_go.emplace_back(std::move(h), why);
@@ -1182,7 +1161,7 @@ void switchboard::pump(consequences& todo) {
         }
     } while (serve_queue(now, todo));
     if (wants_check_) arm_check(now ? *now : call::clock::now(), todo);
-    break_deadlocks(todo);
+    todo.deadlocks = todo.deadlocks || deadlocks_->has_calls();
 }
 
 /// A line's places go to the sessions whose calls wait for it, turn by turn, before calls that were let in later.
@@ -1283,7 +1262,7 @@ void switchboard::pass_on_move(const line& from, std::uint64_t unserved) {
 /// The caller's end of the call.
 void switchboard::answer(call_ptr c, result<value> outcome, consequences& todo) {
     if (c->due_hook.linked) deadlines_.erase(*c);
-    if (c->parent && std::erase(nested_, c.get()) != 0) --c->parent->nested;
+    if (c->parent) deadlocks_->ended(*c);
     if (c->on) --counters_.in_flight;
     c->answered = true;
     c->outcome = std::move(outcome);
@@ -1356,7 +1335,11 @@ void switchboard::act(consequences& todo) {
     for (const auto& [who, why] : todo.let_go) who->give_up(why);
     if (todo.served) todo.served->served();
     if (todo.tell_of_waiting) todo.tell_of_waiting();
-    if (!todo.alarm) return;
+    if (todo.alarm) tell_alarm();
+    if (todo.deadlocks) deadlocks_->look();
+}
+
+void switchboard::tell_alarm() {
     const std::lock_guard one_at_a_time(alarm_mutex_);
     std::uint64_t tick = timing_wheel<call>::never;
     {

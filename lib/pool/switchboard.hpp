@@ -4,6 +4,7 @@
 #include "pool/call.hpp"
 #include "pool/class_queue.hpp"
 #include "pool/credit.hpp"
+#include "pool/deadlocks.hpp"
 #include "pool/line.hpp"
 #include "pool/queue_warmer.hpp"
 #include "pool/retry_budget.hpp"
@@ -93,7 +94,9 @@ public:
     /// the mutex, one at a time; must not call back.
     using alarm = std::function<void(call::clock::time_point)>;
 
-    switchboard(limits allowed, alarm set_alarm);
+    /// @param deadlocks  of the pool, which has this board or will be given it
+    switchboard(limits allowed, alarm set_alarm,
+                std::shared_ptr<deadlock_watch> deadlocks = std::make_shared<deadlock_watch>());
     ~switchboard();
     switchboard(const switchboard&) = delete;
     switchboard& operator=(const switchboard&) = delete;
@@ -193,6 +196,11 @@ public:
     /// As `shut`, until `reopen`.
     void close_for(const error& why);
     void reopen();
+    /// The same for all boards of a pool.
+    [[nodiscard]] const deadlock_watch& deadlocks() const noexcept { return *deadlocks_; }
+    /// Between `open` and `shut`.
+    [[nodiscard]] bool is_open() const;
+    [[nodiscard]] bool offers(const std::string& tool) const;
     [[nodiscard]] std::vector<tool_spec> tools() const;
     /// Calls `tell` once, when a call waits: for a place, or behind another one at its worker. Without the mutex; must
     /// not call back. Takes the place of what was set before.
@@ -202,10 +210,11 @@ public:
     [[nodiscard]] backlog look(bool remember);
     /// As many workers as there can be: while some are missing, those that wait for each other may wait for these.
     void expect_workers(std::size_t most);
-    /// The counters; workers are not filled in.
-    [[nodiscard]] pool_stats stats() const;
+    [[nodiscard]] call_stats stats() const;
 
 private:
+    friend class deadlock_watch;
+
     struct consequences;
     struct known_tool {
         tool_spec spec;  // as the newest worker has it
@@ -260,12 +269,13 @@ private:
     static void note_input(call& c);
     void add_credit(call& c, std::size_t bytes, consequences& todo);
     static void post(call_ptr c, consequences& todo);
-    [[nodiscard]] static bool has_begun(const line& l, const call& c);
+    [[nodiscard]] static bool has_begun(const call& c);
+    [[nodiscard]] static const switchboard* running_at(const call& c);
     [[nodiscard]] static std::vector<call*> running_on(const line& l);
     [[nodiscard]] bool waits_for_nested(const line& l) const;
     [[nodiscard]] std::size_t together(const line& l) const;
     [[nodiscard]] bool has_ended(const line& l, std::uint64_t id) const;
-    void break_deadlocks(consequences& todo);
+    [[nodiscard]] bool stands_still() const;
     void give_back_unsent(line& l, consequences& todo);
     void give_back(std::vector<call*>& calls, consequences& todo);
     [[nodiscard]] std::optional<error> end_of(call& c, const error& why, const last_words& said);
@@ -285,11 +295,13 @@ private:
     static void count_down(line& l, consequences& todo);
     void want_flush(const line& l, consequences& todo);
     void act(consequences& todo);
+    void tell_alarm();
     [[nodiscard]] std::uint64_t tick_of(call::clock::time_point t) const;
 
     const limits allowed_;
     const alarm set_alarm_;
     const call::clock::time_point epoch_;
+    const std::shared_ptr<deadlock_watch> deadlocks_;
 
     std::mutex alarm_mutex_;  // taken before the other one: the last alarm set is the newest
     mutable std::mutex mutex_;
@@ -307,7 +319,6 @@ private:
     queue_warmer warmer_;
     retry_budget retries_;
     std::size_t workers_ = 0;
-    std::vector<call*> nested_;  // calls of host tools that have not ended
     std::function<void()> tell_of_waiting_;
     std::uint64_t seen_ticket_ = 0;  // the newest call when `look` came by
     timing_wheel<call> deadlines_;
@@ -321,7 +332,7 @@ private:
     call::clock::time_point interactive_at_;  // when the last one came
     std::vector<known_tool> tools_;           // of every module that there was; a number stays
     std::unordered_map<std::string, std::uint32_t> tool_index_;
-    pool_stats counters_;
+    call_stats counters_;
 };
 
 }  // namespace snakepit::detail

@@ -48,7 +48,7 @@ asio::awaitable<result<void>> zygote::be_born() {
     channel_ =
         std::make_shared<request_channel>(parent_->on(), std::move(made->launch), "the fork server", how_.timeout);
     if (refused_) channel_->refuse(pool_is_stopping());
-    channel_->tell({{"module", how_.module}, {"python_path", how_.python_path}, {"profile", how_.profile}}, {});
+    channel_->tell({{"module", how_.module}, {"python_path", how_.python_path}, {"profiles", how_.profiles}}, {});
     co_return result<void>();
 }
 

@@ -31,7 +31,7 @@ public:
         std::vector<std::string> python_path;
         std::chrono::milliseconds timeout{};  ///< for the import
         bool forward_output = false;          ///< to the host's stderr
-        std::string profile = "process";      ///< of its workers, as on their launch line
+        std::vector<std::string> profiles{};  ///< of its workers, as on their launch line
     };
 
     zygote(std::shared_ptr<launcher> parent, config how);

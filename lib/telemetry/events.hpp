@@ -58,14 +58,18 @@ struct recycled {
     std::uint64_t incarnation = 0;  ///< the successor's
     recycle_reason reason{};
 };
-/// One more worker is out of service.
+/// One more worker of a group is out of service.
 struct degraded {
+    std::string group;
     std::string why;  ///< all of them
 };
 /// None is any more.
-struct recovered {};
-/// The pool was told to have another size.
+struct recovered {
+    std::string group;
+};
+/// A group was told to have another size.
 struct resized {
+    std::string group;
     worker_count from;
     worker_count to;
 };

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 
 from snakepit._failure import Raised
+from snakepit._groups import Groups
 
 _LINE_BYTES = 1024 * 1024
 _LANES = ("auto", "direct", "iterator")
@@ -33,6 +34,7 @@ class Launch:
     warmup: str
     profile: str
     width: int  # calls that run at once
+    groups: Groups
 
 
 def read_launch(descriptor: int) -> Launch | None:
@@ -59,6 +61,7 @@ def read_launch(descriptor: int) -> Launch | None:
             warmup=str(fields.get("warmup", "")),
             profile=str(fields.get("profile", "process")),
             width=int(fields.get("width", 1)),
+            groups=Groups(str(fields.get("group", "")), tuple(str(name) for name in fields.get("groups", ()))),
         )
     except (ValueError, KeyError, TypeError) as error:
         # Not the line itself: it holds the token.

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any, Literal, NamedTuple, TypeVar, overload
 
 from snakepit._batch import DEFAULT_BATCH, BatchTerms, check_terms, one_at_a_time
+from snakepit._groups import Groups, check_name
 from snakepit._loops import run_to_end
 from snakepit._protocol import (
     MAX_ANNOTATION_BYTES,
@@ -39,9 +40,11 @@ class _Mark:
     max_batch: int = DEFAULT_BATCH
     max_wait_ms: float = 0
     input: str | None = None
+    group: str | None = None
 
 
 _NO_MARK = _Mark()
+_NO_GROUPS = Groups()
 
 
 @overload
@@ -57,6 +60,7 @@ def tool(
     max_batch: int = DEFAULT_BATCH,
     max_wait_ms: float = 0,
     input: str | None = None,
+    group: str | None = None,
 ) -> Callable[[F], F]: ...
 def tool(
     function: F | None = None,
@@ -70,6 +74,7 @@ def tool(
     max_batch: int = DEFAULT_BATCH,
     max_wait_ms: float = 0,
     input: str | None = None,
+    group: str | None = None,
 ) -> F | Callable[[F], F]:
     """Offer a function, or a method of an Adapter, to the callers of the pool.
 
@@ -99,8 +104,11 @@ def tool(
     item, and ends when the caller finishes. It is an async iterator too: in `async def` tools `async for` lets the
     other tasks of the loop go on meanwhile, and in the profile `async` only that will do on the loop. Callers do not
     give this parameter.
+    group: where it runs in a pool that has groups of workers (pool_options::groups): there, and nowhere else. Without
+    it the pool's own workers run it. An Adapter is made where one of its tools is offered, or if it has none. In a pool
+    without groups every worker has every tool.
     """
-    mark = _Mark(name, idempotent, thread_safe, main_thread, batch, max_batch, max_wait_ms, input)
+    mark = _Mark(name, idempotent, thread_safe, main_thread, batch, max_batch, max_wait_ms, input, group)
     if function is None:
         return lambda decorated: _mark(decorated, mark)
     if isinstance(function, str):
@@ -118,6 +126,7 @@ def _mark(function: F, mark: _Mark) -> F:
         if not isinstance(getattr(mark, flag), bool):
             raise TypeError(f"@snakepit.tool: {flag} must be True or False, not {getattr(mark, flag)!r}")
     check_terms(mark.batch, mark.max_batch, mark.max_wait_ms)
+    check_name(mark.group)
     if mark.input is not None and not isinstance(mark.input, str):
         raise TypeError(f"@snakepit.tool: input must be the name of a parameter, not {mark.input!r}")
     try:
@@ -220,6 +229,7 @@ class Tool:
         "cost",
         "doc",
         "function",
+        "group",
         "idempotent",
         "input",
         "is_async",
@@ -261,6 +271,7 @@ class Tool:
         self.name = name
         self.where = where
         self.idempotent = mark.idempotent
+        self.group = mark.group
         self.thread_safe = mark.thread_safe
         self.main_thread = mark.main_thread
         self.batch: BatchTerms | None = None
@@ -299,6 +310,7 @@ class Tool:
             "async": self.is_async,
             "stream": self.yields != "",
             f"input:{self.input.name if self.input else ''}": self.input is not None,
+            f"group:{self.group}": self.group is not None,
         }
         flags = [flag for flag, is_so in says.items() if is_so]
         if self.batch is not None:
@@ -429,32 +441,44 @@ def _signature_text(parameters: tuple[Parameter, ...], returns: str) -> str:
 class Toolbox:
     """The tools of one module and the adapters behind them."""
 
-    def __init__(self, module: ModuleType) -> None:
+    def __init__(self, module: ModuleType, groups: Groups = _NO_GROUPS) -> None:
         """Find the tools, make the adapters. Raises ToolError, or what an adapter's constructor raises."""
         self._started: list[Adapter] = []
         self._adapters: list[Adapter] = []
-        found: list[tuple[Callable[..., Any], str, str, _Mark]] = []  # the arguments of _make()
+        self._groups = groups
+        self._module = module.__name__
+        everywhere: list[_Found] = []
         for attribute, value in _offered_by(module):
             if isinstance(value, type):
-                adapter = value()
-                self._adapters.append(adapter)
-                found.extend(_methods_of(value, adapter))
+                methods = list(_methods_of(value))
+                everywhere.extend(methods)
+                if not methods or any(groups.has(one.mark.group) for one in methods):
+                    adapter = value()
+                    self._adapters.append(adapter)
+                    for method in methods:
+                        method.bind(adapter)
             else:
                 name = _name_of(value, getattr(value, "__name__", attribute))
-                found.append((value, name, f"{module.__name__}.{attribute}", _mark_of(value) or _NO_MARK))
-        self.tools = tuple(_make(*one) for one in found)
-        self._module = module.__name__
+                where = f"{module.__name__}.{attribute}"
+                everywhere.append(_Found(attribute, name, where, _mark_of(value) or _NO_MARK, value))
+        _check_names(everywhere)
+        self._said = {one.name: one.mark.group for one in everywhere}
+        here = [one for one in everywhere if groups.has(one.mark.group) and callable(one.function)]
+        self.tools = tuple(_make(one.function, one.name, one.where, one.mark) for one in here)
         if getattr(module, "__snakepit_thread_safe__", False) is True:
             for one in self.tools:
                 one.thread_safe = True
-        self.by_name = _unique(self.tools)
+        self.by_name = {one.name: one for one in self.tools}
         if len(self.tools) > MAX_TOOLS:
             raise ToolError(f"module {module.__name__!r} has {len(self.tools)} tools; {MAX_TOOLS} are allowed")
-        if not self.tools:
+        if not everywhere or not (self.tools or groups.named):
             raise ToolError(f"module {module.__name__!r} defines no tools: decorate a function with @snakepit.tool")
 
     def check_for(self, profile: str) -> None:
-        """Raise ToolError when tools do not say that they can run in this profile."""
+        """Raise ToolError when the pool's groups are not those of the tools, or tools cannot run in this profile."""
+        mistake = self._groups.mistake(self._module, self._said)
+        if mistake is not None:
+            raise ToolError(mistake)
         if profile == "process":
             return
         silent = [
@@ -535,17 +559,31 @@ def _is_base(value: object, classes: list[type]) -> bool:
     return isinstance(value, type) and any(other is not value and issubclass(other, value) for other in classes)
 
 
-def _methods_of(cls: type[Adapter], adapter: Adapter) -> Iterator[tuple[Callable[..., Any], str, str, _Mark]]:
+@dataclass
+class _Found:
+    """A tool of a module, here or in another group."""
+
+    attribute: str
+    name: str
+    where: str
+    mark: _Mark
+    function: Any = None  # None: a method of an adapter that has not been made
+
+    def bind(self, adapter: Adapter) -> None:
+        """The method of this one."""
+        self.function = getattr(adapter, self.attribute)
+
+
+def _methods_of(cls: type[Adapter]) -> Iterator[_Found]:
     marked: dict[str, object] = {}
     for base in reversed(cls.__mro__):
         for attribute, value in vars(base).items():
             if _mark_of(value) is not None:  # an override without a mark of its own keeps that of its base
                 marked[attribute] = value
     for attribute, value in marked.items():
-        method = getattr(adapter, attribute)
-        if callable(method):
+        if callable(getattr(cls, attribute)):
             where = f"{cls.__module__}.{cls.__qualname__}.{attribute}"
-            yield method, _name_of(value, attribute), where, _mark_of(value) or _NO_MARK
+            yield _Found(attribute, _name_of(value, attribute), where, _mark_of(value) or _NO_MARK)
 
 
 def _name_of(marked: object, own_name: str) -> str:
@@ -585,10 +623,9 @@ def _make_batch(made: Tool, mark: _Mark) -> None:
     made.function = one_at_a_time(made.function, made.name)
 
 
-def _unique(tools: tuple[Tool, ...]) -> dict[str, Tool]:
-    by_name: dict[str, Tool] = {}
+def _check_names(tools: list[_Found]) -> None:
+    by_name: dict[str, _Found] = {}
     for candidate in tools:
         other = by_name.setdefault(candidate.name, candidate)
         if other is not candidate:
             raise ToolError(f"two tools are named {candidate.name!r}: {other.where} and {candidate.where}")
-    return by_name

@@ -167,7 +167,7 @@ def _run(launch_descriptor: int, page: int, obtain: Callable[[Launch], ModuleTyp
     sys.argv = [launch.module]
     module = obtain(launch)
     with stage("tools"):
-        toolbox = Toolbox(module)
+        toolbox = Toolbox(module, launch.groups)
         with stage("options"):
             toolbox.check_for(launch.profile)
         warmup = _warmup(toolbox, launch.warmup)

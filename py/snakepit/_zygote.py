@@ -77,7 +77,8 @@ def _import(order: bytes) -> ModuleType:
         fields = json.loads(order)
         module, python_path = str(fields["module"]), [str(entry) for entry in fields["python_path"]]
     with _worker.stage("grpc"):
-        _worker.import_for(str(fields.get("profile", "process")))
+        for profile in fields["profiles"]:
+            _worker.import_for(str(profile))
     sys.argv = [module]
     with _worker.stage("import"):
         return import_module(module, python_path)

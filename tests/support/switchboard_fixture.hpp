@@ -64,7 +64,7 @@ protected:
     }
 
     asio::io_context io_;
-    std::unique_ptr<detail::switchboard> board_;
+    std::shared_ptr<detail::switchboard> board_;
     std::vector<std::shared_ptr<fake_lane>> lanes_;
 };
 

@@ -31,12 +31,11 @@ protected:
         how.width = width;
         return plug_in_lane(std::move(how), {"echo"});
     }
-    pending_ptr submit(const std::string& arguments, bool idempotent = false, const pending_ptr& parent = nullptr) {
+    pending_ptr submit(const std::string& arguments, bool idempotent = false) {
         auto p = std::make_shared<snakepit::testing::pending_call>();
         p->it->tool = "echo";
         p->it->arguments = arguments;
         p->it->idempotent = idempotent;
-        if (parent) p->it->parent = parent->it;
         listen(p, io_);
         board_->submit(p->it);
         run();
@@ -114,17 +113,6 @@ TEST_F(Width, WithoutLastWordsAsManyCountAsRunningAsThereWasRoomFor) {
     EXPECT_TRUE(calls[0]->failed_with(errc::poison_call));
     EXPECT_TRUE(calls[1]->failed_with(errc::poison_call));
     EXPECT_TRUE(calls[2]->waits());
-}
-
-TEST_F(Width, ANestedCallRunsBesideTheOneThatWaitsForItAndTheCircleClosesWhenAllPlacesWait) {
-    board_->expect_workers(1);
-    const auto lane = plug_in(2);
-    const auto outer = submit("outer");
-    const auto inner = submit("inner", false, outer);
-    EXPECT_THAT(lane->held_arguments(), ElementsAre("outer", "inner"));
-    const auto innermost = submit("innermost", false, inner);
-    EXPECT_TRUE(innermost->failed_with(errc::would_deadlock));
-    EXPECT_TRUE(inner->waits());
 }
 
 TEST_F(Width, CallsWaitOnlyBehindAllThatRun) {
