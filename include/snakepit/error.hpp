@@ -20,7 +20,7 @@ namespace snakepit {
 /// What happened. The numbers are stable.
 enum class errc {
     // The call did not run, or its outcome is not known.
-    queue_full = 1,         ///< as many calls wait as `pool_options::queue_limit` allows
+    queue_full = 1,         ///< as many calls wait as `pool_options::queue_limit` allows; see `error::retry_after`
     deadline_exceeded = 2,  ///< `call_options::timeout` was over before the reply came
     cancelled = 3,          ///< the caller's cancellation reached the call
     worker_lost = 4,        ///< the worker that held the call ended; see `error::exit`
@@ -29,6 +29,7 @@ enum class errc {
     already_started = 7,    ///< `start()` was called before
     pool_degraded = 8,      ///< every worker has failed too often and is out of service; the pool goes on trying
     poison_call = 9,        ///< two workers in a row ended while they ran this call; it is not tried again
+    tool_degraded = 55,     ///< the last calls of this tool all ended with their workers; it is tried again soon
 
     // The call was wrong, or the tool did not like it.
     unknown_tool = 10,       ///< no such tool; the message names the nearest ones
@@ -135,6 +136,10 @@ public:
     /// How the worker ended, or null. Lives as long as any copy of this error.
     [[nodiscard]] const worker_exit* exit() const noexcept;
 
+    /// When another attempt has better prospects, from the moment of the error on; at least 1 ms for errc::queue_full
+    /// and tool_degraded, 0 (nobody knows) for all others.
+    [[nodiscard]] std::chrono::milliseconds retry_after() const noexcept;
+
     /// One line for logs: code, tool, worker, message.
     [[nodiscard]] std::string summary() const;
     /// Everything: the summary, then the traceback and the worker's last output.
@@ -145,6 +150,7 @@ public:
     [[nodiscard]] error with_worker(std::string id) const;
     [[nodiscard]] error with_python(python_error what) const;
     [[nodiscard]] error with_exit(worker_exit how) const;
+    [[nodiscard]] error with_retry_after(std::chrono::milliseconds when) const;
 
     friend bool operator==(const error& e, errc c) noexcept { return e.code_ == make_error_code(c); }
     /// Same code and message.

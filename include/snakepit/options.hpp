@@ -200,6 +200,11 @@ struct pool_options {
         int per_worker = 30;
         int per_pool = 150;
         std::chrono::seconds window{300};
+        /// Workers, one after the other, that one tool has ended (by a crash, an exit, or for want of memory; not those
+        /// that others have killed), with no reply of the tool between them. Then the tool is out of service
+        /// (errc::tool_degraded), so that it takes no more workers from the others; one call is let through every
+        /// `restart_backoff.longest`, and a reply brings it back. Its other calls end at once.
+        int per_tool = 20;
     } restart_limit{};
     /// Variables set in the workers' environment, on top of the host's. OMP_NUM_THREADS and its kind are set to the
     /// processors' share of one of `workers.max` workers unless the host or this map sets them.
@@ -279,6 +284,16 @@ public:
         return *this;
     }
 
+    /** If the call has not ended after so long, it is made a second time, by another worker that is free: the first
+        reply counts, and the other attempt is cancelled. For idempotent tools and calls; any other fails with
+        errc::bad_arguments. Second attempts come out of the same budget as calls that are run again; without a free
+        worker or budget there is none. They count as calls of their own in `call_stats`. Not for streams. Zero, the
+        default, and less: never. */
+    call_options& hedge_after(std::chrono::milliseconds d) {
+        hedge_after_ = d;
+        return *this;
+    }
+
     /** The trace that the call belongs to: a W3C `traceparent` header (https://www.w3.org/TR/trace-context/, version 00
         or later). The tool sees it as `current_call().traceparent`, host tools as `host_call::traceparent()`, and calls
         that they make on the pool have it too unless they are given another. As that standard asks for, one that is not
@@ -296,6 +311,7 @@ public:
 
     [[nodiscard]] std::chrono::steady_clock::duration timeout() const noexcept { return timeout_; }
     [[nodiscard]] const std::string& session() const noexcept { return session_; }
+    [[nodiscard]] std::chrono::milliseconds hedge_after() const noexcept { return hedge_after_; }
     [[nodiscard]] const std::string& traceparent() const noexcept { return traceparent_; }
     [[nodiscard]] const std::string& tracestate() const noexcept { return tracestate_; }
     /// Nothing: what the pool says.
@@ -306,6 +322,7 @@ public:
 
 private:
     std::chrono::steady_clock::duration timeout_ = std::chrono::seconds(30);
+    std::chrono::milliseconds hedge_after_{0};
     std::string session_;
     std::string traceparent_;
     std::string tracestate_;

@@ -87,9 +87,9 @@ public:
                           taken by value, as is all else: nothing of the caller's must stay alive
         @param options    deadline, session, affinity
         @return  the tool's value, or an error. Never throws for an outcome listed here.
-        @par Errors         errc::queue_full, deadline_exceeded, cancelled, worker_lost, pool_degraded, pool_stopped,
-                            forked, not_started, unknown_tool, bad_arguments, tool_raised, unserializable,
-                            message_too_large; with a session invalid_name, too_many_sessions, when it is strict
+        @par Errors         errc::queue_full, deadline_exceeded, cancelled, worker_lost, poison_call, pool_degraded,
+                            tool_degraded, pool_stopped, forked, not_started, unknown_tool, bad_arguments,
+                            tool_raised, unserializable, message_too_large; with a session invalid_name, too_many_sessions, when it is strict
                             session_busy and session_moved, see `affinity`, and when others have changed the session
                             while the tool wrote without waiting (`s["x"] = 1` in Python), so that this was refused,
                             session_closed, too_many_variables, session_too_large

@@ -130,12 +130,13 @@ struct call_stats {
     std::uint64_t failed = 0;        ///< ended with an error that is none of the next two
     std::uint64_t cancelled = 0;     ///< ended by their callers
     std::uint64_t expired = 0;       ///< ended by their deadlines
-    std::uint64_t refused = 0;       ///< never let in: queue full
+    std::uint64_t refused = 0;       ///< never let in: queue full, or their tool is degraded
     std::uint64_t late_replies = 0;  ///< replies whose callers had gone
     std::uint64_t moved = 0;      ///< times a call went to another worker because its own died before it had begun it
     std::uint64_t recalled = 0;   ///< times a call was taken back from a worker that was slow, before it had begun it
     std::uint64_t recovered = 0;  ///< calls whose reply was found after the death of their worker
     std::uint64_t retried = 0;    ///< idempotent calls that were run again
+    std::uint64_t hedged = 0;     ///< calls that are second attempts, see `call_options::hedge_after`
     std::size_t queued = 0;       ///< wait for a worker
     std::size_t queued_interactive = 0;  ///< those of `queued` with this priority
     std::size_t queued_normal = 0;       ///< likewise
@@ -156,6 +157,7 @@ struct call_stats {
         recalled += other.recalled;
         recovered += other.recovered;
         retried += other.retried;
+        hedged += other.hedged;
         queued += other.queued;
         queued_interactive += other.queued_interactive;
         queued_normal += other.queued_normal;
@@ -169,13 +171,13 @@ struct call_stats {
 /// One group of workers at one moment: one of `pool_options::groups`, or the pool's own.
 struct group_stats : call_stats {
     std::string name;      ///< empty: the pool's own, which were given none
-    std::string degraded;  ///< which of its workers are out of service, and why; empty: none
+    std::string degraded;  ///< which of its workers are out of service, and of its tools, and why; empty: none
 };
 
 /// A pool at one moment. The calls are those of all its groups.
 struct pool_stats : call_stats {
     std::uint64_t refused_connections = 0;  ///< peers at the socket that were not our workers
-    std::string degraded;                   ///< which workers are out of service, and why; empty: none
+    std::string degraded;                   ///< which workers and tools are out of service, and why; empty: none
     /// How workers are started: as `pool_options::start_method` says, or spawn where fork cannot be.
     snakepit::start_method start_method = snakepit::start_method::fork;
     std::string start_method_reason;  ///< why not fork; empty when it is

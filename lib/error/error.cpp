@@ -18,6 +18,7 @@ const char* describe(errc e) {
         case errc::already_started: return "pool already started";
         case errc::pool_degraded: return "pool degraded";
         case errc::poison_call: return "poison call";
+        case errc::tool_degraded: return "tool degraded";
         case errc::unknown_tool: return "unknown tool";
         case errc::bad_arguments: return "bad arguments";
         case errc::tool_raised: return "tool raised";
@@ -78,6 +79,7 @@ private:
             case errc::queue_full:
             case errc::worker_lost:
             case errc::pool_degraded:
+            case errc::tool_degraded:
             case errc::start_timeout:
             case errc::launch_failed:
             case errc::version_conflict:
@@ -125,16 +127,20 @@ struct error::detail {
     std::string worker;
     std::shared_ptr<const python_error> python;
     std::shared_ptr<const worker_exit> exit;
+    std::chrono::milliseconds retry_after{};
 };
 
 error::error(errc code, std::string message)
-    : code_(make_error_code(code)), detail_(std::make_shared<detail>(detail{std::move(message), {}, {}, {}, {}})) {}
+    : code_(make_error_code(code)), detail_(std::make_shared<detail>(detail{std::move(message), {}, {}, {}, {}, {}})) {}
 
 const std::string& error::message() const noexcept { return detail_ ? detail_->message : no_text; }
 const std::string& error::tool() const noexcept { return detail_ ? detail_->tool : no_text; }
 const std::string& error::worker() const noexcept { return detail_ ? detail_->worker : no_text; }
 const python_error* error::python() const noexcept { return detail_ ? detail_->python.get() : nullptr; }
 const worker_exit* error::exit() const noexcept { return detail_ ? detail_->exit.get() : nullptr; }
+std::chrono::milliseconds error::retry_after() const noexcept {
+    return detail_ ? detail_->retry_after : std::chrono::milliseconds(0);
+}
 
 template <class F>
 error error::changed(F f) const {
@@ -156,6 +162,10 @@ error error::with_python(python_error what) const {
 }
 error error::with_exit(worker_exit how) const {
     return changed([&](detail& d) { d.exit = std::make_shared<const worker_exit>(std::move(how)); });
+}
+
+error error::with_retry_after(std::chrono::milliseconds when) const {
+    return changed([&](detail& d) { d.retry_after = when; });
 }
 
 std::string error::summary() const {

@@ -16,6 +16,7 @@ std::string_view name_of(const std::error_code& code) {
         case errc::already_started: return "already_started";
         case errc::pool_degraded: return "pool_degraded";
         case errc::poison_call: return "poison_call";
+        case errc::tool_degraded: return "tool_degraded";
         case errc::forked: return "forked";
         case errc::unknown_tool: return "unknown_tool";
         case errc::bad_arguments: return "bad_arguments";

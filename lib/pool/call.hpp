@@ -83,6 +83,7 @@ struct call {
     // The caller's. They do not change once the call was let in.
     snakepit::priority priority = snakepit::priority::normal;
     std::optional<bool> idempotent;  ///< nothing: what the tool says
+    bool wants_hedge = false;        ///< and so has to be idempotent
     clock::time_point deadline = clock::time_point::max();
     std::string arguments;  ///< MessagePack, unless it is large
     std::string session;
@@ -112,6 +113,11 @@ struct call {
         return item_overhead + session.size() + (trace ? trace->size() : 0);
     }
 };
+
+/// It waits for its session's worker, whatever that takes. Not the call of a host tool: that worker may wait for it.
+[[nodiscard]] inline bool is_strict(const call& c) noexcept {
+    return (c.affinity == affinity::strict || c.affinity == affinity::strict_fail_fast) && !c.parent;
+}
 
 using call_ptr = std::shared_ptr<call>;
 

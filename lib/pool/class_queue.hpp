@@ -49,6 +49,8 @@ public:
     }
     /// The first of those among which a call waits.
     [[nodiscard]] call* front_beside(const call& c) const noexcept { return list_of(c).front(); }
+    /// The last of these.
+    [[nodiscard]] call* back_beside(const call& c) const noexcept { return list_of(c).back(); }
     /// A call that is to go before this one, which is not in yet. Null: it would be the first.
     [[nodiscard]] call* ahead_of(const call& joining, mask without = 0) const noexcept {
         if (call* own = by_class_[index_of(joining)].calls.front()) return own;

@@ -55,6 +55,7 @@ struct line_credit {
     std::uint64_t watched_ended = 0;  ///< how many calls it had ended then
     mean_duration round_trip;
     mean_duration service;
+    float pace = 1;           ///< of its calls, against what their tools take anywhere
     std::uint64_t probe = 0;  ///< a call whose way there and back is measured; 0: none
     clock::time_point probe_sent;
     unsigned probes = 0;
@@ -80,6 +81,16 @@ struct line_credit {
         horizon_us = static_cast<std::uint32_t>(
             std::clamp<std::uint64_t>(ways * round_trip.us(), rules.least_horizon, rules.most_horizon));
     }
+    /// Calls that have run in their tools, as one frame tells: how many, how long, and how long that was expected to
+    /// be.
+    void have_taken(std::uint64_t calls, std::uint64_t us, std::uint64_t expected_us) noexcept {
+        service.add(us / calls);
+        constexpr float most = 8;  // one that the scheduler held up moves it little
+        const auto part = static_cast<float>(us + calls * call_overhead) / static_cast<float>(expected_us + 1);
+        pace += (std::min(part, most) - pace) / 8;
+    }
+    /// Slower than the others with the same tools.
+    [[nodiscard]] bool is_slow() const noexcept { return pace > 2; }
     /// Calls that it would be given if all took as long as the last ones.
     [[nodiscard]] std::size_t calls(std::size_t width, std::size_t most) const noexcept {
         const auto each = service.us() + call_overhead;

@@ -21,7 +21,7 @@ pool_options options_of(pool_options whole, const group_options& g) {
 result<std::shared_ptr<switchboard>> board_for(const groups& all, const std::string& tool) {
     if (all.empty()) return tl::unexpected(error(errc::not_started, "await pool.start() first"));
     const auto& own = all.front().board;
-    if (all.size() == 1 || !own->is_open()) return own;
+    if (!own->is_open()) return own;
     for (const auto& g : all)
         if (g.board->offers(tool)) return g.board;
     std::vector<std::string> names;

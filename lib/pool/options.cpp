@@ -130,6 +130,7 @@ std::vector<option_mistake> pool_options::mistakes() const {
               "when_worker_goes::migrate or when_worker_goes::fail");
     c.range("restart_limit.per_worker", restart_limit.per_worker, 1, 1'000'000);
     c.range("restart_limit.per_pool", restart_limit.per_pool, 1, 1'000'000);
+    c.range("restart_limit.per_tool", restart_limit.per_tool, 1, 1'000'000);
     c.time("restart_limit.window", restart_limit.window, 1s, 24h);
     c.range<std::size_t>("max_message_bytes", max_message_bytes, 1 << 10, std::size_t{1} << 30);
     for (const auto& [name, text] : environment)

@@ -2,6 +2,7 @@
 
 #include "host/call_scope.hpp"
 #include "pool/desk.hpp"
+#include "pool/hedge.hpp"
 #include "pool/limits.hpp"
 #include "pool/nearest_names.hpp"
 #include "pool/profile.hpp"
@@ -112,6 +113,14 @@ pool_impl::pool_impl(asio::any_io_executor on, pool_options options)
 
 // ---- calls
 
+result<std::shared_ptr<switchboard>> pool_impl::board_of(const std::string& tool) const {
+    std::unique_lock lock(mutex_);
+    if (groups_->size() == 1) return groups_->front().board;
+    const auto all = groups_;
+    lock.unlock();
+    return board_for(*all, tool);
+}
+
 /// @param tool  moved from when there is a call
 result<call_ptr> pool_impl::make_call(std::string& tool, const value& arguments, const call_options& options) {
     auto encoded = encode(arguments, "args", options_.max_message_bytes);
@@ -150,7 +159,7 @@ void pool_impl::begin_execute(std::string tool, value arguments, call_options op
         completion<result<value>>::post(std::move(done), tl::unexpected(std::move(named)));
     };
     if (fork_shield::in_child()) return fail(forked_error());  // before any mutex: a thread that is no more may hold it
-    const auto found = board_for(*look_at_groups(), tool);
+    const auto found = board_of(tool);
     if (!found) return fail(found.error());
     const auto& board = *found;
     auto made = make_call(tool, arguments, options);
@@ -158,12 +167,17 @@ void pool_impl::begin_execute(std::string tool, value arguments, call_options op
     auto c = std::move(*made);
     c->served = std::move(served);
     c->done = std::move(done);
+    if (begun) *begun = {board, c};
+    if (options.hedge_after().count() > 0) {
+        c->wants_hedge = true;
+        std::make_shared<hedge>(board, sessions_)->follow(c, options.hedge_after(), on_);
+        return board->submit(std::move(c));
+    }
     if (auto slot = c->done.slot(); slot.is_connected())
         slot.assign([weak = std::weak_ptr(c), board](asio::cancellation_type type) {
             if (!asks_to_stop(type)) return;
             if (const auto live = weak.lock()) board->give_up(*live, errc::cancelled);
         });
-    if (begun) *begun = {board, c};
     board->submit(std::move(c));
 }
 
@@ -175,7 +189,7 @@ std::shared_ptr<stream_core> pool_impl::open_stream(std::string tool, const valu
         return std::make_shared<stream_core>(on_, state, nullptr, nullptr, options_.max_message_bytes);
     };
     if (fork_shield::in_child()) return refuse(forked_error());
-    const auto board = board_for(*look_at_groups(), tool);
+    const auto board = board_of(tool);
     if (!board) return refuse(board.error());
     auto made = make_call(tool, arguments, options);
     if (!made) return refuse(made.error());
@@ -299,9 +313,13 @@ std::shared_ptr<const groups> pool_impl::make_groups() {
     std::vector<std::string> names;
     for (const auto& g : options_.groups) names.push_back(g.name);
     const auto make = [&](const pool_options& options, std::string worker_prefix) {
-        const switchboard::limits allowed{
-            options.queue_limit,           options.calls_per_worker,          max_inflight_bytes,
-            options.sessions.max_sessions, options.sessions.when_worker_goes, credit_rules::adaptive()};
+        const switchboard::limits allowed{options.queue_limit,
+                                          options.calls_per_worker,
+                                          max_inflight_bytes,
+                                          options.sessions.max_sessions,
+                                          options.sessions.when_worker_goes,
+                                          credit_rules::adaptive(),
+                                          {options.restart_limit.per_tool, options.restart_backoff.longest}};
         const auto board = std::make_shared<switchboard>(
             allowed,
             [weak = weak_from_this()](call::clock::time_point at) {
@@ -508,6 +526,8 @@ pool_stats pool_impl::stats() const {
     const std::lock_guard lock(mutex_);
     for (const auto& g : *groups_) {
         group_stats of_one{g.board->stats(), g.name, g.health ? g.health->reason() : std::string()};
+        if (const auto tools = g.board->degraded_tools(); !tools.empty())
+            of_one.degraded += (of_one.degraded.empty() ? "" : "; ") + tools;
         s += of_one;
         if (!of_one.degraded.empty()) s.degraded += (s.degraded.empty() ? "" : "; ") + of_one.degraded;
         s.groups.push_back(std::move(of_one));

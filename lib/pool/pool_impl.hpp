@@ -84,6 +84,7 @@ private:
     [[nodiscard]] std::shared_ptr<const groups> make_groups();
     [[nodiscard]] std::shared_ptr<const groups> look_at_groups() const;
     void request_stop();
+    [[nodiscard]] result<std::shared_ptr<switchboard>> board_of(const std::string& tool) const;
     result<call_ptr> make_call(std::string& tool, const value& arguments, const call_options& options);
     void set_alarm(call::clock::time_point at);
     void arm();

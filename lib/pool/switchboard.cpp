@@ -36,11 +36,6 @@ private:
 
 constexpr std::uint64_t longest_run_us = 1'000'000'000'000;  // what a worker says may be anything
 
-/// It waits for its session's worker, whatever that takes. Not the call of a host tool: that worker may wait for it.
-bool is_strict(const call& c) {
-    return (c.affinity == affinity::strict || c.affinity == affinity::strict_fail_fast) && !c.parent;
-}
-
 error moved_error(const std::string& tool) {
     const error e(errc::session_moved,
                   "the session's worker has gone, and what Python kept of the session; its next call is given another "
@@ -98,7 +93,8 @@ std::uint64_t switchboard::tick_of(call::clock::time_point t) const {
 // ---- callers
 
 /// The words for a refusal, found without the mutex: near names take their time.
-error switchboard::explain(errc refused, const std::string& tool) const {
+error switchboard::explain(errc refused, const call& c) const {
+    const auto& tool = c.tool;
     switch (refused) {
         case errc::pool_stopped: return shut_->with_tool(tool);
         case errc::pool_degraded: {
@@ -116,32 +112,49 @@ error switchboard::explain(errc refused, const std::string& tool) const {
             }
             return unknown_tool_error(tool, names);
         }
-        case errc::queue_full:
-            return error(refused,
-                         fmt::format("{} calls wait already, or those of this priority have their share of that; "
-                                     "try again later, or raise queue_limit or workers",
-                                     allowed_.queue))
-                .with_tool(tool);
+        case errc::queue_full: {
+            const std::lock_guard lock(mutex_);
+            const auto when = half_of_queue(call::clock::now());
+            const error e(refused,
+                          fmt::format("{} calls wait already, or those of this priority have their share of that; half "
+                                      "of them will have gone in about {} ms: try again then, or raise queue_limit or "
+                                      "workers",
+                                      allowed_.queue, when.count()));
+            return e.with_tool(tool).with_retry_after(when);
+        }
+        case errc::tool_degraded: {
+            const std::lock_guard lock(mutex_);
+            return degraded_tool_error(tools_[c.tool_index], call::clock::now());
+        }
         case errc::session_busy: return busy_error(tool);
         case errc::session_moved: return moved_error(tool);
         case errc::bad_arguments:
-            return error(refused, "it yields items, or takes some: use pool.stream").with_tool(tool);
+            return error(refused, c.wants_hedge
+                                      ? "hedge_after is for calls that may be run twice: call_options::idempotent "
+                                        "or @snakepit.tool(idempotent=True) says so"
+                                      : "it yields items, or takes some: use pool.stream")
+                .with_tool(tool);
         default: return gave_up(refused).with_tool(tool);
     }
 }
 
-std::optional<errc> switchboard::refusal(call& c, bool too_late) {
+std::optional<errc> switchboard::refusal(call& c, call::clock::time_point now) {
     if (shut_) return errc::pool_stopped;
     if (!open_) return errc::not_started;
-    if (too_late) return errc::deadline_exceeded;
+    if (c.deadline <= now) return errc::deadline_exceeded;
     if (closed_for_) return errc::pool_degraded;
     const auto known = tool_index_.find(c.tool);
     if (known == tool_index_.end()) return errc::unknown_tool;
     c.tool_index = known->second;
-    const auto& tool = tools_[c.tool_index];
+    auto& tool = tools_[c.tool_index];
     if (!is_offered(tool)) return errc::unknown_tool;
     if (c.stream) c.stream->takes_input = tool.takes_input;
     else if (tool.streams) return errc::bad_arguments;
+    if (c.wants_hedge && !c.idempotent.value_or(tool.idempotent)) return errc::bad_arguments;
+    if (tool.breaker.is_open(allowed_.tools) && !tool.breaker.lets_try(allowed_.tools, now, counters_.submitted + 1)) {
+        ++counters_.refused;
+        return errc::tool_degraded;
+    }
     return std::nullopt;
 }
 
@@ -152,13 +165,12 @@ void switchboard::submit(call_ptr c) {
     std::optional<errc> refused;
     const bool has_deadline = c->deadline != call::clock::time_point::max();
     const auto now = call::clock::now();
-    const bool too_late = c->deadline <= now;
     const auto hash = c->affinity == affinity::none ? 0 : static_cast<std::uint32_t>(hash_of(c->session));
     c->weight = (c->large ? c->large->size() : c->arguments.size()) + c->overhead();
     {
         const std::lock_guard lock(mutex_);
         line* free_line = nullptr;
-        refused = refusal(*c, too_late);
+        refused = refusal(*c, now);
         if (!refused && c->affinity != affinity::none) {
             c->home = &homes_.hold(c->session, hash);
             refused = refusal_at_home(*c);
@@ -170,7 +182,7 @@ void switchboard::submit(call_ptr c) {
             free_line = find_line(*c, c->parent ? nullptr : queue_.ahead_of(*c, kept_off()));
             if (!free_line && c->affinity == affinity::strict_fail_fast && home_of(*c) && is_strict(*c)) {
                 refused = errc::session_busy;
-            } else if (!free_line && !c->parent && !queue_.has_room(*c, allowed_.queue)) {
+            } else if (!free_line && !c->parent && !queue_.has_room(*c, allowed_.queue) && !make_room(*c, now, todo)) {
                 ++counters_.refused;
                 refused = errc::queue_full;
             }
@@ -196,6 +208,7 @@ void switchboard::submit(call_ptr c) {
                 waits_in_queue(*c, now);
                 queue_.join(*c);
                 warmer_.joined(*c, *queue_.front_beside(*c));
+                note_lateness(c->priority, now);
                 if (tell_of_waiting_) todo.tell_of_waiting = std::exchange(tell_of_waiting_, nullptr);
             } else {
                 line& l = *free_line;
@@ -213,11 +226,11 @@ void switchboard::submit(call_ptr c) {
                 }
             }
             if (wants_check_) arm_check(now, todo);
-            todo.deadlocks = c->parent != nullptr;
+            if (c->parent) todo.deadlocks = true;
         }
     }
     if (refused) {
-        c->outcome = tl::unexpected(explain(*refused, c->tool));
+        c->outcome = tl::unexpected(explain(*refused, *c));
         post(std::move(c), todo);
     }
     if (flush_soon) home.execute(std::move(*flush_soon));
@@ -438,6 +451,7 @@ std::optional<std::string> switchboard::settle(line& from, std::vector<settlemen
         std::vector<call*> again;
         std::uint64_t ran = 0;
         std::uint64_t ran_us = 0;
+        std::uint64_t expected_us = 0;
         for (auto& reply : replies) {
             const auto held = from.sent.find(reply.id);
             if (held == from.sent.end()) {
@@ -462,17 +476,19 @@ std::optional<std::string> switchboard::settle(line& from, std::vector<settlemen
             }
             ++from.ended;
             if (std::exchange(from.credit.stalled, false)) wants_check_ = check_at_ == timing_wheel<call>::never;
+            if (reply.has_run) tools_[c.tool_index].breaker.replied();
             if (reply.run_us != 0) {
                 tools_[c.tool_index].cost.add(reply.run_us);
                 if (reply.id == from.credit.probe) from.credit.came_back(reply.run_us, allowed_.credit);
                 ++ran;
                 ran_us += std::min(reply.run_us, longest_run_us);
+                expected_us += c.expected_us;
             }
             count_down(from, todo);
             if (c.answered) ++counters_.late_replies;
             end_by_reply(from, c, std::move(reply.outcome), todo);
         }
-        if (ran != 0) from.credit.service.add(ran_us / ran);
+        if (ran != 0) from.credit.have_taken(ran, ran_us, expected_us);
         if (!again.empty()) give_back(again, todo);
         pump(todo);
     }
@@ -637,6 +653,7 @@ void switchboard::disconnect(line& l, const error& why, last_words said) {
     {
         const std::lock_guard lock(mutex_);
         if (l.closed) return;
+        const bool was_planned = l.gone || shut_;
         self = std::move(l.self);
         out = std::move(l.out);
         lines_.erase(l);
@@ -671,6 +688,7 @@ void switchboard::disconnect(line& l, const error& why, last_words said) {
             for (std::size_t i = 0; said.running && i < lost.size() && i < static_cast<std::size_t>(l.width); ++i)
                 said.running->push_back(lost[i]->id);
         }
+        if (!was_planned) note_death(lost, why, said);
         std::vector<call*> again;
         for (call* c : lost) {
             if (c->answered) {
@@ -1161,7 +1179,7 @@ void switchboard::pump(consequences& todo) {
         }
     } while (serve_queue(now, todo));
     if (wants_check_) arm_check(now ? *now : call::clock::now(), todo);
-    todo.deadlocks = todo.deadlocks || deadlocks_->has_calls();
+    if (deadlocks_->has_calls() && stands_still()) todo.deadlocks = true;
 }
 
 /// A line's places go to the sessions whose calls wait for it, turn by turn, before calls that were let in later.
@@ -1169,6 +1187,7 @@ void switchboard::serve_waiting(line& l, std::optional<call::clock::time_point>&
     while (l.waited_for_hook.linked) {
         session_home& h = *l.turns.front();
         call& c = *h.waiting.front();
+        if (fail_if_degraded(c, now, todo)) continue;
         const call* head = queue_.front(kept_off());
         if (!takes(l, c) || (head && queue_.goes_before(*head, c) && wants(*head, l))) return;
         l.turns.erase(h);
@@ -1184,17 +1203,18 @@ void switchboard::serve_waiting(line& l, std::optional<call::clock::time_point>&
 /// The call whose turn it is goes where it can.
 /// @return  whether one has left
 bool switchboard::serve_queue(std::optional<call::clock::time_point>& now, consequences& todo) {
-    call* const c = queue_.front();
+    call* const c = next_in_queue();
     if (!c) return false;
     if (serve(*c, now, todo)) return true;
     if (!is_kept_off(*c)) return false;
-    call* const next = queue_.front(class_queue::only(*c));
+    call* const next = next_in_queue(class_queue::only(*c));
     if (!next || !serve(*next, now, todo)) return false;
     queue_.passed_over(*c);
     return true;
 }
 
 bool switchboard::serve(call& c, std::optional<call::clock::time_point>& now, consequences& todo) {
+    if (fail_if_degraded(c, now, todo)) return true;
     line* const l = find_line(c, nullptr);
     line* const home = !l && is_strict(c) ? home_of(c) : nullptr;
     if (!l && !home && is_offered(tools_[c.tool_index])) return false;
@@ -1205,6 +1225,7 @@ bool switchboard::serve(call& c, std::optional<call::clock::time_point>& now, co
     } else if (l) {
         queue_.served(c);
         note_wait(c, now);
+        note_lateness(c.priority, *now);
         put_on(*l, c);
         want_flush(*l, todo);
     } else if (home && c.affinity == affinity::strict_fail_fast) {
@@ -1215,6 +1236,17 @@ bool switchboard::serve(call& c, std::optional<call::clock::time_point>& now, co
         const error why(errc::unknown_tool, "gone: the module has changed since the pool was started");
         fail_waiting(c, why.with_tool(c.tool), todo);
     }
+    return true;
+}
+
+/// Its tool has ended too many workers; it has not, and waits, in the queue or for its session's line.
+bool switchboard::fail_if_degraded(call& c, std::optional<call::clock::time_point>& now, consequences& todo) {
+    const auto& tool = tools_[c.tool_index];
+    if (!tool.breaker.stops(allowed_.tools, c.ticket)) return false;
+    if (!now) now = call::clock::now();
+    if (c.place == call_place::queued) leave_queue(c);
+    else stop_waiting(c);
+    fail_waiting(c, degraded_tool_error(tool, *now), todo);
     return true;
 }
 
@@ -1262,7 +1294,10 @@ void switchboard::pass_on_move(const line& from, std::uint64_t unserved) {
 /// The caller's end of the call.
 void switchboard::answer(call_ptr c, result<value> outcome, consequences& todo) {
     if (c->due_hook.linked) deadlines_.erase(*c);
-    if (c->parent) deadlocks_->ended(*c);
+    if (c->parent) {
+        deadlocks_->ended(*c);
+        todo.deadlocks = deadlocks_->has_calls();  // at another board they may have waited for this one alone
+    }
     if (c->on) --counters_.in_flight;
     c->answered = true;
     c->outcome = std::move(outcome);
@@ -1304,7 +1339,9 @@ void switchboard::enter_bucket(line& l) {
     if (!may_have_more(l)) return;
     free_places_ += std::max(0, l.width - l.load);
     const auto i = static_cast<std::size_t>(l.load);
-    buckets_[i].push_front(l);  // the last one used comes first: its memory is warm
+    // The last one used comes first: its memory is warm. One that is slower than the others comes last.
+    if (l.credit.is_slow()) buckets_[i].push_back(l);
+    else buckets_[i].push_front(l);
     if (!l.turns.empty()) waited_for_.push_back(l);
     bucket_bits_[i / 64] |= std::uint64_t{1} << (i % 64);
 }

@@ -10,6 +10,7 @@
 #include "pool/retry_budget.hpp"
 #include "pool/session_homes.hpp"
 #include "pool/timing_wheel.hpp"
+#include "pool/tool_breaker.hpp"
 
 #include <snakepit/stats.hpp>
 #include <snakepit/tools.hpp>
@@ -89,6 +90,7 @@ public:
         std::size_t sessions = 0;   ///< that are remembered without having a call
         when_worker_goes strict_calls = when_worker_goes::migrate;
         credit_rules credit = {};
+        tool_breaker::limits tools = {};
     };
     /// Asked for a call of `expire` at that time or soon after; replaces what it was asked for before. Called without
     /// the mutex, one at a time; must not call back.
@@ -109,6 +111,10 @@ public:
     void give_up(call& c, errc why);
     /// The same for many, of which none is begun because another one makes room for it.
     void give_up(std::vector<call_ptr> all, errc why);
+    /// Sends the call to another worker than the first one's, if that is under way, one is free, and the retry budget
+    /// has something left.
+    /// @return  false: nothing was done
+    [[nodiscard]] bool hedge(const call_ptr& second, const call& first);
     /// Gives up what is due, and takes calls back from workers that stand still; the alarm's answer.
     void expire(call::clock::time_point now);
 
@@ -211,6 +217,8 @@ public:
     /// As many workers as there can be: while some are missing, those that wait for each other may wait for these.
     void expect_workers(std::size_t most);
     [[nodiscard]] call_stats stats() const;
+    /// Which are out of service, and why; empty: none.
+    [[nodiscard]] std::string degraded_tools() const;
 
 private:
     friend class deadlock_watch;
@@ -223,13 +231,14 @@ private:
         bool takes_input = false;
         int lines = 0;  // that have it
         int batch = 1;  // calls that run together
+        tool_breaker breaker;
         bool main_thread = false;
         mean_duration cost;  // in the tool
     };
 
     [[nodiscard]] bool is_offered(const known_tool& t) const { return t.lines > 0 || lines_.empty(); }
-    [[nodiscard]] std::optional<errc> refusal(call& c, bool too_late);
-    [[nodiscard]] error explain(errc refused, const std::string& tool) const;
+    [[nodiscard]] std::optional<errc> refusal(call& c, call::clock::time_point now);
+    [[nodiscard]] error explain(errc refused, const call& c) const;
     [[nodiscard]] bool takes(const line& l, const call& c) const;
     line* pick(const call& c);
     [[nodiscard]] line* line_of(const session_home& h) const;
@@ -286,6 +295,13 @@ private:
     [[nodiscard]] bool is_kept_off(const call& c) const;
     [[nodiscard]] class_queue::mask kept_off() const;
     void note_interactive(call::clock::time_point now);
+    void note_lateness(priority of, call::clock::time_point now);
+    [[nodiscard]] call* next_in_queue(class_queue::mask without = 0) const;
+    [[nodiscard]] bool make_room(const call& wanted_for, call::clock::time_point now, consequences& todo);
+    [[nodiscard]] std::chrono::milliseconds half_of_queue(call::clock::time_point now) const;
+    void note_death(const std::vector<call*>& lost, const error& why, const last_words& said);
+    [[nodiscard]] error degraded_tool_error(const known_tool& tool, call::clock::time_point now) const;
+    bool fail_if_degraded(call& c, std::optional<call::clock::time_point>& now, consequences& todo);
     void look_at_stalled_lines();
     void arm_check(call::clock::time_point now, consequences& todo);
     void check_lines(call::clock::time_point now, consequences& todo);
@@ -309,6 +325,7 @@ private:
     std::optional<error> shut_;
     std::optional<error> closed_for_;
     class_queue queue_;
+    class_queue::mask newest_first_ = 0;                             // classes whose first call has waited for too long
     std::vector<intrusive_list<line, &line::bucket_hook>> buckets_;  // routable lines by load, below the limit
     std::vector<std::uint64_t> bucket_bits_;                         // which of them are not empty
     session_homes homes_;

@@ -22,7 +22,7 @@ TEST(Error, HasWordsForEachCode) {
           errc::session_closed,     errc::version_conflict,  errc::invalid_name,       errc::too_many_sessions,
           errc::too_many_variables, errc::value_too_large,   errc::session_too_large,  errc::backend_failed,
           errc::host_tool_failed,   errc::would_deadlock,    errc::session_busy,       errc::session_moved,
-          errc::stream_ended}) {
+          errc::stream_ended,       errc::tool_degraded}) {
         const std::error_code code = e;
         EXPECT_STREQ(code.category().name(), "snakepit");
         EXPECT_NE(code.message(), "unknown error") << code.value();
@@ -36,6 +36,7 @@ TEST(Error, SaysWhatToDoAboutIt) {
     EXPECT_TRUE(std::error_code(errc::version_conflict) == failure::retry_elsewhere);
     EXPECT_TRUE(std::error_code(errc::session_busy) == failure::retry_elsewhere);
     EXPECT_TRUE(std::error_code(errc::session_moved) == failure::retry_elsewhere);
+    EXPECT_TRUE(std::error_code(errc::tool_degraded) == failure::retry_elsewhere);
     EXPECT_TRUE(std::error_code(errc::session_closed) == failure::permanent);
     EXPECT_TRUE(std::error_code(errc::cancelled) == failure::caller_gave_up);
     EXPECT_TRUE(std::error_code(errc::deadline_exceeded) == failure::caller_gave_up);
@@ -59,6 +60,8 @@ TEST(Error, AddsFactsToACopyAndLeavesTheOriginalAlone) {
     EXPECT_EQ(full, errc::worker_lost);
     EXPECT_EQ(full.summary(), "worker lost [tool t] [worker w3]: it ended");
     EXPECT_EQ(full.full(), full.summary() + "\nlast output of the worker:\nbye");
+    EXPECT_EQ(full.retry_after().count(), 0);
+    EXPECT_EQ(full.with_retry_after(std::chrono::milliseconds(7)).retry_after().count(), 7);
 }
 
 TEST(Error, PrintsWhatPythonRaised) {

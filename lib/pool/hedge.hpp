@@ -1,0 +1,54 @@
+#pragma once
+// A call that is made a second time when it takes long.
+
+#include "pool/call.hpp"
+#include "session/session_host.hpp"
+
+#include <asio/any_io_executor.hpp>
+#include <asio/steady_timer.hpp>
+
+#include <chrono>
+#include <memory>
+#include <mutex>
+
+namespace snakepit::detail {
+
+class switchboard;
+
+/** Two attempts at one call, of which the first reply counts; see `call_options::hedge_after`. Lives as long as one of
+    them.
+
+    @par Thread safety  internally synchronized */
+class hedge : public std::enable_shared_from_this<hedge> {
+public:
+    hedge(std::shared_ptr<switchboard> board, std::shared_ptr<session_host> sessions);
+
+    /// Takes over the call's completion and its caller's cancellation; the call is to be submitted then.
+    /// @param on  where the time is taken
+    void follow(const call_ptr& first, std::chrono::milliseconds after, const asio::any_io_executor& on);
+
+private:
+    struct attempt {
+        std::weak_ptr<call> what;
+        std::shared_ptr<served_by> served = std::make_shared<served_by>();
+        bool is_under_way = false;
+        result<value> lost;  ///< how it ended, while the other one may still bring a reply
+    };
+
+    void begin_second();
+    void ended(attempt& which, attempt& other, result<value> outcome);
+    void give_up();
+    [[nodiscard]] completion<result<value>> completion_of(attempt& which, attempt& other,
+                                                          const asio::any_io_executor& home);
+
+    const std::shared_ptr<switchboard> board_;
+    const std::shared_ptr<session_host> sessions_;
+    std::mutex mutex_;
+    completion<result<value>> done_;     // of the caller; empty once it has been called
+    std::shared_ptr<served_by> served_;  // likewise; null: nobody asks
+    attempt first_;
+    attempt second_;
+    std::unique_ptr<asio::steady_timer> timer_;
+};
+
+}  // namespace snakepit::detail
