@@ -130,7 +130,7 @@ TEST_P(SeveralAtOnce, WhatWaitsForTheMainThreadHasNotBegunWhenTheWorkerDies) {
         auto calls = call(p, "begin_main", 3, "main");
         CO_ASSERT(co_await comes_true([&] { return begun() == 1 && p.stats().workers[0].outstanding == 3; }));
         ::kill(p.stats().workers[0].pid, SIGKILL);
-        CO_ASSERT(co_await comes_true([&] { return begun() == 2; }));
+        CO_ASSERT(co_await comes_true([&] { return begun() == 2; }, 30s * slow));
         go();
         CO_ASSERT(co_await comes_true([&] { return calls->ended == 3; }));
         int lost = 0;
@@ -146,7 +146,7 @@ TEST_P(SeveralAtOnce, WhatWaitsForTheMainThreadGoesToAWorkerWhoseMainThreadIsIdl
         CO_ASSERT(co_await comes_true([&] { return begun() == 1 && p.stats().workers[0].outstanding == 3; }));
         const worker_count two{2, 2};
         CO_ASSERT_OK(co_await p.resize(two));
-        CO_ASSERT(co_await comes_true([&] { return begun() == 2; }));
+        CO_ASSERT(co_await comes_true([&] { return begun() == 2; }, 30s * slow));
         EXPECT_EQ(p.stats().recalled, 1u);
         go();
         CO_ASSERT(co_await comes_true([&] { return calls->ended == 3; }));
