@@ -57,31 +57,31 @@ bool switchboard::make_room(const call& wanted_for, call::clock::time_point now,
     return true;
 }
 
-/// Until about half of the calls that wait now will have been served, by what the last ones have taken.
+/// Until about half of the calls that wait now will have been served: by what the last ones have taken, and by how long
+/// the first one has waited already.
 std::chrono::milliseconds switchboard::half_of_queue(call::clock::time_point now) const {
     std::uint64_t places = 0;
-    std::uint64_t service_us = 0;
     std::uint64_t known = 0;
+    std::uint64_t service_us = 0;
+    std::uint64_t way_us = 0;
     for (const line* l = lines_.front(); l; l = l->all_hook.next) {
         if (!l->routable) continue;
         places += static_cast<std::uint64_t>(l->width);
         if (!l->credit.service.is_known()) continue;
         ++known;
         service_us += l->credit.service.us() + line_credit::call_overhead;
+        way_us += l->credit.round_trip.us();
     }
-    constexpr std::chrono::milliseconds longest = 1min;
-    if (known != 0) {
-        const auto all = std::chrono::microseconds(queue_.waiting() * (service_us / known) / places);
-        return std::clamp(std::chrono::ceil<std::chrono::milliseconds>(all / 2), 1ms, longest);
-    }
-    const call* const oldest = queue_.front();
-    return oldest ? std::clamp(std::chrono::ceil<std::chrono::milliseconds>(now - oldest->queued_at), 1ms, longest)
-                  : 1ms;
+    auto half = call::clock::duration::zero();
+    if (known != 0)
+        half = std::chrono::microseconds(queue_.waiting() * (service_us / known) / places / 2 + way_us / known);
+    if (const call* const oldest = queue_.front()) half = std::max(half, (now - oldest->queued_at) / 2);
+    return std::clamp<std::chrono::milliseconds>(std::chrono::ceil<std::chrono::milliseconds>(half), 1ms, 1min);
 }
 
 // ---- tools that end their workers
 
-/// A worker is gone that nobody has dismissed. Only when all that it ran was of one tool is it known whose doing it
+/// A worker is gone. Only when all that it ran was of one tool is it known whose doing it
 /// was.
 void switchboard::note_death(const std::vector<call*>& lost, const error& why, const last_words& said) {
     if (!is_own_doing(why.exit())) return;

@@ -653,7 +653,6 @@ void switchboard::disconnect(line& l, const error& why, last_words said) {
     {
         const std::lock_guard lock(mutex_);
         if (l.closed) return;
-        const bool was_planned = l.gone || shut_;
         self = std::move(l.self);
         out = std::move(l.out);
         lines_.erase(l);
@@ -688,7 +687,7 @@ void switchboard::disconnect(line& l, const error& why, last_words said) {
             for (std::size_t i = 0; said.running && i < lost.size() && i < static_cast<std::size_t>(l.width); ++i)
                 said.running->push_back(lost[i]->id);
         }
-        if (!was_planned) note_death(lost, why, said);
+        if (!shut_) note_death(lost, why, said);
         std::vector<call*> again;
         for (call* c : lost) {
             if (c->answered) {

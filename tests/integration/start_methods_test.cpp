@@ -395,7 +395,7 @@ protected:
         const auto how = options("versioned");
         source_ = std::make_shared<detail::worker_source>(
             asio::make_strand(io->get_executor()), detail::launcher::config{how.python, how.environment, 20s * slow},
-            detail::zygote::config{how.module, how.python_path, 20s * slow, false, "process"}, start_method::fork);
+            detail::zygote::config{how.module, how.python_path, 20s * slow, false, {"process"}}, start_method::fork);
     }
     void TearDown() override {
         source_.reset();

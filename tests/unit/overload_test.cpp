@@ -122,7 +122,7 @@ TEST_F(Overload, ARefusalTellsWhenHalfOfTheQueueWillHaveGone) {
     const auto refused = submit("too many");
     ASSERT_TRUE(refused->failed_with(errc::queue_full));
     EXPECT_GE(refused->outcome->error().retry_after(), 950ms) << "fifty calls of 20 ms";
-    EXPECT_LE(refused->outcome->error().retry_after(), 1050ms);
+    EXPECT_LE(refused->outcome->error().retry_after(), 1100ms);
     EXPECT_THAT(refused->outcome->error().message(), HasSubstr("about 1"));
 }
 
@@ -198,10 +198,6 @@ TEST_F(Overload, DeathsThatAreNotTheToolsDoingDoNotCount) {
         lane->unplug(death(signal), begun(1));
     }
     auto lane = plug_in();
-    (void)submit("x", 1h, "crash");
-    (void)board_->dismiss(*lane->carried());
-    lane->unplug(death(SIGSEGV), begun(1));  // it was to end anyway
-    lane = plug_in();
     lane->unplug(death(SIGSEGV));  // without a call
     lane = plug_in(2);
     (void)submit("x", 1h, "crash");
