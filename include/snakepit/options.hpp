@@ -203,7 +203,7 @@ struct pool_options {
         /// Workers, one after the other, that one tool has ended (by a crash, an exit, or for want of memory; not those
         /// that others have killed), with no reply of the tool between them. Then the tool is out of service
         /// (errc::tool_degraded), so that it takes no more workers from the others; one call is let through every
-        /// `restart_backoff.longest`, and a reply brings it back. Its other calls end at once.
+        /// `restart_backoff.longest`, and a reply brings it back. Calls that wait end when it is their turn.
         int per_tool = 20;
     } restart_limit{};
     /// Variables set in the workers' environment, on top of the host's. OMP_NUM_THREADS and its kind are set to the
@@ -224,7 +224,8 @@ struct pool_options {
 };
 
 /** How urgent a call is. While calls of several classes wait for a worker, of 21 that get a place 16 are interactive, 4
-    normal and 1 batch; within a class first come, first served. */
+    normal and 1 batch; within a class first come, first served, unless the first one has waited for longer than it has
+    time left: then the newest is next, and a full queue gives up late calls for fresh ones. */
 enum class priority : std::uint8_t {
     interactive,  ///< somebody waits for the answer
     normal,

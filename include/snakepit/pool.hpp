@@ -80,7 +80,8 @@ public:
         @par Lifetime       holds the pool's state; the pool object may die first */
     [[nodiscard]] asio::awaitable<result<void>> start();
 
-    /** Run a Python tool on the least loaded worker, waiting first come, first served while all are busy.
+    /** Run a Python tool on the least loaded worker, waiting first come, first served while all are busy (see
+       `priority`).
 
         @param tool       name of the tool
         @param arguments  an object becomes keyword arguments, a list positional ones, anything else one argument;
@@ -89,9 +90,9 @@ public:
         @return  the tool's value, or an error. Never throws for an outcome listed here.
         @par Errors         errc::queue_full, deadline_exceeded, cancelled, worker_lost, poison_call, pool_degraded,
                             tool_degraded, pool_stopped, forked, not_started, unknown_tool, bad_arguments,
-                            tool_raised, unserializable, message_too_large; with a session invalid_name, too_many_sessions, when it is strict
-                            session_busy and session_moved, see `affinity`, and when others have changed the session
-                            while the tool wrote without waiting (`s["x"] = 1` in Python), so that this was refused,
+                            tool_raised, unserializable, message_too_large; with a session invalid_name,
+       too_many_sessions, when it is strict session_busy and session_moved, see `affinity`, and when others have changed
+       the session while the tool wrote without waiting (`s["x"] = 1` in Python), so that this was refused,
                             session_closed, too_many_variables, session_too_large
         @par Cancellation   terminal and partial: the caller gets errc::cancelled at once and Python is asked to stop.
                             Not total: it may already have acted. The worker's place is free when Python has ended.

@@ -96,7 +96,7 @@ struct worker_stats {
     heartbeat_stats heartbeat;                         ///< of this incarnation
     /// Times that the event loop of this incarnation did not turn for a second, because a tool held it up.
     std::uint64_t loop_blocked = 0;
-    std::string last_exit;                             ///< how the last incarnation ended, and why; empty before
+    std::string last_exit;  ///< how the last incarnation ended, and why; empty before
 };
 
 /// How long calls wait in the queue for a place at a worker.

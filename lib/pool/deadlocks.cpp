@@ -41,10 +41,16 @@ void deadlock_watch::look() {
         std::vector<std::unique_lock<std::mutex>> locks;
         locks.reserve(all.size());
         for (const auto& board : all) locks.emplace_back(board->mutex_);
+        // Where one has ended, at another board, a worker may take again what it was not given.
+        for (const auto& board : all)
+            if (const call* next = board->queue_.front(); next && next->parent) board->pump(todo[board.get()]);
         while (const auto victim = find_victim(all))
             victim->at->give_up_locked(*victim->what, errc::would_deadlock, todo[victim->at]);
     }
-    for (auto& [board, consequences] : todo) board->act(consequences);
+    for (auto& [board, consequences] : todo) {
+        consequences.deadlocks = false;  // that was this
+        board->act(consequences);
+    }
 }
 
 /// With all their mutexes.
@@ -69,8 +75,9 @@ std::optional<deadlock_watch::nested_call> deadlock_watch::find_victim(const boa
 /// In every worker that there is, or can be, all that runs waits for a call of its host tool.
 bool switchboard::stands_still() const {
     if (lines_.empty() || lines_.size() < workers_) return false;
+    const auto waits = [](const call* c) { return c->nested > 0; };
     for (const line* l = lines_.front(); l; l = l->all_hook.next)
-        if (!waits_for_nested(*l)) return false;
+        if (!waits_for_nested(*l) || !std::ranges::all_of(running_on(*l), waits)) return false;
     return true;
 }
 

@@ -23,6 +23,8 @@ result<std::shared_ptr<switchboard>> board_for(const groups& all, const std::str
     const auto& own = all.front().board;
     if (!own->is_open()) return own;
     for (const auto& g : all)
+        if (g.board->serves(tool)) return g.board;
+    for (const auto& g : all)  // none of its workers is there now
         if (g.board->offers(tool)) return g.board;
     std::vector<std::string> names;
     for (const auto& g : all)

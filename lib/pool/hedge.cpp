@@ -2,7 +2,9 @@
 
 #include "pool/pool_impl.hpp"
 #include "pool/switchboard.hpp"
+#include "process/fork_shield.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace snakepit::detail {
@@ -19,6 +21,7 @@ call_ptr again(const call& c, const session_host& sessions) {
     made->idempotent = false;
     made->priority = c.priority;
     made->deadline = c.deadline;
+    made->parent = c.parent;
     made->trace = c.trace;
     made->weight = (c.large ? c.large->size() : c.arguments.size()) + c.overhead();
     if (!c.session.empty()) {
@@ -27,6 +30,12 @@ call_ptr again(const call& c, const session_host& sessions) {
         made->session_held = std::move(*held);
     }
     return made;
+}
+
+bool is_reply(const error& e) {
+    constexpr errc others[] = {errc::worker_lost,   errc::poison_call,   errc::queue_full,
+                               errc::tool_degraded, errc::pool_degraded, errc::would_deadlock};
+    return std::ranges::none_of(others, [&](errc code) { return e == code; });
 }
 
 }  // namespace
@@ -47,7 +56,8 @@ void hedge::follow(const call_ptr& first, std::chrono::milliseconds after, const
     first->served = first_.served;
     timer_ = std::make_unique<asio::steady_timer>(on, after);
     timer_->async_wait([weak = weak_from_this()](const asio::error_code& stopped) {
-        if (const auto self = weak.lock(); self && !stopped) self->begin_second();
+        const auto self = weak.lock();
+        if (self && !stopped && !fork_shield::in_child()) self->begin_second();
     });
 }
 
@@ -80,13 +90,12 @@ void hedge::begin_second() {
     completion<result<value>>::post(std::move(done), std::move(first_.lost));
 }
 
-/// A worker's death is no reply while the other attempt may still bring one.
+/// Neither a worker's death nor a place that it did not get is a reply, while the other attempt may still bring one.
 void hedge::ended(attempt& which, attempt& other, result<value> outcome) {
     std::unique_lock lock(mutex_);
     which.is_under_way = false;
     if (!done_) return;
-    const bool was_lost = !outcome && (outcome.error() == errc::worker_lost || outcome.error() == errc::poison_call);
-    if (was_lost && other.is_under_way) return void(which.lost = std::move(outcome));
+    if (!outcome && !is_reply(outcome.error()) && other.is_under_way) return void(which.lost = std::move(outcome));
     auto done = std::exchange(done_, {});
     if (served_) *served_ = *which.served;
     const auto loser = other.what.lock();
@@ -96,6 +105,7 @@ void hedge::ended(attempt& which, attempt& other, result<value> outcome) {
 }
 
 void hedge::give_up() {
+    if (fork_shield::in_child()) return;  // before any mutex: a thread that is no more may hold it
     std::unique_lock lock(mutex_);
     const auto attempts = {first_.what.lock(), second_.what.lock()};
     lock.unlock();

@@ -27,6 +27,9 @@ public:
     /// @param on  where the time is taken
     void follow(const call_ptr& first, std::chrono::milliseconds after, const asio::any_io_executor& on);
 
+    /// For the caller, who does not want it any more.
+    void give_up();
+
 private:
     struct attempt {
         std::weak_ptr<call> what;
@@ -37,7 +40,6 @@ private:
 
     void begin_second();
     void ended(attempt& which, attempt& other, result<value> outcome);
-    void give_up();
     [[nodiscard]] completion<result<value>> completion_of(attempt& which, attempt& other,
                                                           const asio::any_io_executor& home);
 

@@ -1,3 +1,4 @@
+#include "pool/hedge.hpp"
 #include "pool/map_run.hpp"
 #include "pool/switchboard.hpp"
 #include "process/fork_shield.hpp"
@@ -229,18 +230,22 @@ void map_run::dropped() noexcept {
 void map_run::cancel() noexcept {
     if (fork_shield::in_child()) return;  // before any mutex: a thread that is no more may hold it
     std::map<std::shared_ptr<switchboard>, std::vector<call_ptr>> open;
+    std::vector<std::shared_ptr<hedge>> hedged;
     std::deque<refused> forgotten;
     completion<item> woken;
     {
         const std::lock_guard lock(mutex_);
         if (std::exchange(over_, true)) return;
         for (auto& c : calls_) {
-            if (auto live = c.is_there ? c.call.what.lock() : nullptr) open[c.call.board].push_back(std::move(live));
+            if (!c.is_there) continue;
+            if (auto attempts = c.call.attempts.lock()) hedged.push_back(std::move(attempts));
+            else if (auto live = c.call.what.lock()) open[c.call.board].push_back(std::move(live));
         }
         forgotten.swap(refused_);
         woken = std::move(waiter_);
     }
     for (auto& [board, calls] : open) board->give_up(std::move(calls), errc::cancelled);
+    for (const auto& attempts : hedged) attempts->give_up();
     if (woken) wake(shared_from_this(), std::move(woken));
 }
 

@@ -19,6 +19,9 @@ bool is_late(const call& c, call::clock::time_point now) { return now - c.queued
 bool is_own_doing(const worker_exit* how) {
     if (!how) return false;
     if (!how->out_of_memory.empty()) return true;
+    constexpr int lost_the_host = 75;  // EXIT_LOST and EXIT_PROTOCOL of _protocol.py: no tool's doing
+    constexpr int broken_protocol = 76;
+    if (how->code == lost_the_host || how->code == broken_protocol) return false;
     constexpr int by_others[] = {SIGKILL, SIGTERM, SIGINT, SIGHUP};
     return how->signal == 0 ? how->code >= 0 : std::ranges::find(by_others, how->signal) == std::end(by_others);
 }
@@ -42,7 +45,7 @@ call* switchboard::next_in_queue(class_queue::mask without) const {
     call* const oldest = queue_.front(without);
     if (!oldest || oldest->parent || !(newest_first_ & class_queue::only(*oldest))) return oldest;
     call* const newest = queue_.back_beside(*oldest);
-    return is_strict(*newest) ? oldest : newest;
+    return is_strict(*newest) && newest->home->queued > 1 ? oldest : newest;
 }
 
 /// Not fresh calls are refused for the sake of one that will hardly be served in time.
@@ -122,10 +125,15 @@ bool switchboard::hedge(const call_ptr& second, const call& first) {
         const bool is_under_way = first.place == call_place::outbox || first.place == call_place::sent;
         if (shut_ || closed_for_ || first.answered || !is_under_way) return false;
         line* free = nullptr;
+        const auto& tool = tools_[first.tool_index];
         second->tool_index = first.tool_index;
         for (line* l = lines_.front(); l && !free; l = l->all_hook.next)
-            if (l != first.on && l->routable && l->load < l->width && takes(*l, *second)) free = l;
-        if (!free || !retries_.take()) return false;
+            if (l != first.on && l->routable && l->load < l->width && !(tool.main_thread && l->on_main > 0) &&
+                takes(*l, *second))
+                free = l;
+        if (!free || tool.breaker.is_open(allowed_.tools) || !retries_.take()) return false;
+        if (second->parent) deadlocks_->began(*second, *this);
+        todo.deadlocks = second->parent != nullptr;
         second->ticket = ++counters_.submitted;
         ++counters_.hedged;
         second->self = second;

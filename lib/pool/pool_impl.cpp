@@ -170,7 +170,9 @@ void pool_impl::begin_execute(std::string tool, value arguments, call_options op
     if (begun) *begun = {board, c};
     if (options.hedge_after().count() > 0) {
         c->wants_hedge = true;
-        std::make_shared<hedge>(board, sessions_)->follow(c, options.hedge_after(), on_);
+        const auto attempts = std::make_shared<hedge>(board, sessions_);
+        attempts->follow(c, options.hedge_after(), on_);
+        if (begun) begun->attempts = attempts;
         return board->submit(std::move(c));
     }
     if (auto slot = c->done.slot(); slot.is_connected())
@@ -295,10 +297,23 @@ asio::awaitable<result<void>> pool_impl::bring_up(std::shared_ptr<pool_impl> sel
     if (auto up = co_await worker_source::start(self->source_); !up) co_return tl::unexpected(up.error());
     if (self->phase_ != phase::starting) co_return tl::unexpected(stopped_error());
 
-    for (const auto& g : *all) g.workers->hire_first();
-    for (const auto& g : *all)
-        if (auto up = co_await crew::wait_until_up(g.workers); !up) co_return up;
-    co_return result<void>();
+    result<void> outcome;
+    auto coming = all->size();
+    asio::steady_timer done(self->strand_, asio::steady_timer::time_point::max());
+    for (const auto& g : *all) {
+        g.workers->hire_first();
+        asio::co_spawn(self->strand_, crew::wait_until_up(g.workers), [&](std::exception_ptr e, result<void> up) {
+            if (e) up = tl::unexpected(error(errc::launch_failed, "an exception escaped while workers were started"));
+            if (!up && outcome) {  // the first reason; the others need not come up any more
+                outcome = std::move(up);
+                for (const auto& other : *all) other.workers->stop();
+            }
+            if (--coming == 0) done.cancel();
+        });
+    }
+    asio::error_code woken;
+    if (coming > 0) co_await done.async_wait(asio::redirect_error(asio::use_awaitable, woken));
+    co_return outcome;
 }
 
 /// And what they share. @return  null: the pool object was destroyed

@@ -28,10 +28,13 @@
 
 namespace snakepit::detail {
 
+class hedge;
+
 /// A call, for those who give it up by themselves.
 struct begun_call {
     std::shared_ptr<switchboard> board;
     std::weak_ptr<call> what;
+    std::weak_ptr<hedge> attempts{};  ///< if there may be a second one: these are to be given up
 };
 
 /// Whether a caller's cancellation of this type ends its call.

@@ -116,9 +116,9 @@ error switchboard::explain(errc refused, const call& c) const {
             const std::lock_guard lock(mutex_);
             const auto when = half_of_queue(call::clock::now());
             const error e(refused,
-                          fmt::format("{} calls wait already, or those of this priority have their share of that; half "
-                                      "of them will have gone in about {} ms: try again then, or raise queue_limit or "
-                                      "workers",
+                          fmt::format("{} calls wait already, or those of this priority have their share of that; try "
+                                      "again later (half of them will have gone in about {} ms), or raise queue_limit "
+                                      "or workers",
                                       allowed_.queue, when.count()));
             return e.with_tool(tool).with_retry_after(when);
         }
@@ -146,12 +146,12 @@ std::optional<errc> switchboard::refusal(call& c, call::clock::time_point now) {
     const auto known = tool_index_.find(c.tool);
     if (known == tool_index_.end()) return errc::unknown_tool;
     c.tool_index = known->second;
-    auto& tool = tools_[c.tool_index];
+    const auto& tool = tools_[c.tool_index];
     if (!is_offered(tool)) return errc::unknown_tool;
     if (c.stream) c.stream->takes_input = tool.takes_input;
     else if (tool.streams) return errc::bad_arguments;
     if (c.wants_hedge && !c.idempotent.value_or(tool.idempotent)) return errc::bad_arguments;
-    if (tool.breaker.is_open(allowed_.tools) && !tool.breaker.lets_try(allowed_.tools, now, counters_.submitted + 1)) {
+    if (tool.breaker.is_open(allowed_.tools) && !tool.breaker.lets_try(now)) {
         ++counters_.refused;
         return errc::tool_degraded;
     }
@@ -192,6 +192,8 @@ void switchboard::submit(call_ptr c) {
             finish(*c);
         } else {
             c->ticket = ++counters_.submitted;
+            if (auto& breaker = tools_[c->tool_index].breaker; breaker.is_open(allowed_.tools))
+                breaker.try_with(allowed_.tools, now, c->ticket);
             retries_.earn();
             c->self = c;
             if (has_deadline) {
@@ -933,6 +935,12 @@ bool switchboard::offers(const std::string& tool) const {
     return known != tool_index_.end() && is_offered(tools_[known->second]);
 }
 
+bool switchboard::serves(const std::string& tool) const {
+    const std::lock_guard lock(mutex_);
+    const auto known = tool_index_.find(tool);
+    return known != tool_index_.end() && tools_[known->second].lines > 0;
+}
+
 std::vector<tool_spec> switchboard::tools() const {
     const std::lock_guard lock(mutex_);
     std::vector<tool_spec> all;
@@ -985,8 +993,11 @@ backlog switchboard::look(bool remember) {
 }
 
 void switchboard::expect_workers(std::size_t most) {
-    const std::lock_guard lock(mutex_);
-    workers_ = most;
+    {
+        const std::lock_guard lock(mutex_);
+        workers_ = most;
+    }
+    if (deadlocks_->has_calls()) deadlocks_->look();
 }
 
 call_stats switchboard::stats() const {
@@ -1187,7 +1198,7 @@ void switchboard::serve_waiting(line& l, std::optional<call::clock::time_point>&
         session_home& h = *l.turns.front();
         call& c = *h.waiting.front();
         if (fail_if_degraded(c, now, todo)) continue;
-        const call* head = queue_.front(kept_off());
+        const call* head = next_in_queue(kept_off());
         if (!takes(l, c) || (head && queue_.goes_before(*head, c) && wants(*head, l))) return;
         l.turns.erase(h);
         l.turns.push_back(h);

@@ -207,6 +207,8 @@ public:
     /// Between `open` and `shut`.
     [[nodiscard]] bool is_open() const;
     [[nodiscard]] bool offers(const std::string& tool) const;
+    /// A connected worker has it.
+    [[nodiscard]] bool serves(const std::string& tool) const;
     [[nodiscard]] std::vector<tool_spec> tools() const;
     /// Calls `tell` once, when a call waits: for a place, or behind another one at its worker. Without the mutex; must
     /// not call back. Takes the place of what was set before.

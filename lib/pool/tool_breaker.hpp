@@ -20,17 +20,17 @@ public:
     void replied() noexcept { deaths_ = 0; }
     void ended_a_worker(const limits& allowed, clock::time_point now) noexcept {
         deaths_ = std::min(deaths_ + 1, most);
-        if (is_open(allowed)) next_try_ = now + allowed.pause;
+        if (is_open(allowed)) try_with(allowed, now, 0);
     }
     [[nodiscard]] bool is_open(const limits& allowed) const noexcept {
         return allowed.deaths != 0 && deaths_ >= allowed.deaths;
     }
-    /// For an open one, of a new call: whether it is the one to try with.
-    [[nodiscard]] bool lets_try(const limits& allowed, clock::time_point now, std::uint64_t ticket) noexcept {
-        if (now < next_try_) return false;
+    /// Of an open one: whether the next call may be let in.
+    [[nodiscard]] bool lets_try(clock::time_point now) const noexcept { return now >= next_try_; }
+    /// It was.
+    void try_with(const limits& allowed, clock::time_point now, std::uint64_t ticket) noexcept {
         next_try_ = now + allowed.pause;
         trying_ = ticket;
-        return true;
     }
     /// Of a call that was let in, before or after it opened.
     [[nodiscard]] bool stops(const limits& allowed, std::uint64_t ticket) const noexcept {
@@ -44,7 +44,7 @@ private:
     static constexpr int most = 1'000'000;
     int deaths_ = 0;
     clock::time_point next_try_;
-    std::uint64_t trying_ = 0;  // the ticket of the call that was let through last
+    std::uint64_t trying_ = 0;  // the ticket of the call that was let through last; 0: it has failed
 };
 
 }  // namespace snakepit::detail

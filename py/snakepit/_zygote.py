@@ -77,7 +77,7 @@ def _import(order: bytes) -> ModuleType:
         fields = json.loads(order)
         module, python_path = str(fields["module"]), [str(entry) for entry in fields["python_path"]]
     with _worker.stage("grpc"):
-        for profile in fields["profiles"]:
+        for profile in fields.get("profiles", ("process",)):
             _worker.import_for(str(profile))
     sys.argv = [module]
     with _worker.stage("import"):

@@ -29,11 +29,12 @@ protected:
     static std::shared_ptr<fake_lane> plug_in(const board_ptr& board, int width = 1) {
         fake_lane::manners how;
         how.width = width;
-        return fake_lane::plug_in(*board, "w", {{"echo", {}, {}, {}, {}}}, std::move(how));
+        return fake_lane::plug_in(*board, "w", {{"echo", {}, {}, {}, {}}, {"main", {}, {}, {}, {"main_thread"}}},
+                                  std::move(how));
     }
-    pending_ptr submit(const board_ptr& to, const pending_ptr& parent = nullptr) {
+    pending_ptr submit(const board_ptr& to, const pending_ptr& parent = nullptr, const std::string& tool = "echo") {
         auto p = std::make_shared<snakepit::testing::pending_call>();
-        p->it->tool = "echo";
+        p->it->tool = tool;
         if (parent) p->it->parent = parent->it;
         listen(p, io_);
         to->submit(p->it);
@@ -105,6 +106,51 @@ TEST_F(Deadlocks, AGroupInWhichOneWorkerIsFreeIsLeftAlone) {
     EXPECT_TRUE(again->waits());
     EXPECT_EQ(first->held().size() + second->held().size(), 2u);
     for (const auto& lane : {first, second, io_lane}) (void)lane->answer_all();
+}
+
+TEST_F(Deadlocks, AGroupWhoseMainThreadWaitsWhileAnotherThreadWorksIsLeftAlone) {
+    const auto cpu = make_board();
+    const auto threads = make_board();
+    const auto cpu_lane = plug_in(cpu);
+    const auto threads_lane = plug_in(threads, 4);
+    const auto outer = submit(cpu);
+    const auto works = submit(threads, outer);
+    const auto holds_main = submit(threads, nullptr, "main");
+    const auto behind_outer = submit(cpu, holds_main);
+    EXPECT_TRUE(behind_outer->waits()) << "the thread ends, then the outer call, then this one runs";
+    EXPECT_TRUE(works->waits());
+    (void)threads_lane->answer({1});
+    (void)cpu_lane->answer_all();
+    io_.restart();
+    io_.poll();
+    (void)cpu_lane->answer_all();
+    (void)threads_lane->answer_all();
+    io_.restart();
+    io_.poll();
+    EXPECT_FALSE(behind_outer->waits());
+    EXPECT_FALSE(behind_outer->failed_with(errc::would_deadlock));
+}
+
+TEST_F(Deadlocks, WhatAnotherGroupsEndMakesPossibleHappens) {
+    const auto cpu = make_board(2);
+    const auto threads = make_board();
+    const auto cpu_lane = plug_in(cpu);
+    const auto other_cpu_lane = plug_in(cpu);
+    const auto threads_lane = plug_in(threads, 4);
+    const auto holds_main = submit(threads, nullptr, "main");
+    const auto asked_by_main = submit(cpu, holds_main);
+    const auto asks = submit(cpu);
+    const auto held_up = submit(threads, asks);  // not beside a main thread that waits
+    EXPECT_EQ(threads_lane->held().size(), 1u);
+    const bool is_first = asked_by_main->it->on == cpu_lane->carried().get();
+    (void)(is_first ? cpu_lane : other_cpu_lane)->answer({1});
+    io_.restart();
+    io_.poll();
+    EXPECT_FALSE(asked_by_main->waits());
+    EXPECT_EQ(threads_lane->held().size(), 2u) << "the main thread goes on";
+    (void)threads_lane->answer_all();
+    (void)cpu_lane->answer_all();
+    (void)other_cpu_lane->answer_all();
 }
 
 TEST_F(Deadlocks, ThreeGroupsInACircle) {

@@ -26,7 +26,9 @@ protected:
                                           .in_flight = max_inflight_bytes,
                                           .sessions = 10,
                                           .credit = {500, 500, 1'000'000, 4ms}};
-        board_ = std::make_unique<switchboard>(allowed, [](auto) {});
+        const auto deadlocks = std::make_shared<deadlock_watch>();
+        board_ = std::make_shared<switchboard>(allowed, [](auto) {}, deadlocks);
+        deadlocks->add(board_);
         board_->open();
     }
     std::shared_ptr<testing_lane> plug_in(int width = 4) {

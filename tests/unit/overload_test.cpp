@@ -94,6 +94,20 @@ TEST_F(Overload, CallsOfAStrictSessionKeepTheirOrder) {
     EXPECT_THAT(order, ElementsAre("s1", "s2", "s3", "s4"));
 }
 
+TEST_F(Overload, AStrictCallThatWaitsForItsWorkerIsNotPassedByAllThatAreNewer) {
+    make();
+    const auto lane = plug_in();
+    (void)submit("its worker", 1h, "echo", "s");
+    (void)submit("late", 100ms);
+    (void)submit("strict", 1h, "echo", "s");
+    let_half_pass(100ms);
+    for (const char* text : {"new 1", "new 2"}) (void)submit(text);
+    (void)lane->answer_all();
+    run();
+    EXPECT_THAT(lane->held_arguments(), ElementsAre("strict")) << "it came before those that are newest";
+    (void)serve_all(*lane);
+}
+
 TEST_F(Overload, AFullQueueGivesUpALateCallForAFreshOne) {
     make(2);
     const auto lane = plug_in();
@@ -188,6 +202,21 @@ TEST_F(Overload, AToolThatEndsItsWorkersIsRefusedAndTheOthersAreNot) {
     const auto after = submit("after", 1h, "crash");
     EXPECT_TRUE(after->waits());
     (void)lane->answer_all();
+}
+
+TEST_F(Overload, ACallThatIsNotLetInDoesNotUseUpTheTry) {
+    make(1, {1, 50ms});
+    auto lane = plug_in();
+    (void)submit("x", 1h, "crash");
+    lane->unplug(death(SIGSEGV), begun(1));
+    lane = plug_in();
+    (void)submit("runs");
+    (void)submit("waits");
+    std::this_thread::sleep_for(60ms);
+    EXPECT_TRUE(submit("no room", 1h, "crash")->failed_with(errc::queue_full));
+    (void)serve_all(*lane);
+    EXPECT_TRUE(submit("the try", 1h, "crash")->waits());
+    (void)serve_all(*lane);
 }
 
 TEST_F(Overload, DeathsThatAreNotTheToolsDoingDoNotCount) {
