@@ -9,6 +9,13 @@
 #include <utility>
 
 namespace snakepit::detail {
+namespace {
+
+bool all_wait(const std::vector<call*>& running) {
+    return std::ranges::all_of(running, [](const call* c) { return c->nested > 0; });
+}
+
+}  // namespace
 
 void deadlock_watch::add(const std::shared_ptr<switchboard>& board) {
     const std::lock_guard lock(mutex_);
@@ -75,9 +82,8 @@ std::optional<deadlock_watch::nested_call> deadlock_watch::find_victim(const boa
 /// In every worker that there is, or can be, all that runs waits for a call of its host tool.
 bool switchboard::stands_still() const {
     if (lines_.empty() || lines_.size() < workers_) return false;
-    const auto waits = [](const call* c) { return c->nested > 0; };
     for (const line* l = lines_.front(); l; l = l->all_hook.next)
-        if (!waits_for_nested(*l) || !std::ranges::all_of(running_on(*l), waits)) return false;
+        if (!waits_for_nested(*l) || !all_wait(running_on(*l))) return false;
     return true;
 }
 
@@ -86,8 +92,7 @@ bool switchboard::waits_for_nested(const line& l) const {
     const auto running = running_on(l);
     const auto holds_main = [&](const call* c) { return c->nested > 0 && tools_[c->tool_index].main_thread; };
     if (l.width > 1 && std::any_of(running.begin(), running.end(), holds_main)) return true;
-    return running.size() == static_cast<std::size_t>(l.width) &&
-           std::all_of(running.begin(), running.end(), [](const call* c) { return c->nested > 0; });
+    return running.size() == static_cast<std::size_t>(l.width) && all_wait(running);
 }
 
 /// Null: it is at no worker.

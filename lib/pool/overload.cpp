@@ -84,8 +84,7 @@ std::chrono::milliseconds switchboard::half_of_queue(call::clock::time_point now
 
 // ---- tools that end their workers
 
-/// A worker is gone. Only when all that it ran was of one tool is it known whose doing it
-/// was.
+/// A worker is gone. Only when all that it ran was of one tool is it known whose doing it was.
 void switchboard::note_death(const std::vector<call*>& lost, const error& why, const last_words& said) {
     if (!is_own_doing(why.exit())) return;
     std::optional<std::uint32_t> tool;
