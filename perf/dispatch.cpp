@@ -3,6 +3,7 @@
 // Each caller submits its next call when the last one has ended. Times are CPU times: neighbours on the machine do not
 // count.
 
+#include "echo_lane.hpp"
 #include "perf_report.hpp"
 
 #include "pool/call.hpp"
@@ -45,46 +46,6 @@ double cpu_ns() {
     return static_cast<double>(t.tv_sec) * 1e9 + static_cast<double>(t.tv_nsec);
 }
 
-/// Frames and replies on their way: one of each is enough, since a lane here is done with it before it returns.
-struct buffers {
-    detail::out_frame frame;
-    std::vector<detail::settlement> replies;
-};
-
-/// Keeps of a frame the ids alone, so that little memory but the switchboard's own is touched.
-class echo_lane final : public detail::lane {
-public:
-    echo_lane(asio::io_context& io, detail::switchboard& board, buffers& shared)
-        : io_(io), board_(board), shared_(shared) {}
-
-    void carry(std::shared_ptr<detail::line> l) { line_ = std::move(l); }
-    void unplug() { board_.disconnect(*line_, error(errc::worker_lost, "the end")); }
-    void flush() override {
-        while (line_ && board_.take(*line_, shared_.frame)) {
-            if (held_.empty()) asio::post(io_, [this] { answer(); });
-            for (const auto& c : shared_.frame.calls) held_.push_back(c.id);
-            board_.written(*line_);
-        }
-    }
-    void cancel(const std::vector<std::uint64_t>&) override {}
-    void recall(const std::vector<std::uint64_t>&) override {}
-    void served() override {}
-
-private:
-    void answer() {
-        shared_.replies.clear();
-        for (const auto id : held_) shared_.replies.push_back({id, value(1), true, 1});
-        held_.clear();
-        if (board_.settle(*line_, shared_.replies)) std::abort();
-    }
-
-    asio::io_context& io_;
-    detail::switchboard& board_;
-    buffers& shared_;
-    std::shared_ptr<detail::line> line_;
-    std::vector<std::uint64_t> held_;
-};
-
 /// A switchboard with its workers and a fixed number of callers, all busy; kept between rounds.
 class rig {
 public:
@@ -102,7 +63,7 @@ public:
                  [](auto) {}) {
         board_.open();
         for (int i = 0; i < s.workers; ++i) {
-            workers_.push_back(std::make_shared<echo_lane>(io_, board_, shared_));
+            workers_.push_back(std::make_shared<perf::echo_lane>(io_, board_, shared_));
             workers_.back()->carry(
                 board_.connect(fmt::format("w{}", i), {tool_spec{"echo", {}, {}, {}, {}}}, workers_.back()));
         }
@@ -141,8 +102,8 @@ private:
 
     asio::io_context io_{1};
     detail::switchboard board_;
-    buffers shared_;
-    std::vector<std::shared_ptr<echo_lane>> workers_;
+    perf::buffers shared_;
+    std::vector<std::shared_ptr<perf::echo_lane>> workers_;
     long left_ = 0;
 };
 

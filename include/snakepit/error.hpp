@@ -30,6 +30,7 @@ enum class errc {
     pool_degraded = 8,      ///< every worker has failed too often and is out of service; the pool goes on trying
     poison_call = 9,        ///< two workers in a row ended while they ran this call; it is not tried again
     tool_degraded = 55,     ///< the last calls of this tool all ended with their workers; it is tried again soon
+    pool_draining = 56,     ///< an operator lets no more calls in: see `snakepit drain`
 
     // The call was wrong, or the tool did not like it.
     unknown_tool = 10,       ///< no such tool; the message names the nearest ones
@@ -69,8 +70,9 @@ enum class errc {
     stream_ended = 52,  ///< nothing more can be sent or told: see the stream's result
 
     // A session has its worker; see `affinity`. The call did not run.
-    session_busy = 53,  ///< affinity::strict_fail_fast, and the session's worker has no room
-    session_moved = 54  ///< the session's worker has gone, and what it had in Python; the next call has another one
+    session_busy = 53,   ///< affinity::strict_fail_fast, and the session's worker has no room
+    session_moved = 54,  ///< the session's worker has gone, and what it had in Python; the next call has another one
+    listen_failed = 57   ///< an address of the options cannot be listened on: taken, not ours, or not valid
 };
 
 /// What to do about an error: compare `error::code()` with these.

@@ -3,6 +3,7 @@
 /// How a pool and a call are configured.
 
 #include <snakepit/export.hpp>
+#include <snakepit/log.hpp>
 #include <snakepit/session_options.hpp>
 
 #include <chrono>
@@ -121,6 +122,30 @@ struct group_options {
     scaling_options scaling{};
 };
 
+/** Where traces and metrics go, by OTLP over gRPC (https://opentelemetry.io/docs/specs/otlp/).
+
+    What is not said here is taken from the environment as OpenTelemetry has it
+   (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/): OTEL_SDK_DISABLED,
+   OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES, OTEL_TRACES_EXPORTER, OTEL_METRICS_EXPORTER ("otlp" or "none"),
+   OTEL_TRACES_SAMPLER and _ARG, OTEL_EXPORTER_OTLP_ENDPOINT, _HEADERS, _TIMEOUT, _CERTIFICATE, _INSECURE and their
+   forms for TRACES and METRICS, OTEL_BSP_* and OTEL_METRIC_EXPORT_INTERVAL. Nothing is exported while no endpoint is
+   named. */
+struct telemetry_options {
+    /// "http://host:4317" without, "https://host:4317" with TLS. Empty: $OTEL_EXPORTER_OTLP_ENDPOINT.
+    std::string otlp_endpoint{};
+    /// Empty: $OTEL_SERVICE_NAME, or the program's name.
+    std::string service_name{};
+    /// Beside those of $OTEL_RESOURCE_ATTRIBUTES, and before them.
+    std::map<std::string, std::string> resource{};
+    /// Part of the traces that begin here and are recorded; of those that come with a `traceparent` its own flag
+    /// counts. 0 to 1. Nothing: $OTEL_TRACES_SAMPLER, or all.
+    std::optional<double> sample_ratio{};
+    /// Spans that wait to be exported; more are dropped and counted. 1 to 1,000,000.
+    std::size_t max_queued_spans = 8'192;
+    /// From one export of the metrics to the next. 0: $OTEL_METRIC_EXPORT_INTERVAL, or a minute. 100 ms to 24 hours.
+    std::chrono::milliseconds metrics_interval{0};
+};
+
 /// One mistake in a `pool_options`.
 struct option_mistake {
     std::string field;    ///< "workers.min", or "groups.io.workers.min"
@@ -218,6 +243,17 @@ struct pool_options {
     std::string socket_directory{};
     lane_kind lane = lane_kind::automatic;
     worker_output output = worker_output::keep;
+    telemetry_options telemetry{};
+    log_options log{};
+    /// Where Prometheus may scrape the pool's metrics (`pool::metrics`) as /metrics: "127.0.0.1:9464", port 0 for any
+    /// that is free (`pool_stats::metrics_port`). Nobody is asked for a password there. Empty: nowhere.
+    std::string metrics_listen{};
+    /// A call that has run for so long in its tool is told of once, with its Python stack: `happened::call_slow`, and a
+    /// warning in the log. 0: none is. 1 ms to 24 hours.
+    std::chrono::milliseconds slow_call_threshold{0};
+    /// A socket beside the pool's own for `snakepit status` and its kind, which this user alone may open. It obeys who
+    /// can open it.
+    bool admin_socket = true;
 
     /// Every mistake; empty when there is none.
     [[nodiscard]] SNAKEPIT_API std::vector<option_mistake> mistakes() const;

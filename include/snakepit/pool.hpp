@@ -5,6 +5,7 @@
 #include <snakepit/array.hpp>
 #include <snakepit/detail/conversion.hpp>
 #include <snakepit/error.hpp>
+#include <snakepit/events.hpp>
 #include <snakepit/export.hpp>
 #include <snakepit/host_tools.hpp>
 #include <snakepit/map.hpp>
@@ -204,6 +205,17 @@ public:
     /// `start()`, and while a pool whose `workers.min` is 0 has none; after `stop()` how they ended. Safe on any
     /// thread; takes some microseconds for each worker, and does not wait.
     [[nodiscard]] std::vector<worker_stats> workers() const;
+
+    /// What happens in the pool, as it happens; also before `start`.
+    [[nodiscard]] event_source events() const;
+
+    /// Its metrics, as Prometheus reads them (text format 0.0.4); docs/metrics.md lists them. Empty before `start()`.
+    /// Takes some 10 microseconds for each worker, and does not wait. Safe on any thread.
+    [[nodiscard]] std::string metrics() const;
+
+    /// What is logged from now on, see `log_options::level`. Safe on any thread.
+    void set_log_level(log_level least);
+    [[nodiscard]] snakepit::log_level log_level() const;
 
     /** Replace a worker: its successor is started, takes the calls over, then the old one finishes what it holds and
         ends. No call fails, and there are never fewer workers. Joins a replacement that is under way.

@@ -142,7 +142,13 @@ struct call_stats {
     std::size_t queued_normal = 0;       ///< likewise
     std::size_t queued_batch = 0;        ///< likewise
     wait_stats waits;
-    std::size_t in_flight = 0;  ///< sent, with a caller that waits
+    std::size_t in_flight = 0;           ///< sent, with a caller that waits
+    std::uint64_t frames_sent = 0;       ///< to workers
+    std::uint64_t frames_received = 0;   ///< from them
+    std::uint64_t calls_sent = 0;        ///< in `frames_sent`: a call that had to be sent again counts again
+    std::uint64_t replies_received = 0;  ///< in `frames_received`
+    std::uint64_t bytes_sent = 0;        ///< of `frames_sent`: arguments, items and what goes with them, about
+    std::uint64_t bytes_received = 0;    ///< of `frames_received`, encoded
 
     /// The calls of both.
     call_stats& operator+=(const call_stats& other) noexcept {
@@ -164,6 +170,12 @@ struct call_stats {
         queued_batch += other.queued_batch;
         waits += other.waits;
         in_flight += other.in_flight;
+        frames_sent += other.frames_sent;
+        frames_received += other.frames_received;
+        calls_sent += other.calls_sent;
+        replies_received += other.replies_received;
+        bytes_sent += other.bytes_sent;
+        bytes_received += other.bytes_received;
         return *this;
     }
 };
@@ -180,7 +192,12 @@ struct pool_stats : call_stats {
     std::string degraded;                   ///< which workers and tools are out of service, and why; empty: none
     /// How workers are started: as `pool_options::start_method` says, or spawn where fork cannot be.
     snakepit::start_method start_method = snakepit::start_method::fork;
-    std::string start_method_reason;  ///< why not fork; empty when it is
+    std::string start_method_reason;   ///< why not fork; empty when it is
+    int metrics_port = 0;              ///< where `pool_options::metrics_listen` listens; 0: nowhere
+    std::uint64_t spans_exported = 0;  ///< of traces, by OTLP
+    std::uint64_t spans_dropped = 0;   ///< because they could not be exported
+    bool draining = false;             ///< no calls are let in: `snakepit drain`
+    std::size_t sessions = 0;          ///< that there are now; 0 with a `session_backend` of your own
     std::vector<worker_stats> workers;
     std::vector<group_stats> groups;  ///< the pool's own first; empty before the start
 };

@@ -64,7 +64,7 @@ void capsule::bury(const life::news& n) {
         calls_ += n.of->ended_calls();
         stats_.last_exit = n.of->exit();
     }
-    pool_->events->publish([&] { return happened::ended{id_, n.of->number(), n.of->ended_as_told(), *n.why}; });
+    pool_->events->publish([&] { return happened::worker_ended{id_, n.of->number(), n.of->ended_as_told(), *n.why}; });
     if (n.of == retiring_) {
         retiring_ = nullptr;
         end_turn({});
@@ -95,13 +95,13 @@ void capsule::happens(happening what) {
     if (const auto news = std::exchange(tidings_, std::nullopt)) tell_(*news);
 }
 
-happened::moved capsule::describe(worker_state from, happening what) const {
+happened::worker_moved capsule::describe(worker_state from, happening what) const {
     std::string why;
     if (what == happening::worn) why = to_string(turn_reason_);
     if (what == happening::not_up || what == happening::successor_failed || what == happening::spent)
         why = last_end_.message();
     const std::lock_guard lock(mutex_);
-    return {id_, stats_.incarnation, from, machine_.state(), what, std::move(why)};
+    return {id_, stats_.incarnation, from, machine_.state(), std::string(to_string(what)), std::move(why)};
 }
 
 void capsule::show() {
@@ -170,7 +170,7 @@ void capsule::hand_over() {
     retiring_ = std::exchange(current_, std::exchange(successor_, nullptr));
     retiring_->end(error(errc::worker_lost,
                          "the worker was to be replaced, and the call had not finished when drain_timeout was over"));
-    pool_->events->publish([&] { return happened::recycled{id_, current_->number(), turn_reason_}; });
+    pool_->events->publish([&] { return happened::worker_recycled{id_, current_->number(), turn_reason_}; });
     const std::lock_guard lock(mutex_);
     ++stats_.recycles[turn_reason_];
     stats_.recycling_failed.clear();
@@ -219,7 +219,7 @@ void capsule::back_off() {
     std::unique_lock lock(mutex_);
     const auto restarts = ++stats_.restarts;
     lock.unlock();
-    pool_->events->publish([&] { return happened::restarting{id_, restarts, pause}; });
+    pool_->events->publish([&] { return happened::worker_restarting{id_, restarts, pause}; });
 }
 
 /// Out of service, but for a probe now and then.
@@ -285,6 +285,28 @@ void capsule::request_recycling(recycle_reason why, std::function<void(result<vo
     asio::post(on_, [self = shared_from_this(), why, done = std::move(done)]() mutable {
         if (self->finished_) done(self->unless_impossible());
         else self->mail_->push(asked_to_recycle{why, std::move(done)});
+    });
+}
+
+void capsule::request_stacks(std::function<void(result<std::string>)> done) {
+    asio::post(on_, [self = shared_from_this(), done = std::move(done)]() mutable {
+        if (self->current_) return self->current_->ask_for_stacks(std::move(done));
+        done(tl::unexpected(error(errc::worker_lost, "the worker has no process now").with_worker(self->id_)));
+    });
+}
+
+void capsule::request_kill() {
+    asio::post(on_, [self = shared_from_this()] {
+        if (self->current_) self->current_->kill();
+    });
+}
+
+void capsule::request_log_level() {
+    asio::post(on_, [self = shared_from_this()] {
+        std::unique_lock lock(self->mutex_);
+        const auto all = self->lives_;
+        lock.unlock();
+        for (const auto& it : all) it->tell_log_level();
     });
 }
 

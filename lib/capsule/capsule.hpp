@@ -45,6 +45,11 @@ public:
     /// a worker that is being started is new anyway.
     /// @param done  called once, on any thread: when the old one has ended, or why there is no new one
     void request_recycling(recycle_reason why, std::function<void(result<void>)> done);
+    /// @param done  called once, on any thread
+    void request_stacks(std::function<void(result<std::string>)> done);
+    /// Kills its process, as a crash would.
+    void request_kill();
+    void request_log_level();
     [[nodiscard]] const std::string& id() const noexcept { return id_; }
     /// Kills the worker and fails its calls, without the executor.
     void end_now(const error& why) noexcept;
@@ -75,7 +80,7 @@ private:
     void end_turn(const result<void>& how);
     void bury(const life::news& n);
     void happens(happening what);
-    [[nodiscard]] happened::moved describe(worker_state from, happening what) const;
+    [[nodiscard]] happened::worker_moved describe(worker_state from, happening what) const;
     void show();
     void obey(action what);
     void publish(const std::shared_ptr<life>& it);

@@ -80,16 +80,25 @@ asio::awaitable<result<void>> incarnation::start(std::shared_ptr<incarnation> se
     self->exit_shield_ = fork_shield(watched);
     self->watch_exit();
     const auto prefix = options.output == worker_output::forward ? "[" + worker + "] " : std::string();
-    self->out_ = std::make_shared<output_tail>(self->on_, std::move(made->out), prefix);
-    self->err_ = std::make_shared<output_tail>(self->on_, std::move(made->err), prefix);
+    const auto told_of = [&](const char* stream) {
+        const auto to =
+            std::make_shared<output_events>(self->pool_->events, self->pool_->redact_with, worker, number, stream);
+        self->output_events_.push_back(to);
+        return output_tail::listener([to](const output_line& line) { to->take(line); });
+    };
+    auto tell_of_out = told_of("stdout");  // named, as above
+    auto tell_of_err = told_of("stderr");
+    self->out_ = std::make_shared<output_tail>(self->on_, std::move(made->out), prefix, std::move(tell_of_out));
+    self->err_ = std::make_shared<output_tail>(self->on_, std::move(made->err), prefix, std::move(tell_of_err));
     self->out_->start();
     self->err_->start();
 
     const auto secret = token::random();
     self->connection_ = std::make_shared<attachment>(
         attachment::identity{worker, number, self->pid_, secret},
-        attachment::limits{options.calls_per_worker, options.max_message_bytes}, self->pool_->board,
-        self->pool_->answers, self->left_->revoked(), [weak](life_event e) {
+        attachment::limits{options.calls_per_worker, options.max_message_bytes, options.slow_call_threshold,
+                           self->pool_->spans != nullptr},
+        self->pool_->board, self->pool_->answers, self->left_->revoked(), [weak](life_event e) {
             if (const auto me = weak.lock()) me->tell(std::move(e));
         });
     self->pool_->door->expect(self->connection_);
@@ -158,6 +167,10 @@ void incarnation::kill(int signal) noexcept {
 
 std::string incarnation::output() { return out_ ? joined_output(*out_, *err_) : std::string(); }
 
+void incarnation::tell_of_dropped_output() {
+    for (const auto& each : output_events_) each->tell_of_dropped();
+}
+
 void incarnation::close(const std::string& why) {
     if (!std::exchange(closed_, true) && launcher_lost_) end_strays({mark_});
     asio::error_code none;
@@ -167,6 +180,7 @@ void incarnation::close(const std::string& why) {
     if (launch_) launch_->close(none);
     if (out_) out_->close();
     if (err_) err_->close();
+    tell_of_dropped_output();
     if (connection_) {
         pool_->door->forget(*connection_);
         connection_->cut(why);

@@ -2,6 +2,7 @@
 // One start of one worker: its process, its pipes, its connection, and all that they have to say.
 
 #include "capsule/mailbox.hpp"
+#include "capsule/output_events.hpp"
 #include "capsule/recycling_gate.hpp"
 #include "capsule/restart_budget.hpp"
 #include "pool/health.hpp"
@@ -9,6 +10,8 @@
 #include "process/strays.hpp"
 #include "process/worker_source.hpp"
 #include "telemetry/event_bus.hpp"
+#include "telemetry/redactor.hpp"
+#include "telemetry/span.hpp"
 #include "wire/attachment.hpp"
 #include "wire/endpoint.hpp"
 
@@ -67,6 +70,9 @@ struct pool_services {
     std::shared_ptr<restart_budget> restarts;  ///< of all workers together
     std::shared_ptr<recycling_gate> gate;
     std::shared_ptr<event_bus> events;
+    std::shared_ptr<span_sink> spans{};                      ///< null: nothing is traced
+    std::shared_ptr<const redactor> redact_with{};           ///< of what workers print and log
+    std::shared_ptr<const std::atomic<int>> python_level{};  ///< from which on records of Python's logging are wanted
 };
 
 /** Feeds the mailbox of its life until `close`.
@@ -89,6 +95,8 @@ public:
     void kill(int signal) noexcept;
     /// The last lines of stdout and stderr, all that was written until now.
     [[nodiscard]] std::string output();
+    /// Lines that came too fast are told of at least now and then.
+    void tell_of_dropped_output();
     /// What it leaves when it ends.
     [[nodiscard]] const page& left() const noexcept { return *left_; }
     /// What the worker said on its launch socket, if it has not been heard yet.
@@ -114,6 +122,7 @@ private:
     fork_shield launch_shield_;
     std::string report_;
     std::optional<page> left_;
+    std::vector<std::shared_ptr<output_events>> output_events_;
     std::shared_ptr<output_tail> out_;
     std::shared_ptr<output_tail> err_;
     std::shared_ptr<attachment> connection_;

@@ -23,17 +23,25 @@ constexpr auto hello_limit = 5s;     // from accept to hello
 constexpr auto suspicion = 100ms;    // a stream ended: is the process about to? mostly 1 ms
 constexpr auto kill_limit = 2s;      // from SIGKILL to the end of the process
 constexpr auto tail_limit = 100ms;   // from the end of the process to that of its stream; mostly 1 ms
+constexpr auto stacks_limit = 1s;    // from asking a worker for its stacks to asking faulthandler
 constexpr auto running_look = 10ms;  // from one look at what a worker still runs to the next
 constexpr int exit_lost = 75;        // py/snakepit/_protocol.py: the worker's connection or a stream ended
 
-template <class T>
-const T* as(const life_event& e) {
+template <class T, class Event>
+auto* as(Event& e) {
     if constexpr (std::is_constructible_v<attachment_event, T>) {
-        const auto* wire = std::get_if<attachment_event>(&e);
+        auto* wire = std::get_if<attachment_event>(&e);
         return wire ? std::get_if<T>(wire) : nullptr;
     } else {
         return std::get_if<T>(&e);
     }
+}
+
+/// Of Python's logging, where levels lie between the named ones too.
+log_level level_of(int python) {
+    if (python >= 40) return log_level::error;
+    if (python >= 30) return log_level::warning;
+    return python >= 20 ? log_level::info : log_level::debug;
 }
 
 }  // namespace
@@ -72,8 +80,12 @@ asio::awaitable<void> life::run(std::shared_ptr<life> self) {
     }
     self->over_ = true;
     self->grace_.cancel();
+    while (!self->wants_stacks_.empty())
+        self->note_stacks(self->wants_stacks_.begin()->first,
+                          tl::unexpected(error(errc::worker_lost, "the worker has ended").with_worker(self->worker_)));
     if (self->heartbeat_) self->heartbeat_->stop();
     if (self->lifecycle_) self->lifecycle_->stop();
+    if (self->slow_watch_) self->slow_watch_->stop();
     self->tell_({self, happening::gone, std::move(why)});
 }
 
@@ -115,12 +127,13 @@ result<void> life::fits(std::uint64_t fresh_bytes) const {
 asio::awaitable<error> life::serve(std::shared_ptr<life> self, departure& gone, std::uint64_t fresh_bytes) {
     self->watch_pulse();
     self->watch_limits(fresh_bytes);
+    self->watch_slow_calls();
     self->tell_({self, happening::up});
     std::string reason;
     bool breach = false;     // of the protocol: nothing that it has left is believed
     bool cut_short = false;  // by us: how it ends is our doing
     while (reason.empty() && !gone.exited && !self->ending_) {
-        const auto e = co_await life_mailbox::next(self->mail_, clock::time_point::max());
+        auto e = co_await life_mailbox::next(self->mail_, clock::time_point::max());
         gone.hear(*e);
         if (as<heard::served>(*e)) {
             if (self->retiring_) self->leave_if_idle();  // or it was the other limit, on its way already
@@ -131,11 +144,21 @@ asio::awaitable<error> life::serve(std::shared_ptr<life> self, departure& gone, 
             self->leave_if_idle();
         } else if (const auto* p = as<heard::pong>(*e)) {
             self->memory_kills_.look(self->body_->pid());
+            self->body_->tell_of_dropped_output();
             self->note_progress(*p);
             self->heartbeat_->pong(*p);
-            self->lifecycle_->pong(p->resident_bytes, self->heartbeat_->last_latency());
+            const auto latency = self->heartbeat_->last_latency();
+            self->lifecycle_->pong(p->resident_bytes, latency);
+            self->pool_->events->publish(
+                [&] { return happened::heartbeat_answered{self->worker_, self->number_, latency, p->resident_bytes}; });
         } else if (const auto* blocked = as<heard::loop_blocked>(*e)) {
             self->note_blocked(*blocked);
+        } else if (auto* t = as<heard::telemetry>(*e)) {
+            self->note_telemetry(*t);
+        } else if (auto* slow = as<heard::slow_call>(*e)) {
+            self->note_slow(*slow);
+        } else if (auto* s = as<heard::stacks>(*e)) {
+            self->note_stacks(s->number, std::move(s->text));
         } else if (as<heard::asked_to_stop>(*e)) {
             if (!std::exchange(self->grace_is_watched_, true))
                 asio::co_spawn(self->on_, watch_grace(self), [](std::exception_ptr) {});
@@ -215,6 +238,36 @@ void life::watch_limits(std::uint64_t fresh_bytes) {
     asio::co_spawn(on_, lifecycle::run(lifecycle_), [](std::exception_ptr) {});
 }
 
+void life::watch_slow_calls() {
+    const auto threshold = pool_->options.slow_call_threshold;
+    if (threshold.count() == 0) return;
+    const auto weak = weak_from_this();
+    slow_watch_ = std::make_shared<slow_watch>(
+        on_, threshold,
+        slow_watch::subject{[weak] {
+                                const auto self = weak.lock();
+                                return self && !self->over_ ? self->occupied_by() : occupation();
+                            },
+                            [weak] {
+                                if (const auto self = weak.lock()) self->dump_stack();
+                            },
+                            [weak] {
+                                const auto self = weak.lock();
+                                return self ? self->body_->left().take_stack() : std::string();
+                            },
+                            [weak](const occupation& at, clock::duration running, std::string stack) {
+                                const auto self = weak.lock();
+                                if (!self) return;
+                                heard::slow_call slow{at.id,
+                                                      std::chrono::duration_cast<std::chrono::microseconds>(running),
+                                                      at.tool,
+                                                      {},
+                                                      std::move(stack)};
+                                self->note_slow(slow);
+                            }});
+    asio::co_spawn(on_, slow_watch::run(slow_watch_), [](std::exception_ptr) {});
+}
+
 /// Python was asked to stop a call: if it goes on for too long, the worker is not worth keeping.
 asio::awaitable<void> life::watch_grace(std::shared_ptr<life> self) {
     const auto grace = self->pool_->options.cancel_grace;
@@ -277,7 +330,7 @@ asio::awaitable<result<void>> life::boot(std::shared_ptr<life> self, departure& 
                 co_return tl::unexpected(h->what.error());
             }
             hello = *h->what;
-            self->body_->connection().welcome(hello->protocol_minor);
+            self->body_->connection().welcome(hello->protocol_minor, *self->pool_->python_level);
         }
         if (as<heard::work_open>(*e) && hello) {
             self->tools_ = std::move(hello->tools);
@@ -374,6 +427,81 @@ void life::note_blocked(const heard::loop_blocked& b) {
         times_blocked_ += b.stack.empty() ? 0 : 1;
     }
     pool_->events->publish([&] { return happened::loop_blocked{worker_, number_, b.so_far, b.by, b.stack}; });
+}
+
+/// Rates and sizes have been seen to by the worker, and checked.
+void life::note_telemetry(heard::telemetry& t) {
+    const auto& events = *pool_->events;
+    for (auto& r : t.logs)
+        events.publish([&] {
+            return happened::worker_logged{worker_,
+                                           number_,
+                                           level_of(r.level),
+                                           std::move(r.logger),
+                                           pool_->redact_with->text(std::move(r.message)),
+                                           r.call,
+                                           std::move(r.tool),
+                                           std::move(r.trace_id),
+                                           std::move(r.span_id),
+                                           pool_->redact_with->fields(std::move(r.fields))};
+        });
+    if (t.dropped_logs != 0)
+        events.publish([&] { return happened::output_dropped{worker_, number_, "logging", t.dropped_logs}; });
+    if (!pool_->spans) return;
+    for (auto& s : t.spans) {
+        s.process = {{"snakepit.worker", worker_}, {"process.pid", std::int64_t{body_->pid()}}};
+        pool_->spans->take(std::move(s));
+    }
+}
+
+void life::note_slow(heard::slow_call& s) {
+    if (slow_watch_) slow_watch_->told(s.id);
+    pool_->events->publish([&] {
+        return happened::call_slow{worker_,       number_,           s.id, std::move(s.tool), std::move(s.trace_id),
+                                   s.running_for, std::move(s.stack)};
+    });
+}
+
+// ---- stacks
+
+void life::ask_for_stacks(std::function<void(result<std::string>)> done) {
+    if (over_ || body_->pid() == 0)
+        return done(tl::unexpected(error(errc::worker_lost, "the worker has no process now").with_worker(worker_)));
+    const auto number = ++last_request_;
+    wants_stacks_.emplace(number, std::move(done));
+    body_->connection().ask_for_stacks(number);
+    asio::co_spawn(on_, dump_stacks(shared_from_this(), number), [](std::exception_ptr) {});
+}
+
+/// Something holds the GIL, or the process is stopped: faulthandler needs neither its lock nor its help.
+asio::awaitable<void> life::dump_stacks(std::shared_ptr<life> self, std::uint64_t number) {
+    asio::steady_timer patience(self->on_, stacks_limit);
+    asio::error_code woken;
+    co_await patience.async_wait(asio::redirect_error(asio::use_awaitable, woken));
+    if (!self->wants_stacks_.contains(number)) co_return;
+    self->dump_stack();
+    patience.expires_after(dump_time);
+    co_await patience.async_wait(asio::redirect_error(asio::use_awaitable, woken));
+    if (!self->wants_stacks_.contains(number)) co_return;
+    auto dumped = self->body_->left().take_stack();
+    if (dumped.empty()) dumped = "the worker has not written its stacks: it may be stopped\n";
+    self->note_stacks(number, std::move(dumped));
+}
+
+/// Of a worker that goes on.
+void life::dump_stack() {
+    if (body_->left().has_room_for_stack()) body_->kill(dump_signal());
+}
+
+void life::note_stacks(std::uint64_t number, result<std::string> text) {
+    auto found = wants_stacks_.extract(number);
+    if (found) found.mapped()(std::move(text));
+}
+
+void life::kill() { body_->kill(SIGKILL); }
+
+void life::tell_log_level() {
+    if (!over_ && line_) body_->connection().set_log_level(*pool_->python_level);
 }
 
 std::uint64_t life::times_blocked() const {

@@ -4,6 +4,7 @@
 #include "capsule/heartbeat.hpp"
 #include "capsule/incarnation.hpp"
 #include "capsule/lifecycle.hpp"
+#include "capsule/slow_watch.hpp"
 #include "process/memory_kills.hpp"
 
 #include <snakepit/error.hpp>
@@ -14,6 +15,7 @@
 
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -59,6 +61,13 @@ public:
     /// It is not trusted any more: its stack is dumped, then it is killed.
     /// @param others_may_finish  the calls beside the one that it does not end
     void give_up_on(std::string why, bool others_may_finish = false);
+    /// The Python stacks of its threads; also of a worker that does not answer, then those of faulthandler.
+    /// @param done  called once on the strand; worker_lost when it ends before
+    void ask_for_stacks(std::function<void(result<std::string>)> done);
+    /// Kills the process; how it ends is found out as for any death.
+    void kill();
+    /// Tells the worker which records of Python's logging are wanted.
+    void tell_log_level();
     /// Kills it and fails its calls, without the executor. Any thread.
     void end_now(const error& why) noexcept;
 
@@ -105,6 +114,7 @@ private:
     [[nodiscard]] result<void> fits(std::uint64_t fresh_bytes) const;
     void watch_pulse();
     void watch_limits(std::uint64_t fresh_bytes);
+    void watch_slow_calls();
     static asio::awaitable<void> watch_grace(std::shared_ptr<life> self);
     static asio::awaitable<error> serve(std::shared_ptr<life> self, departure& gone, std::uint64_t fresh_bytes);
     static asio::awaitable<void> let_others_finish(std::shared_ptr<life> self, departure& gone);
@@ -121,6 +131,11 @@ private:
     void leave_if_idle();
     void note_progress(const heard::pong& p);
     void note_blocked(const heard::loop_blocked& b);
+    void note_telemetry(heard::telemetry& t);
+    void note_slow(heard::slow_call& s);
+    void dump_stack();
+    void note_stacks(std::uint64_t number, result<std::string> text);
+    static asio::awaitable<void> dump_stacks(std::shared_ptr<life> self, std::uint64_t number);
     void let_go();
 
     const asio::strand<asio::any_io_executor> on_;
@@ -142,7 +157,10 @@ private:
     bool draining_ = false;
     bool retiring_ = false;
     bool as_told_ = false;
-    std::optional<error> ending_;  // it was told to end: what calls hear that take too long
+    std::uint64_t last_request_ = 0;  // for stacks
+    std::map<std::uint64_t, std::function<void(result<std::string>)>> wants_stacks_;
+    std::shared_ptr<slow_watch> slow_watch_;  // null: slow calls are not told of
+    std::optional<error> ending_;             // it was told to end: what calls hear that take too long
 
     mutable std::mutex mutex_;
     std::shared_ptr<line> line_;

@@ -4,6 +4,7 @@
 #include "process/python_candidates.hpp"
 
 #include <fmt/format.h>
+#include <cstdlib>
 
 namespace snakepit::cli {
 namespace {
@@ -11,6 +12,8 @@ namespace {
 constexpr auto packages =
     "install Debian's python3-grpcio, python3-protobuf and python3-msgpack, or name another "
     "Python with --python or SNAKEPIT_PYTHON";
+
+constexpr auto install_packages = "sudo apt-get install python3-grpcio python3-protobuf python3-msgpack";
 
 struct probed {
     bool fit = false;
@@ -60,10 +63,9 @@ void add_versions(const value& about, doctor_report& into) {
             level::warning, "versions",
             "this protobuf is the implementation in pure Python: calls take many times longer",
             "unset PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION if it is set; else install Debian's python3-protobuf, or "
-            "a wheel: pip install --force-reinstall protobuf");
-    if (text_of(about, "numpy", "").empty())
-        into.add(level::ok, "versions", "numpy is not there; only tools that take or return arrays need it",
-                 "install Debian's python3-numpy, or run: python -m pip install numpy");
+            "a wheel: pip install --force-reinstall protobuf",
+            std::getenv("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION") ? "unset PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION"
+                                                                  : "sudo apt-get install python3-protobuf");
 }
 
 }  // namespace
@@ -75,7 +77,8 @@ std::optional<std::string> examine_pythons(const common_options& common, doctor_
     const auto package = detail::package_dir();
     if (!package) {
         into.add(level::problem, "package", package.error().message(),
-                 "install snakepit anew, or set SNAKEPIT_PYTHON_PACKAGE to the directory of its Python package");
+                 "install snakepit anew, or set SNAKEPIT_PYTHON_PACKAGE to the directory of its Python package",
+                 std::getenv("SNAKEPIT_PYTHON_PACKAGE") ? "unset SNAKEPIT_PYTHON_PACKAGE" : "");
         return std::nullopt;
     }
     into.facts["package_dir"] = *package;
@@ -109,11 +112,14 @@ std::optional<std::string> examine_pythons(const common_options& common, doctor_
                      cut != found.reason.npos ? found.reason.substr(cut + 2)
                      : asked_for              ? fmt::format("correct {}, or leave it out", origin)
                      : c.exists ? "put another Python before it on PATH, or name one with --python or SNAKEPIT_PYTHON"
-                                : std::string());
+                                : std::string(),
+                     origin == "$SNAKEPIT_PYTHON" ? "unset SNAKEPIT_PYTHON"
+                     : cut != found.reason.npos   ? install_packages
+                                                  : "");
         }
         list.push_back(std::move(about));
     }
-    if (!chosen) into.add(level::problem, "python", "no Python here can run workers", packages);
+    if (!chosen) into.add(level::problem, "python", "no Python here can run workers", packages, install_packages);
     return chosen;
 }
 

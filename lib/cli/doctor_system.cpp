@@ -74,7 +74,8 @@ void examine_rlimit(int which, const char* name, const char* what, std::uint64_t
              fmt::format("{}: {}", what, none ? std::string("no limit") : grouped(limit.rlim_cur)),
              low ? fmt::format("raise it with ulimit -{} {}, or in /etc/security/limits.conf",
                                which == RLIMIT_NOFILE ? 'n' : 'u', wanted)
-                 : "");
+                 : "",
+             low ? fmt::format("ulimit -{} {}", which == RLIMIT_NOFILE ? 'n' : 'u', wanted) : "");
 }
 
 void examine_shared_memory(value& facts, doctor_report& into) {
@@ -86,7 +87,8 @@ void examine_shared_memory(value& facts, doctor_report& into) {
     const bool low = bytes < scarce;
     into.add(low ? level::warning : level::ok, "limits",
              there ? fmt::format("/dev/shm: {} free", in_mebibytes(bytes)) : std::string("/dev/shm is not there"),
-             low ? "tools that use multiprocessing need it: mount a tmpfs there, in a container with --shm-size" : "");
+             low ? "tools that use multiprocessing need it: mount a tmpfs there, in a container with --shm-size" : "",
+             low ? "sudo mount -t tmpfs -o nosuid,nodev tmpfs /dev/shm" : "");
 }
 
 void examine_socket(doctor_report& into) {
@@ -95,7 +97,8 @@ void examine_socket(doctor_report& into) {
     if (!made)
         return into.add(level::problem, "socket", made.error().message(),
                         "set TMPDIR or XDG_RUNTIME_DIR to a short path of a directory that only you can write to, or "
-                        "that is sticky as /tmp is");
+                        "that is sticky as /tmp is",
+                        "install -d -m 700 ~/.snakepit && export XDG_RUNTIME_DIR=~/.snakepit");
     facts["path"] = made->socket_path();
     facts["path_bytes"] = made->socket_path().size();
     facts["private"] = true;

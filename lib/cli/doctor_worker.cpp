@@ -90,7 +90,7 @@ asio::awaitable<int> try_echo(pool& workers, clock::time_point begun, value& fac
         into.add(level::warning, "worker",
                  "it uses grpcio's public stream iterator, since the faster direct lane does not "
                  "work with this grpcio: calls take about twice as long",
-                 "use Debian's python3-grpcio, or another release of grpcio");
+                 "use Debian's python3-grpcio, or another release of grpcio", "sudo apt-get install python3-grpcio");
     else into.add(level::ok, "worker", fmt::format("lane: {}", lane));
     const bool forks = stats.start_method == start_method::fork;
     facts["start_method"] = forks ? "fork" : "spawn";
@@ -98,7 +98,7 @@ asio::awaitable<int> try_echo(pool& workers, clock::time_point begun, value& fac
     else
         into.add(level::warning, "worker",
                  "workers cannot be forked, and take longer to start: " + stats.start_method_reason,
-                 "use Debian's python3-grpcio, or another release of grpcio");
+                 "use Debian's python3-grpcio, or another release of grpcio", "sudo apt-get install python3-grpcio");
     co_return exit_ok;
 }
 
@@ -117,11 +117,13 @@ int examine_worker(const common_options& common, doctor_report& into) {
             std::move(options), [&](pool& workers) { return try_echo(workers, begun, facts, into); },
             [&](const error& why) {
                 into.add(level::problem, "worker", "no worker could be started: " + why.full(),
-                         "see the other findings; a longer --start-timeout helps where starting is only slow");
+                         "see the other findings; a longer --start-timeout helps where starting is only slow",
+                         "snakepit doctor --start-timeout 120");
             });
     } catch (const fs::filesystem_error& e) {
         into.add(level::problem, "worker", fmt::format("no directory with a module for a trial: {}", e.what()),
-                 "set TMPDIR to a directory that can be written to, on a disk that is not full");
+                 "set TMPDIR to a directory that can be written to, on a disk that is not full",
+                 "df -h /tmp && install -d -m 700 ~/tmp && export TMPDIR=~/tmp");
     }
     into.facts["worker"] = std::move(facts);
     return code > exit_signalled ? code : exit_ok;

@@ -28,8 +28,10 @@ examples:
   snakepit map text_tools:count_words --in lines.txt > counts.jsonl
   snakepit tools text_tools
   snakepit doctor
+  snakepit ps
 
-exit codes: 0 all went well; 1 a call failed; 2 usage, the module or the Python was wrong;
+exit codes: 0 all went well; 1 a call failed, or a pool refused; 2 usage, the module or the Python was wrong, or
+there was no such pool;
 128 + n ended by signal n (130 Ctrl-C, 141 nobody reads the output)
 )";
 
@@ -60,6 +62,20 @@ int run(int argc, char** argv) {
     add("map", "call a tool for each line of the input, in parallel", add_map);
     add("tools", "list the tools of a module", add_tools);
     add("doctor", "find out whether everything needed is here, and what to do if not", add_doctor);
+    add("bench", "how many calls of a tool go through, and how long they take", add_bench);
+    add("ps", "list the pools that run on this machine", add_ps);
+    add("status", "how a pool is, and what became of its calls", add_status);
+    add("workers", "a pool's workers, one by one", add_workers);
+    add("top", "watch a pool and its workers", add_top);
+    add("stack", "where a worker is: the Python stacks of its threads", add_stack);
+    add("drain", "let no more calls in", add_drain);
+    add("resume", "let calls in again", add_resume);
+    add("recycle", "replace a worker, or all of them, without losing a call", add_recycle);
+    add("resize", "change the number of workers", add_resize);
+    add("kill", "kill a worker, as a crash would", add_kill);
+    add("loglevel", "tell or change what a pool logs", add_loglevel);
+    add("events", "what has happened in a pool, or what happens", add_events);
+    add("completion", "print a script that completes these commands in a shell", add_completion);
 
     if (argc < 2) {
         fmt::print(stderr, "{}", app.help());

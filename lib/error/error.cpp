@@ -19,6 +19,8 @@ const char* describe(errc e) {
         case errc::pool_degraded: return "pool degraded";
         case errc::poison_call: return "poison call";
         case errc::tool_degraded: return "tool degraded";
+        case errc::pool_draining: return "pool draining";
+        case errc::listen_failed: return "cannot listen";
         case errc::unknown_tool: return "unknown tool";
         case errc::bad_arguments: return "bad arguments";
         case errc::tool_raised: return "tool raised";
@@ -80,6 +82,7 @@ private:
             case errc::worker_lost:
             case errc::pool_degraded:
             case errc::tool_degraded:
+            case errc::pool_draining:
             case errc::start_timeout:
             case errc::launch_failed:
             case errc::version_conflict:

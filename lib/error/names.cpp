@@ -17,6 +17,8 @@ std::string_view name_of(const std::error_code& code) {
         case errc::pool_degraded: return "pool_degraded";
         case errc::poison_call: return "poison_call";
         case errc::tool_degraded: return "tool_degraded";
+        case errc::pool_draining: return "pool_draining";
+        case errc::listen_failed: return "listen_failed";
         case errc::forked: return "forked";
         case errc::unknown_tool: return "unknown_tool";
         case errc::bad_arguments: return "bad_arguments";

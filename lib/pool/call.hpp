@@ -3,6 +3,7 @@
 
 #include "pool/intrusive_list.hpp"
 #include "pool/limits.hpp"
+#include "telemetry/call_trail.hpp"
 #include "telemetry/trace_context.hpp"
 
 #include <snakepit/detail/completion.hpp>
@@ -100,6 +101,8 @@ struct call {
     std::atomic<int> nested = 0;                   ///< calls that these have made and that have not ended
     session_home* home = nullptr;                  ///< from its admission to its end, unless its affinity is none
     std::uint64_t sent_before = 0;                 ///< number of the line to which its session's last call was sent
+
+    std::unique_ptr<call_trail> trail;  ///< null: nobody wants to know. Goes when it is answered
 
     // The caller's again.
     std::shared_ptr<session_use> session_held;   ///< null: it has no session

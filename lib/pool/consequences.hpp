@@ -25,6 +25,12 @@ struct switchboard::consequences {
     std::vector<std::pair<std::shared_ptr<helper>, error>> let_go;
     std::shared_ptr<lane> served;
     std::function<void()> tell_of_waiting;
+    struct watched_call {
+        call_ptr what;  // answered
+        std::unique_ptr<call_trail> trail;
+    };
+    std::vector<watched_call> trails;                    // calls of whose end somebody wants to know
+    std::vector<std::pair<std::string, bool>> circuits;  // tools that are out of service from now on, or not any more
     bool alarm = false;
     bool deadlocks = false;  // there may be one
 };

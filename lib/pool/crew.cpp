@@ -71,7 +71,7 @@ void crew::hire(capsule::after_failed_first_start then) {
         members_.insert(members_.begin() + static_cast<std::ptrdiff_t>(number), member{number, made});
     }
     pool_->health->hired(made->id());
-    pool_->events->publish([&] { return happened::hired{made->id()}; });
+    pool_->events->publish([&] { return happened::worker_hired{made->id(), pool_->options.group}; });
     asio::co_spawn(made->on(), capsule::run(made), [on = on_, weak = weak_from_this(), number](std::exception_ptr e) {
         asio::post(on, [weak, number, failed = e != nullptr] {
             if (const auto self = weak.lock()) self->gone(number, failed);
@@ -112,7 +112,7 @@ void crew::gone(std::size_t number, bool by_exception) {
             const std::lock_guard lock(mutex_);
             std::erase_if(members_, [number](const member& it) { return it.number == number; });
         }
-        pool_->events->publish([&] { return happened::left{id}; });
+        pool_->events->publish([&] { return happened::worker_left{id}; });
     }
     changed_.cancel();
     review();
@@ -177,7 +177,7 @@ void crew::end_now(const error& why) noexcept {
 
 void crew::resize(worker_count to, listener done) {
     const auto from = std::exchange(wanted_, to);
-    pool_->events->publish([&] { return happened::resized{pool_->options.group, from, to}; });
+    pool_->events->publish([&] { return happened::group_resized{pool_->options.group, from, to}; });
     resizers_.push_back(std::move(done));
     review();
 }
@@ -288,6 +288,26 @@ bool crew::recycle(const std::string& worker, const listener& done) {
     if (found == all.end()) return false;
     (*found)->request_recycling(recycle_reason::asked, done);
     return true;
+}
+
+bool crew::ask_for_stacks(const std::string& worker, std::function<void(result<std::string>)> done) {
+    const auto all = staff();
+    const auto found = std::ranges::find(all, worker, &capsule::id);
+    if (found == all.end()) return false;
+    (*found)->request_stacks(std::move(done));
+    return true;
+}
+
+bool crew::kill(const std::string& worker) {
+    const auto all = staff();
+    const auto found = std::ranges::find(all, worker, &capsule::id);
+    if (found == all.end()) return false;
+    (*found)->request_kill();
+    return true;
+}
+
+void crew::tell_log_level() {
+    for (const auto& c : staff()) c->request_log_level();
 }
 
 void crew::recycle_all(listener done) {

@@ -53,6 +53,11 @@ public:
     /// Any thread.
     [[nodiscard]] bool recycle(const std::string& worker, const listener& done);
     void recycle_all(listener done);
+    /// @return  false: it has no such worker
+    [[nodiscard]] bool ask_for_stacks(const std::string& worker, std::function<void(result<std::string>)> done);
+    [[nodiscard]] bool kill(const std::string& worker);
+    /// All workers hear which records of Python's logging are wanted.
+    void tell_log_level();
     /// Nobody is hired any more; all end by the stop ladder.
     void stop();
     /// The same for who still has time; after `stop`.

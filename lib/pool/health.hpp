@@ -38,7 +38,8 @@ private:
     const std::string group_;
     const std::shared_ptr<switchboard> board_;
     const std::shared_ptr<event_bus> events_;
-    mutable std::mutex mutex_;  // taken before the switchboard's
+    std::mutex change_mutex_;   // of one change with all that follows from it; taken before the switchboard's
+    mutable std::mutex mutex_;  // of what is known: never held while others are told, who may ask for `reason`
     std::set<std::string> workers_;
     std::map<std::string, error> broken_;  // of those
 };

@@ -3,6 +3,7 @@
 #include "pool/pool_impl.hpp"
 #include "pool/switchboard.hpp"
 #include "process/fork_shield.hpp"
+#include "telemetry/tracer.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -40,8 +41,8 @@ bool is_reply(const error& e) {
 
 }  // namespace
 
-hedge::hedge(std::shared_ptr<switchboard> board, std::shared_ptr<session_host> sessions)
-    : board_(std::move(board)), sessions_(std::move(sessions)) {}
+hedge::hedge(std::shared_ptr<switchboard> board, std::shared_ptr<session_host> sessions, const tracer* traces)
+    : board_(std::move(board)), sessions_(std::move(sessions)), traces_(traces) {}
 
 void hedge::follow(const call_ptr& first, std::chrono::milliseconds after, const asio::any_io_executor& on) {
     done_ = std::move(first->done);
@@ -73,6 +74,7 @@ void hedge::begin_second() {
     if (!first) return;
     const auto second = again(*first, *sessions_);
     if (!second) return;
+    if (traces_) traces_->begin(*second);  // part of the span that the first one is
     {
         const std::lock_guard lock(mutex_);
         if (!done_) return;

@@ -14,6 +14,7 @@
 namespace snakepit::detail {
 
 class switchboard;
+class tracer;
 
 /** Two attempts at one call, of which the first reply counts; see `call_options::hedge_after`. Lives as long as one of
     them.
@@ -21,7 +22,8 @@ class switchboard;
     @par Thread safety  internally synchronized */
 class hedge : public std::enable_shared_from_this<hedge> {
 public:
-    hedge(std::shared_ptr<switchboard> board, std::shared_ptr<session_host> sessions);
+    /// @param traces  null: nothing is traced; must outlive the call
+    hedge(std::shared_ptr<switchboard> board, std::shared_ptr<session_host> sessions, const tracer* traces);
 
     /// Takes over the call's completion and its caller's cancellation; the call is to be submitted then.
     /// @param on  where the time is taken
@@ -45,6 +47,7 @@ private:
 
     const std::shared_ptr<switchboard> board_;
     const std::shared_ptr<session_host> sessions_;
+    const tracer* const traces_;
     std::mutex mutex_;
     completion<result<value>> done_;     // of the caller; empty once it has been called
     std::shared_ptr<served_by> served_;  // likewise; null: nobody asks

@@ -1,5 +1,6 @@
 #include "pool/group.hpp"
 #include "pool/sizing.hpp"
+#include "telemetry/listen_address.hpp"
 
 #include <snakepit/options.hpp>
 
@@ -133,6 +134,13 @@ std::vector<option_mistake> pool_options::mistakes() const {
     c.range("restart_limit.per_tool", restart_limit.per_tool, 1, 1'000'000);
     c.time("restart_limit.window", restart_limit.window, 1s, 24h);
     c.range<std::size_t>("max_message_bytes", max_message_bytes, 1 << 10, std::size_t{1} << 30);
+    c.require(metrics_listen.empty() || detail::parse_listen_address(metrics_listen), "metrics_listen",
+              '"' + metrics_listen + '"', std::string(detail::listen_addresses()));
+    c.require(slow_call_threshold == 0ms || (slow_call_threshold >= 1ms && slow_call_threshold <= 24h),
+              "slow_call_threshold", fmt::format("{} ms", slow_call_threshold.count()), "0 ms, or 1 ms to 86400000 ms");
+    if (telemetry.sample_ratio) c.range("telemetry.sample_ratio", *telemetry.sample_ratio, 0.0, 1.0);
+    c.range<std::size_t>("telemetry.max_queued_spans", telemetry.max_queued_spans, 1, 1'000'000);
+    if (telemetry.metrics_interval != 0ms) c.time("telemetry.metrics_interval", telemetry.metrics_interval, 100ms, 24h);
     for (const auto& [name, text] : environment)
         c.require(!name.empty() && name.find('=') == name.npos && name.find('\0') == name.npos &&
                       text.find('\0') == text.npos,

@@ -85,7 +85,8 @@ std::chrono::milliseconds switchboard::half_of_queue(call::clock::time_point now
 // ---- tools that end their workers
 
 /// A worker is gone. Only when all that it ran was of one tool is it known whose doing it was.
-void switchboard::note_death(const std::vector<call*>& lost, const error& why, const last_words& said) {
+void switchboard::note_death(const std::vector<call*>& lost, const error& why, const last_words& said,
+                             consequences& todo) {
     if (!is_own_doing(why.exit())) return;
     std::optional<std::uint32_t> tool;
     for (const call* c : lost) {
@@ -93,7 +94,17 @@ void switchboard::note_death(const std::vector<call*>& lost, const error& why, c
         if (tool && *tool != c->tool_index) return;
         tool = c->tool_index;
     }
-    if (tool) tools_[*tool].breaker.ended_a_worker(allowed_.tools, call::clock::now());
+    if (!tool) return;
+    auto& breaker = tools_[*tool].breaker;
+    const bool was_open = breaker.is_open(allowed_.tools);
+    breaker.ended_a_worker(allowed_.tools, call::clock::now());
+    if (!was_open && breaker.is_open(allowed_.tools)) todo.circuits.emplace_back(tools_[*tool].spec.name, true);
+}
+
+void switchboard::note_reply(known_tool& tool, consequences& todo) {
+    if (tool.breaker.is_closed()) return;
+    if (tool.breaker.is_open(allowed_.tools)) todo.circuits.emplace_back(tool.spec.name, false);
+    tool.breaker.replied();
 }
 
 error switchboard::degraded_tool_error(const known_tool& tool, call::clock::time_point now) const {
@@ -119,6 +130,8 @@ std::string switchboard::degraded_tools() const {
 
 bool switchboard::hedge(const call_ptr& second, const call& first) {
     consequences todo;
+    begin_trail(*second);
+    if (second->trail) second->trail->hedge = true;
     {
         const std::lock_guard lock(mutex_);
         const bool is_under_way = first.place == call_place::outbox || first.place == call_place::sent;

@@ -142,5 +142,9 @@ snakepit::host_tools pool::host_tools() const { return snakepit::host_tools(impl
 std::vector<tool_spec> pool::tools() const { return impl_->tools(); }
 pool_stats pool::stats() const { return impl_->stats(); }
 std::vector<worker_stats> pool::workers() const { return impl_->workers(); }
+event_source pool::events() const { return event_source(impl_->events()); }
+std::string pool::metrics() const { return impl_->telemetry().metrics_text(); }
+void pool::set_log_level(snakepit::log_level least) { impl_->set_log_level(least); }
+snakepit::log_level pool::log_level() const { return impl_->telemetry().log_level(); }
 
 }  // namespace snakepit

@@ -1,5 +1,7 @@
 #include "pool/pool_impl.hpp"
 
+#include "admin/admin_server.hpp"
+#include "error/names.hpp"
 #include "host/call_scope.hpp"
 #include "pool/desk.hpp"
 #include "pool/hedge.hpp"
@@ -106,6 +108,7 @@ pool_impl::pool_impl(asio::any_io_executor on, pool_options options)
     : on_(std::move(on)),
       strand_(on_),
       options_(with_room(std::move(options))),
+      telemetry_(options_, [this] { return stats(); }),
       sessions_(std::make_shared<session_host>(options_.sessions)),
       alarm_(strand_) {
     if (sessions_->memory()) sweeper_ = std::make_shared<sweeper>(strand_, sessions_->memory());
@@ -119,6 +122,19 @@ result<std::shared_ptr<switchboard>> pool_impl::board_of(const std::string& tool
     const auto all = groups_;
     lock.unlock();
     return board_for(*all, tool);
+}
+
+/// Of what comes no further than here; the switchboard tells of what it refuses.
+void pool_impl::tell_of_refusal(const std::string& tool, const error& why) const {
+    if (fork_shield::in_child()) return;
+    events()->publish([&] {
+        happened::call_ended e;
+        e.tool = tool;
+        e.outcome = name_of(why.code());
+        e.submitted = e.ended = call::clock::now();
+        e.why = why;
+        return e;
+    });
 }
 
 /// @param tool  moved from when there is a call
@@ -149,16 +165,19 @@ result<call_ptr> pool_impl::make_call(std::string& tool, const value& arguments,
     }
     if (!c->session.empty()) c->affinity = options.affinity().value_or(options_.sessions.affinity);
     c->tool = std::move(tool);
+    if (const auto* traces = telemetry_.traces()) traces->begin(*c);
     return c;
 }
 
 void pool_impl::begin_execute(std::string tool, value arguments, call_options options, completion<result<value>> done,
                               std::shared_ptr<served_by> served, begun_call* begun) {
     const auto fail = [&](const error& why) {
+        tell_of_refusal(tool, why);
         auto named = why.with_tool(tool);
         completion<result<value>>::post(std::move(done), tl::unexpected(std::move(named)));
     };
     if (fork_shield::in_child()) return fail(forked_error());  // before any mutex: a thread that is no more may hold it
+    if (draining_ && !current_outer_call()) return fail(draining_error());
     const auto found = board_of(tool);
     if (!found) return fail(found.error());
     const auto& board = *found;
@@ -170,7 +189,7 @@ void pool_impl::begin_execute(std::string tool, value arguments, call_options op
     if (begun) *begun = {board, c};
     if (options.hedge_after().count() > 0) {
         c->wants_hedge = true;
-        const auto attempts = std::make_shared<hedge>(board, sessions_);
+        const auto attempts = std::make_shared<hedge>(board, sessions_, telemetry_.traces());
         attempts->follow(c, options.hedge_after(), on_);
         if (begun) begun->attempts = attempts;
         return board->submit(std::move(c));
@@ -187,10 +206,12 @@ std::shared_ptr<stream_core> pool_impl::open_stream(std::string tool, const valu
                                                     const call_options& options, const asio::any_io_executor& on) {
     const auto state = std::make_shared<stream_state>();
     const auto refuse = [&](const error& why) {
+        tell_of_refusal(tool, why);
         state->end(tl::unexpected(why.with_tool(tool)));
         return std::make_shared<stream_core>(on_, state, nullptr, nullptr, options_.max_message_bytes);
     };
     if (fork_shield::in_child()) return refuse(forked_error());
+    if (draining_ && !current_outer_call()) return refuse(draining_error());
     const auto board = board_of(tool);
     if (!board) return refuse(board.error());
     auto made = make_call(tool, arguments, options);
@@ -281,6 +302,7 @@ asio::awaitable<result<void>> pool_impl::start(std::shared_ptr<pool_impl> self) 
         for (const auto& g : *all) g.board->open();
         for (const auto& g : *all) g.workers->open();
         if (self->sweeper_) self->sweeper_->start();
+        self->events()->publish([&] { return happened::pool_started{self->options_.module}; });
         co_return up;
     }
     // What fails because the pool is being stopped is not the reason.
@@ -290,10 +312,12 @@ asio::awaitable<result<void>> pool_impl::start(std::shared_ptr<pool_impl> self) 
 }
 
 asio::awaitable<result<void>> pool_impl::bring_up(std::shared_ptr<pool_impl> self) {
+    if (auto told = self->telemetry_.start(); !told) co_return tl::unexpected(told.error());
     const auto all = self->make_groups();
     if (!all) co_return tl::unexpected(stopped_error());
     if (auto open = self->endpoint_->open(self->options_.socket_directory, *self->book_); !open)
         co_return tl::unexpected(open.error());
+    if (auto open = self->open_admin(); !open) co_return tl::unexpected(open.error());
     if (auto up = co_await worker_source::start(self->source_); !up) co_return tl::unexpected(up.error());
     if (self->phase_ != phase::starting) co_return tl::unexpected(stopped_error());
 
@@ -316,6 +340,16 @@ asio::awaitable<result<void>> pool_impl::bring_up(std::shared_ptr<pool_impl> sel
     co_return outcome;
 }
 
+result<void> pool_impl::open_admin() {
+    if (!options_.admin_socket) return {};
+    auto made = admin_server::open(strand_, shared_from_this(), endpoint_->admin_path());
+    if (!made) return tl::unexpected(made.error());
+    const std::lock_guard lock(mutex_);
+    if (!ended_) admin_ = *made;
+    else (*made)->close();
+    return {};
+}
+
 /// And what they share. @return  null: the pool object was destroyed
 std::shared_ptr<const groups> pool_impl::make_groups() {
     const auto paths = absolute_paths(options_);
@@ -324,7 +358,7 @@ std::shared_ptr<const groups> pool_impl::make_groups() {
     const zygote::config module{options_.module, paths, options_.start_timeout,
                                 options_.output == worker_output::forward, profiles_of(options_)};
     const auto source = std::make_shared<worker_source>(strand_, launch, module, options_.start_method);
-    const auto door = std::make_shared<endpoint>(strand_, options_.max_message_bytes);
+    const auto door = std::make_shared<endpoint>(strand_, options_.max_message_bytes, events());
     std::vector<std::string> names;
     for (const auto& g : options_.groups) names.push_back(g.name);
     const auto make = [&](const pool_options& options, std::string worker_prefix) {
@@ -340,14 +374,15 @@ std::shared_ptr<const groups> pool_impl::make_groups() {
             [weak = weak_from_this()](call::clock::time_point at) {
                 if (const auto me = weak.lock()) me->set_alarm(at);
             },
-            deadlocks_);
+            deadlocks_, switchboard::audience{events(), options.group});
         deadlocks_->add(board);
-        const auto health = std::make_shared<pool_health>(options.group, board, events_);
+        const auto health = std::make_shared<pool_health>(options.group, board, events());
         const auto services = std::make_shared<pool_services>(pool_services{
             on_, options, std::move(worker_prefix), names, paths, book, source, door, board,
             std::make_shared<desk>(on_, board, sessions_, host_tools_, options.max_message_bytes), health,
             std::make_shared<restart_budget>(options.restart_limit.per_pool, options.restart_limit.window),
-            std::make_shared<recycling_gate>(options.lifecycle.max_recycling), events_});
+            std::make_shared<recycling_gate>(options.lifecycle.max_recycling), events(), telemetry_.spans(),
+            telemetry_.redact_with(), telemetry_.python_level()});
         return group{options.group, options.queue_limit, board, health, std::make_shared<crew>(strand_, services)};
     };
     groups all{make(options_, "w")};
@@ -437,6 +472,56 @@ void pool_impl::resize(const std::optional<std::string>& name, worker_count to, 
     wanted->workers->resize(to, done);
 }
 
+// ---- operators
+
+void pool_impl::drain() {
+    if (!draining_.exchange(true)) events()->publish([] { return happened::pool_draining{}; });
+}
+
+void pool_impl::resume() {
+    if (draining_.exchange(false)) events()->publish([] { return happened::pool_resumed{}; });
+}
+
+void pool_impl::begin_stacks(std::string worker, completion<result<std::string>> done) {
+    auto shared = std::make_shared<completion<result<std::string>>>(std::move(done));
+    const auto tell = [shared](result<std::string> text) {
+        completion<result<std::string>>::post(std::move(*shared), std::move(text));
+    };
+    const auto all = look_at_groups();
+    if (std::ranges::none_of(*all,
+                             [&](const group& g) { return g.workers && g.workers->ask_for_stacks(worker, tell); }))
+        tell(tl::unexpected(no_such_worker(worker, workers())));
+}
+
+result<void> pool_impl::kill(const std::string& worker) {
+    const auto all = look_at_groups();
+    if (std::ranges::any_of(*all, [&](const group& g) { return g.workers && g.workers->kill(worker); })) return {};
+    return tl::unexpected(no_such_worker(worker, workers()));
+}
+
+result<void> pool_impl::check_worker(const std::string& id) const {
+    const auto all = workers();
+    if (std::ranges::find(all, id, &worker_stats::id) != all.end()) return {};
+    return tl::unexpected(no_such_worker(id, all));
+}
+
+std::string_view pool_impl::phase_name() const noexcept {
+    switch (phase_) {
+        case phase::fresh:
+        case phase::starting: return "starting";
+        case phase::running: return "running";
+        case phase::stopping: return "stopping";
+        case phase::stopped: break;
+    }
+    return "stopped";
+}
+
+void pool_impl::set_log_level(snakepit::log_level least) {
+    telemetry_.set_log_level(least);
+    for (const auto& g : *look_at_groups())
+        if (g.workers) g.workers->tell_log_level();
+}
+
 // ---- the end
 
 void pool_impl::begin_stop(completion<result<void>> done) {
@@ -485,11 +570,15 @@ asio::awaitable<void> pool_impl::bring_down(std::shared_ptr<pool_impl> self) {
         if (g.workers) g.workers->stop();
     for (const auto& g : *all)
         if (g.workers) co_await crew::wait_until_gone(g.workers);
+    if (self->admin_) self->admin_->close();
     if (self->endpoint_) self->endpoint_->close();
     if (self->source_) co_await worker_source::end(self->source_);
     if (self->book_) self->book_->close();
     if (self->sweeper_) self->sweeper_->stop();
     self->sessions_->shut(stopped_error());
+    self->events()->publish([] { return happened::pool_stopped{}; });
+    co_await pool_telemetry::stop(self->telemetry_);
+    if (self->admin_) co_await admin_server::end(self->admin_);
     self->phase_ = phase::stopped;
     self->alarm_.cancel();
     for (const auto& w : std::exchange(self->stop_waiters_, {}))
@@ -503,6 +592,7 @@ void pool_impl::end_now() noexcept {
     ended_ = true;
     const auto all = groups_;
     const auto door = endpoint_;
+    const auto admin = admin_;
     const auto source = source_;
     const auto book = book_;
     lock.unlock();
@@ -511,9 +601,11 @@ void pool_impl::end_now() noexcept {
     sessions_->shut(why);
     for (const auto& g : *all)
         if (g.workers) g.workers->end_now(why);
+    if (admin) admin->close();
     if (door) door->close();
     if (source) source->close();
     if (book) book->close();
+    telemetry_.end_now();
     request_stop();
 }
 
@@ -550,6 +642,9 @@ pool_stats pool_impl::stats() const {
     s.start_method = options_.start_method;
     if (source_) std::tie(s.start_method, s.start_method_reason) = source_->method();
     if (endpoint_) s.refused_connections = endpoint_->refused();
+    s.draining = draining_;
+    if (sessions_->memory()) s.sessions = sessions_->memory()->size();
+    telemetry_.add_to(s);
     return s;
 }
 

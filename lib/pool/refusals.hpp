@@ -15,6 +15,10 @@ inline error forked_error() {
 }
 
 inline error stopped_error() { return {errc::pool_stopped, "the pool is stopping or has stopped"}; }
+inline error draining_error() {
+    return {errc::pool_draining,
+            "an operator lets no more calls in (`snakepit drain`); `snakepit resume` takes that back"};
+}
 /// To whoever works for a call, or asks for one.
 inline error call_over_error() { return {errc::session_closed, "the call is over"}; }
 inline error destroyed_error() { return {errc::pool_stopped, "the pool was destroyed"}; }

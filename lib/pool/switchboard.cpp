@@ -68,11 +68,12 @@ bool last_words::was_waiting(std::uint64_t id) const {
 }
 bool last_words::was_done(std::uint64_t id) const { return running ? id <= begun && !was_running(id) : id <= done; }
 
-switchboard::switchboard(limits allowed, alarm set_alarm, std::shared_ptr<deadlock_watch> deadlocks)
+switchboard::switchboard(limits allowed, alarm set_alarm, std::shared_ptr<deadlock_watch> deadlocks, audience told)
     : allowed_(allowed),
       set_alarm_(std::move(set_alarm)),
       epoch_(call::clock::now()),
       deadlocks_(std::move(deadlocks)),
+      told_(std::move(told)),
       buckets_(static_cast<std::size_t>(allowed.calls_per_line)),
       bucket_bits_((buckets_.size() + 63) / 64),
       homes_(allowed.sessions),
@@ -167,6 +168,7 @@ void switchboard::submit(call_ptr c) {
     const auto now = call::clock::now();
     const auto hash = c->affinity == affinity::none ? 0 : static_cast<std::uint32_t>(hash_of(c->session));
     c->weight = (c->large ? c->large->size() : c->arguments.size()) + c->overhead();
+    begin_trail(*c);
     {
         const std::lock_guard lock(mutex_);
         line* free_line = nullptr;
@@ -233,6 +235,7 @@ void switchboard::submit(call_ptr c) {
     }
     if (refused) {
         c->outcome = tl::unexpected(explain(*refused, *c));
+        if (has_telemetry && c->trail) todo.trails.push_back({c, std::move(c->trail)});
         post(std::move(c), todo);
     }
     if (flush_soon) home.execute(std::move(*flush_soon));
@@ -384,6 +387,7 @@ bool switchboard::take(line& from, out_frame& into) {
         }
         if (from.sent.empty() && !c.batched) from.credit.sent(c.id);  // a batch does not come back for one
         from.sent.emplace(c.id, &c);
+        if (has_telemetry && c.trail) c.trail->attempts.push_back({from.worker, call::clock::now(), {}, {}});
         if (c.stream) note_input(c);
         into.bytes += c.arguments.size() + c.overhead();
         into.calls.push_back({c.id, from.tools[c.tool_index], transfer, c.self});
@@ -432,6 +436,11 @@ bool switchboard::take(line& from, out_frame& into) {
         add_chunk();
     add_streams(from, into, max_frame_bytes);  // of calls that this frame has taken
     from.writing = into.items() > 0;
+    if (from.writing) {
+        ++counters_.frames_sent;
+        counters_.calls_sent += into.calls.size();
+        counters_.bytes_sent += into.bytes;
+    }
     return from.writing;
 }
 
@@ -440,13 +449,16 @@ void switchboard::written(line& to) {
     to.writing = false;
 }
 
-std::optional<std::string> switchboard::settle(line& from, std::vector<settlement>& replies) {
+std::optional<std::string> switchboard::settle(line& from, std::vector<settlement>& replies, std::size_t bytes) {
     std::optional<std::string> breach;
     consequences todo;
     todo.ended.reserve(replies.size());
     {
         const std::lock_guard lock(mutex_);
         if (from.closed) return std::nullopt;
+        ++counters_.frames_received;
+        counters_.replies_received += replies.size();
+        counters_.bytes_received += bytes;
         // First, since a frame has its small values before all else.
         for (const auto& reply : replies)
             if (!reply.has_run) pass_on_move(from, reply.id);
@@ -478,7 +490,8 @@ std::optional<std::string> switchboard::settle(line& from, std::vector<settlemen
             }
             ++from.ended;
             if (std::exchange(from.credit.stalled, false)) wants_check_ = check_at_ == timing_wheel<call>::never;
-            if (reply.has_run) tools_[c.tool_index].breaker.replied();
+            if (reply.has_run) note_reply(tools_[c.tool_index], todo);
+            if (has_telemetry && c.trail) c.trail->run_us = std::min(reply.run_us, longest_run_us);
             if (reply.run_us != 0) {
                 tools_[c.tool_index].cost.add(reply.run_us);
                 if (reply.id == from.credit.probe) from.credit.came_back(reply.run_us, allowed_.credit);
@@ -689,7 +702,7 @@ void switchboard::disconnect(line& l, const error& why, last_words said) {
             for (std::size_t i = 0; said.running && i < lost.size() && i < static_cast<std::size_t>(l.width); ++i)
                 said.running->push_back(lost[i]->id);
         }
-        if (!shut_) note_death(lost, why, said);
+        if (!shut_) note_death(lost, why, said, todo);
         std::vector<call*> again;
         for (call* c : lost) {
             if (c->answered) {
@@ -770,6 +783,8 @@ void switchboard::give_back(std::vector<call*>& calls, consequences& todo) {
             continue;
         }
         --counters_.in_flight;
+        if (has_telemetry && c->trail)
+            note_attempt_over(*c, c->recall == recall_state::none ? "worker_lost" : "recalled");
         release(*c);
         let_helpers_go(*c, todo);
         // After a recall `pass_on_move` has seen to that, and to later calls of the session, which stay.
@@ -1115,6 +1130,7 @@ void switchboard::put_on(line& l, call& c) {
     if (c.affinity != affinity::none && c.home->waiting.empty() && (!c.parent || !line_of(*c.home)))
         c.home->line = l.number;
     ++counters_.in_flight;
+    if (has_telemetry && c.trail) c.trail->placed = call::clock::now();
     c.place = call_place::outbox;
     c.on = &l;
     l.outbox.push_back(c);
@@ -1311,6 +1327,7 @@ void switchboard::answer(call_ptr c, result<value> outcome, consequences& todo) 
     if (c->on) --counters_.in_flight;
     c->answered = true;
     c->outcome = std::move(outcome);
+    if (has_telemetry && c->trail) todo.trails.push_back({c, std::move(c->trail)});
     post(std::move(c), todo);
 }
 
@@ -1371,6 +1388,7 @@ void switchboard::post(call_ptr c, consequences& todo) {
 }
 
 void switchboard::act(consequences& todo) {
+    if (has_telemetry && !(todo.trails.empty() && todo.circuits.empty())) tell(todo);
     deliver(std::move(todo.ended));
     for (const auto& c : todo.streams) {
         c->done = {};  // nobody's executor is kept running for it

@@ -11,6 +11,7 @@
 #include "pool/session_homes.hpp"
 #include "pool/timing_wheel.hpp"
 #include "pool/tool_breaker.hpp"
+#include "telemetry/event_bus.hpp"
 
 #include <snakepit/stats.hpp>
 #include <snakepit/tools.hpp>
@@ -96,9 +97,16 @@ public:
     /// the mutex, one at a time; must not call back.
     using alarm = std::function<void(call::clock::time_point)>;
 
+    /// Who hears of it when calls end.
+    struct audience {
+        std::shared_ptr<event_bus> events{};  ///< null: nobody
+        std::string group{};
+    };
+
     /// @param deadlocks  of the pool, which has this board or will be given it
     switchboard(limits allowed, alarm set_alarm,
-                std::shared_ptr<deadlock_watch> deadlocks = std::make_shared<deadlock_watch>());
+                std::shared_ptr<deadlock_watch> deadlocks = std::make_shared<deadlock_watch>(),
+                audience told = {nullptr, {}});
     ~switchboard();
     switchboard(const switchboard&) = delete;
     switchboard& operator=(const switchboard&) = delete;
@@ -158,9 +166,11 @@ public:
     [[nodiscard]] bool take(line& from, out_frame& into);
     void written(line& to);
     /// The calls of a frame have ended at their worker, or were recalled.
+    /// @param bytes  of the frame
     /// @return  or the breach of protocol when the worker replied to a call that it does not hold, or gave one back
     ///          that it was not asked for
-    [[nodiscard]] std::optional<std::string> settle(line& from, std::vector<settlement>& replies);
+    [[nodiscard]] std::optional<std::string> settle(line& from, std::vector<settlement>& replies,
+                                                    std::size_t bytes = 0);
     /// No new calls for this worker until `resume`; what it was not sent goes back to the head of the queue. Strict
     /// calls of its sessions wait for it.
     /// @return  the last id it was sent
@@ -301,7 +311,7 @@ private:
     [[nodiscard]] call* next_in_queue(class_queue::mask without = 0) const;
     [[nodiscard]] bool make_room(const call& wanted_for, call::clock::time_point now, consequences& todo);
     [[nodiscard]] std::chrono::milliseconds half_of_queue(call::clock::time_point now) const;
-    void note_death(const std::vector<call*>& lost, const error& why, const last_words& said);
+    void note_death(const std::vector<call*>& lost, const error& why, const last_words& said, consequences& todo);
     [[nodiscard]] error degraded_tool_error(const known_tool& tool, call::clock::time_point now) const;
     bool fail_if_degraded(call& c, std::optional<call::clock::time_point>& now, consequences& todo);
     void look_at_stalled_lines();
@@ -312,6 +322,10 @@ private:
     void given_back(line& from, call& c, std::vector<call*>& again, consequences& todo);
     static void count_down(line& l, consequences& todo);
     void want_flush(const line& l, consequences& todo);
+    void begin_trail(call& c) const;
+    static void note_attempt_over(call& c, std::string_view outcome);
+    void note_reply(known_tool& tool, consequences& todo);
+    void tell(consequences& todo) const;
     void act(consequences& todo);
     void tell_alarm();
     [[nodiscard]] std::uint64_t tick_of(call::clock::time_point t) const;
@@ -320,6 +334,7 @@ private:
     const alarm set_alarm_;
     const call::clock::time_point epoch_;
     const std::shared_ptr<deadlock_watch> deadlocks_;
+    const audience told_;
 
     std::mutex alarm_mutex_;  // taken before the other one: the last alarm set is the newest
     mutable std::mutex mutex_;

@@ -18,6 +18,8 @@ public:
     };
 
     void replied() noexcept { deaths_ = 0; }
+    /// There is nothing that a reply would change.
+    [[nodiscard]] bool is_closed() const noexcept { return deaths_ == 0; }
     void ended_a_worker(const limits& allowed, clock::time_point now) noexcept {
         deaths_ = std::min(deaths_ + 1, most);
         if (is_open(allowed)) try_with(allowed, now, 0);

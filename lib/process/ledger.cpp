@@ -204,7 +204,8 @@ void clean_up(const std::string& directory, bool ours) noexcept try {
         if (!left) continue;
         if (end == ending) {
             left->end_processes();
-            ::unlinkat(open.get(), (name.substr(0, name.find('.')) + ".sock").c_str(), 0);
+            for (const char* socket : {".sock", ".admin"})
+                ::unlinkat(open.get(), (name.substr(0, name.find('.')) + socket).c_str(), 0);
         }
         ::unlinkat(open.get(), name.c_str(), 0);  // last: until then the next start would find the rest
         if (ours) ::rmdir(directory.c_str());

@@ -4,15 +4,17 @@
 #include <unistd.h>
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 namespace snakepit::detail {
 namespace {
 constexpr std::size_t kept_bytes = 8 << 10;
 constexpr std::ptrdiff_t kept_lines = 40;
+constexpr std::size_t longest_line = 16 << 10;
 }  // namespace
 
-output_tail::output_tail(asio::strand<asio::any_io_executor> on, shielded_fd pipe, std::string prefix)
-    : pipe_(std::move(on)) {
+output_tail::output_tail(asio::strand<asio::any_io_executor> on, shielded_fd pipe, std::string prefix, listener tell)
+    : pipe_(std::move(on)), tell_(std::move(tell)) {
     if (!prefix.empty()) copy_.emplace(std::move(prefix));
     auto [fd, shield] = pipe.release();
     pipe_.assign(fd);
@@ -34,6 +36,7 @@ void output_tail::drain() {
 }
 
 void output_tail::close() {
+    if (!unfinished_.empty()) take_line(std::exchange(unfinished_, {}));
     if (copy_) copy_->finish();
     asio::error_code none;
     shield_.lift();
@@ -47,19 +50,37 @@ bool output_tail::read_available() {
         const auto got = ::read(pipe_.native_handle(), buffer.data(), buffer.size());
         if (got < 0) return errno == EAGAIN || errno == EINTR;
         if (got == 0) return false;
-        take(buffer.data(), static_cast<std::size_t>(got));
+        take({buffer.data(), static_cast<std::size_t>(got)});
     }
     return true;
 }
 
-void output_tail::take(const char* data, std::size_t size) {
-    kept_.append(data, size);
+void output_tail::take(std::string_view text) {
+    for (auto end = text.find('\n'); end != text.npos; end = text.find('\n')) {
+        if (unfinished_.empty()) {
+            take_line(text.substr(0, end));
+        } else {
+            unfinished_.append(text.substr(0, end));
+            take_line(std::exchange(unfinished_, {}));
+        }
+        text.remove_prefix(end + 1);
+    }
+    unfinished_.append(text);
+    if (unfinished_.size() >= longest_line) take_line(std::exchange(unfinished_, {}));
+}
+
+void output_tail::take_line(std::string_view line) {
+    const auto parsed = output_line::parse(line);
+    kept_.append(parsed.text) += '\n';
     if (kept_.size() > 2 * kept_bytes) kept_.erase(0, kept_.size() - kept_bytes);
-    if (copy_) copy_->take({data, size});
+    if (copy_) copy_->take(std::string(parsed.text) += '\n');
+    if (tell_) tell_(parsed);
 }
 
 std::string output_tail::text() const {
-    std::string tail = kept_.size() > kept_bytes ? kept_.substr(kept_.size() - kept_bytes) : kept_;
+    auto tail = kept_;
+    tail.append(output_line::parse(unfinished_).text);
+    if (tail.size() > kept_bytes) tail.erase(0, tail.size() - kept_bytes);
     while (!tail.empty() && tail.back() == '\n') tail.pop_back();
     auto lines = std::count(tail.begin(), tail.end(), '\n') + 1;
     std::size_t from = 0;

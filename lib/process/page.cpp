@@ -26,7 +26,7 @@ constexpr std::size_t revoked_words = index_words;
 constexpr std::size_t first_place_word = revoked_offset / 8 + revoked_words;
 constexpr std::size_t places = index_words;  // of two words each
 constexpr std::size_t stack_offset = 8 * (first_place_word + 2 * places);
-constexpr std::size_t stack_bytes = std::size_t{16} << 10;
+constexpr std::size_t stack_bytes = std::size_t{256} << 10;  // takes memory where it was written
 constexpr std::size_t page_bytes = stack_offset + stack_bytes;
 constexpr std::uint64_t largest_reply = std::uint64_t{4} << 10;
 
@@ -161,8 +161,21 @@ std::optional<page::reply> page::reply_to(std::uint64_t id, const progress& at) 
 
 std::string page::python_stack() const {
     const auto* const from = reinterpret_cast<const char*>(memory_.get()) + stack_offset;
-    std::string text(from, ::strnlen(from, stack_bytes));
-    return is_utf8(text) ? text : std::string();
+    const std::string text(from, ::strnlen(from, stack_bytes));
+    const auto begin = text.find_first_not_of('\n');  // behind what was taken
+    return begin != text.npos && is_utf8(text) ? text.substr(begin) : std::string();
+}
+
+bool page::has_room_for_stack() const noexcept {
+    const auto* const from = reinterpret_cast<const char*>(memory_.get()) + stack_offset;
+    return ::strnlen(from, stack_bytes) < stack_bytes / 2;
+}
+
+std::string page::take_stack() const {
+    auto text = python_stack();
+    auto* const from = reinterpret_cast<char*>(memory_.get()) + stack_offset;
+    std::fill_n(from, ::strnlen(from, stack_bytes), '\n');  // its writer goes on behind it
+    return text;
 }
 
 }  // namespace snakepit::detail

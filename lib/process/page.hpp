@@ -89,6 +89,10 @@ public:
     [[nodiscard]] std::optional<reply> reply_to(std::uint64_t id, const progress& at) const;
     /// What faulthandler wrote; empty when nothing.
     [[nodiscard]] std::string python_stack() const;
+    /// Half of the room is kept for the end of the process.
+    [[nodiscard]] bool has_room_for_stack() const noexcept;
+    /// What faulthandler wrote while the process lives; what is taken is not there later.
+    [[nodiscard]] std::string take_stack() const;
     [[nodiscard]] page::revocations revoked() const { return revocations(memory_); }
 
 private:

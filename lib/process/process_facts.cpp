@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 #include <string>
 
@@ -39,6 +40,8 @@ std::optional<process_facts> facts_of(int pid) {
     std::int64_t system = 0;
     if (!(fields >> user >> system)) return std::nullopt;
     found.cpu = std::chrono::milliseconds((user + system) * 1000 / ::sysconf(_SC_CLK_TCK));
+    skip(fields, 4);  // num_threads is the 20th
+    fields >> found.threads;
     return found;
 }
 
@@ -62,6 +65,13 @@ std::optional<std::uint64_t> start_time_of(int pid) {
     skip(fields, 19);  // starttime is the 22nd
     std::uint64_t ticks = 0;
     return fields >> ticks ? std::optional(ticks) : std::nullopt;
+}
+
+std::optional<std::size_t> open_descriptors_of(int pid) {
+    std::error_code gone;
+    const std::filesystem::directory_iterator all(fmt::format("/proc/{}/fd", pid), gone);
+    if (gone) return std::nullopt;
+    return static_cast<std::size_t>(std::distance(begin(all), end(all)));
 }
 
 std::uint64_t resident_bytes_of(int pid) {

@@ -2,6 +2,7 @@
 // What /proc says about a process.
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 
@@ -10,6 +11,7 @@ namespace snakepit::detail {
 struct process_facts {
     char state = '?';                 ///< as in proc(5): R, S, D, T, Z, ...
     std::chrono::milliseconds cpu{};  ///< that it has used, system time included
+    int threads = 0;
 
     [[nodiscard]] bool is_stopped() const noexcept { return state == 'T' || state == 't'; }
 };
@@ -30,6 +32,9 @@ struct processor_need {
 /// When it was started, in the kernel's ticks since boot: with the pid it names a process for good.
 /// @return  nothing when there is no such process
 [[nodiscard]] std::optional<std::uint64_t> start_time_of(int pid);
+
+/// How many descriptors it has open; nothing when there is no such process, or it is not ours to look at.
+[[nodiscard]] std::optional<std::size_t> open_descriptors_of(int pid);
 
 /// Resident memory; 0 when there is no such process.
 [[nodiscard]] std::uint64_t resident_bytes_of(int pid);

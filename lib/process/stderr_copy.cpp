@@ -48,7 +48,7 @@ void stderr_copy::finish() {
 
 void stderr_copy::copy(std::string_view line) {
     const auto whole = fmt::format("{}{}\n", prefix_, line);
-    if (!is_allowed(whole.size()) || !tell_of_missing() || !write_without_waiting(whole)) ++missing_;
+    if (!allowance_.take(whole.size()) || !tell_of_missing() || !write_without_waiting(whole)) ++missing_;
 }
 
 /// @return  whether nothing is missing that has not been told
@@ -56,16 +56,6 @@ bool stderr_copy::tell_of_missing() {
     if (missing_ == 0) return true;
     if (!write_without_waiting(fmt::format("{}({} lines left out)\n", prefix_, missing_))) return false;
     missing_ = 0;
-    return true;
-}
-
-bool stderr_copy::is_allowed(std::size_t bytes) {
-    const auto now = clock::now();
-    const auto earned = std::chrono::duration<double>(now - earned_at_).count() * double{bytes_per_second};
-    allowance_ = std::min(burst_bytes, allowance_ + static_cast<std::size_t>(earned));
-    earned_at_ = now;
-    if (allowance_ < bytes) return false;
-    allowance_ -= bytes;
     return true;
 }
 

@@ -1,7 +1,8 @@
 #pragma once
 // Copies what a process writes to the host's stderr, as far as that takes it.
 
-#include <chrono>
+#include "process/allowance.hpp"
+
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -9,31 +10,24 @@
 namespace snakepit::detail {
 
 /** Writes whole lines with a prefix to the host's stderr. Never waits: what stderr does not take at once is left out,
-   as is what comes too fast (`burst_bytes`, then `bytes_per_second`), and the number of lines that are missing is
+   as is what comes too fast (see `allowance`), and the number of lines that are missing is
    written when there is room again.
 
     @par Thread safety  one thread at a time; several objects write one after the other */
 class stderr_copy {
 public:
-    static constexpr std::size_t burst_bytes = std::size_t{1} << 20;
-    static constexpr std::size_t bytes_per_second = std::size_t{256} << 10;
-
     explicit stderr_copy(std::string prefix) : prefix_(std::move(prefix)) {}
     void take(std::string_view text);
     /// A last line without an end is one too.
     void finish();
 
 private:
-    using clock = std::chrono::steady_clock;
-
     void copy(std::string_view line);
-    [[nodiscard]] bool is_allowed(std::size_t bytes);
     [[nodiscard]] bool tell_of_missing();
 
     const std::string prefix_;
     std::string unfinished_;
-    std::size_t allowance_ = burst_bytes;
-    clock::time_point earned_at_ = clock::now();
+    allowance allowance_;
     std::size_t missing_ = 0;
 };
 

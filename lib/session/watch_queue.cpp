@@ -1,5 +1,7 @@
 #include "session/watch_queue.hpp"
 
+#include "async/cancellation.hpp"
+
 #include <asio/this_coro.hpp>
 #include <asio/use_awaitable.hpp>
 
@@ -66,16 +68,7 @@ asio::awaitable<result<watch_queue::item>> watch_queue::next(std::shared_ptr<wat
 
 void watch_queue::wait(completion<result<item>> done) {
     const auto who = std::make_shared<completion<result<item>>>(std::move(done));
-    // First: whoever resumes the handler clears the slot, which is no thread-safe matter.
-    if (auto slot = who->slot(); slot.is_connected())
-        slot.assign([queue = weak_from_this(), weak = std::weak_ptr(who)](asio::cancellation_type type) {
-            if ((type & (asio::cancellation_type::terminal | asio::cancellation_type::partial)) ==
-                asio::cancellation_type::none)
-                return;
-            const auto from = queue.lock();
-            const auto live = weak.lock();
-            if (from && live) from->give_up(live);
-        });
+    give_up_when_cancelled(who, weak_from_this(), &watch_queue::give_up);
     std::unique_lock lock(mutex_);
     auto ready = take();
     if (!ready) return waiting_.push_back(who);

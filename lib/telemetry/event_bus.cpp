@@ -1,35 +1,37 @@
 #include "telemetry/event_bus.hpp"
 
+#include <utility>
+
 namespace snakepit::detail {
 
-struct event_bus::entry {
+struct subscription_entry {
     std::recursive_mutex mutex;  // recursive: a subscriber may end its subscription, and events may lead to events
-    subscriber tell;
+    event_filter filter;
+    event_bus::subscriber tell;
+    std::function<void()> closed;
     bool over = false;
 };
 
-event_bus::subscription event_bus::subscribe(subscriber s) {
-    subscription made;
-    made.from_ = list_;
-    made.entry_ = std::make_shared<entry>();
-    made.entry_->tell = std::move(s);
-    const std::lock_guard lock(list_->mutex);
-    list_->entries.push_back(made.entry_);
-    list_->count.store(list_->entries.size(), std::memory_order_release);
-    return made;
+void event_bus::list::count() {
+    std::uint64_t all = 0;
+    for (const auto& e : entries) all |= e->filter.wanted_kinds().to_ullong();
+    wanted.store(all, std::memory_order_release);
 }
 
-event_bus::subscription::~subscription() {
-    if (!entry_) return;
-    {
-        const std::lock_guard lock(entry_->mutex);
-        entry_->over = true;
-    }
-    const auto from = from_.lock();
-    if (!from) return;
-    const std::lock_guard lock(from->mutex);
-    std::erase(from->entries, entry_);
-    from->count.store(from->entries.size(), std::memory_order_release);
+event_subscription event_bus::subscribe(event_filter filter, subscriber s, std::function<void()> closed) {
+    event_subscription made;
+    made.from_ = list_;
+    made.entry_ = std::make_shared<subscription_entry>();
+    made.entry_->filter = std::move(filter);
+    made.entry_->tell = std::move(s);
+    made.entry_->closed = std::move(closed);
+    std::unique_lock lock(list_->mutex);
+    const bool is_over = list_->closed;
+    list_->entries.push_back(made.entry_);
+    list_->count();
+    lock.unlock();
+    if (is_over && made.entry_->closed) made.entry_->closed();
+    return made;
 }
 
 void event_bus::tell(const event& e) const {
@@ -37,6 +39,7 @@ void event_bus::tell(const event& e) const {
     const auto all = list_->entries;
     lock.unlock();
     for (const auto& s : all) {
+        if (!s->filter.wants(e)) continue;
         const std::lock_guard one_at_a_time(s->mutex);
         if (s->over) continue;
         try {
@@ -47,4 +50,32 @@ void event_bus::tell(const event& e) const {
     }
 }
 
+void event_bus::close() {
+    std::unique_lock lock(list_->mutex);
+    if (std::exchange(list_->closed, true)) return;
+    const auto all = list_->entries;
+    lock.unlock();
+    for (const auto& s : all) {
+        const std::lock_guard one_at_a_time(s->mutex);
+        if (!s->over && s->closed) s->closed();
+    }
+}
+
 }  // namespace snakepit::detail
+
+namespace snakepit {
+
+event_subscription::~event_subscription() {
+    if (!entry_) return;
+    {
+        const std::lock_guard lock(entry_->mutex);
+        entry_->over = true;
+    }
+    const auto from = std::static_pointer_cast<detail::event_bus::list>(from_.lock());
+    if (!from) return;
+    const std::lock_guard lock(from->mutex);
+    std::erase(from->entries, entry_);
+    from->count();
+}
+
+}  // namespace snakepit

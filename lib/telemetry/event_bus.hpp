@@ -1,61 +1,53 @@
 #pragma once
 // From where things happen to whoever wants to know.
 
-#include "telemetry/events.hpp"
+#include <snakepit/events.hpp>
 
+#include <array>
 #include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <utility>
+#include <type_traits>
 #include <vector>
 
 namespace snakepit::detail {
 
-/** Calls every subscriber for each event, there and then: on the strand of the worker that it is about, or of the pool.
-    So a subscriber hears what one worker does in its order, one call at a time, and must not block. What it throws is
-    lost. With no subscriber an event is not even made.
+/** Calls every subscriber that wants an event, there and then: on the strand of the worker that it is about, of the
+    pool, or on gRPC's threads. What it throws is lost. An event that nobody wants is not even made: `wants` is one
+   load.
 
     @par Thread safety  every member from any thread, also from within a subscriber */
 class event_bus {
-    struct entry;
-    struct list {
-        std::mutex mutex;
-        std::vector<std::shared_ptr<entry>> entries;
-        std::atomic<std::size_t> count = 0;  // of them, without the mutex
-    };
-
 public:
     using subscriber = std::function<void(const event&)>;
 
-    /// Ends with its life: then the subscriber is not called any more. It may end within such a call, and may outlive
-    /// the bus.
-    class subscription {
-    public:
-        subscription() = default;
-        subscription(subscription&& other) noexcept { *this = std::move(other); }
-        subscription& operator=(subscription&& other) noexcept {
-            std::swap(from_, other.from_);
-            std::swap(entry_, other.entry_);
-            return *this;
-        }
-        ~subscription();
+    /// @param closed  called once when nothing more will be told; at once if that is so already. Empty: nobody asks
+    [[nodiscard]] event_subscription subscribe(event_filter filter, subscriber s, std::function<void()> closed = {});
 
-    private:
-        friend class event_bus;
-        std::weak_ptr<list> from_;
-        std::shared_ptr<entry> entry_;
-    };
-
-    [[nodiscard]] subscription subscribe(subscriber s);
-
-    /// @param make  makes the `happened::what`, if somebody wants to know
+    template <class Kind>
+    [[nodiscard]] bool wants() const noexcept {
+        return (list_->wanted.load(std::memory_order_acquire) >> event_filter::index_of<Kind> & 1) != 0;
+    }
+    /// @param make  makes the happened::something, if somebody wants to know
     template <class Make>
     void publish(Make make) const {
-        if (list_->count.load(std::memory_order_acquire) != 0) tell({std::chrono::system_clock::now(), make()});
+        if (wants<std::invoke_result_t<Make>>()) tell({std::chrono::system_clock::now(), make()});
     }
+    /// Readers have nothing more to wait for: they get what there is, then nothing.
+    void close();
 
 private:
+    friend class snakepit::event_subscription;
+    struct list {
+        std::mutex mutex;
+        std::vector<std::shared_ptr<subscription_entry>> entries;
+        bool closed = false;
+        std::atomic<std::uint64_t> wanted = 0;  // a bit for each kind that somebody wants
+        void count();                           // with the mutex
+    };
+    static_assert(event_filter::kinds <= 64);
+
     void tell(const event& e) const;
 
     const std::shared_ptr<list> list_ = std::make_shared<list>();

@@ -21,6 +21,10 @@ bool is_printable(std::string_view text) noexcept {
 
 }  // namespace
 
+bool is_span_id(std::string_view text, std::size_t digits) noexcept {
+    return text.size() == digits && is_hex(text) && !is_zero(text);
+}
+
 bool is_traceparent(std::string_view header) noexcept {
     // version-trace-parent-flags: 2, 32, 16 and 2 digits
     constexpr std::size_t size = 55;

@@ -78,7 +78,7 @@ std::string attachment::admit_work(std::string_view worker, std::string_view inc
     return {};
 }
 
-void attachment::welcome(std::uint32_t spoken_by_worker) {
+void attachment::welcome(std::uint32_t spoken_by_worker, int log_level) {
     v1::ControlDown message;
     auto& w = *message.mutable_welcome();
     w.set_protocol_minor(std::min(spoken_by_worker, protocol_minor));
@@ -86,6 +86,9 @@ void attachment::welcome(std::uint32_t spoken_by_worker) {
     w.set_max_frame_bytes(max_frame_bytes);
     w.set_max_message_bytes(allowed_.max_message_bytes);
     w.set_max_inflight_bytes(max_inflight_bytes);
+    w.set_slow_call_us(static_cast<std::uint64_t>(allowed_.slow_call.count()));
+    w.set_wants_spans(allowed_.wants_spans);
+    w.set_log_level(static_cast<std::uint32_t>(log_level));
     for (const auto& tool : desk_->tools().specs()) describe(tool, *w.add_host_tools());
     {
         const std::lock_guard lock(mutex_);
@@ -123,6 +126,18 @@ void attachment::stop(std::uint64_t last_id) {
 void attachment::ping(std::uint64_t sequence) {
     v1::ControlDown message;
     message.mutable_ping()->set_sequence(sequence);
+    send(message);
+}
+
+void attachment::ask_for_stacks(std::uint64_t number) {
+    v1::ControlDown message;
+    message.mutable_stacks_request()->set_number(number);
+    send(message);
+}
+
+void attachment::set_log_level(int python_level) {
+    v1::ControlDown message;
+    message.mutable_log_level()->set_least(static_cast<std::uint32_t>(python_level));
     send(message);
 }
 

@@ -6,6 +6,7 @@
 #include "process/fork_shield.hpp"
 #include "process/page.hpp"
 #include "process/unique_fd.hpp"
+#include "telemetry/span.hpp"
 #include "wire/hello.hpp"
 #include "wire/token.hpp"
 
@@ -17,7 +18,9 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <variant>
+#include <vector>
 
 namespace snakepit::v1 {
 class ControlDown;
@@ -46,6 +49,35 @@ struct loop_blocked {
     std::string by;
     std::string stack;  ///< empty: it turns again
 };
+/// What Python's logging has.
+struct log_record {
+    std::chrono::system_clock::time_point time;
+    int level = 0;  ///< Python's
+    std::string logger;
+    std::string message;
+    std::uint64_t call = 0;  ///< 0: none
+    std::string tool;
+    std::string trace_id;
+    std::string span_id;
+    std::vector<std::pair<std::string, std::string>> fields;
+};
+struct telemetry {
+    std::vector<log_record> logs;
+    std::vector<span> spans;
+    std::uint64_t dropped_logs = 0;
+    std::uint64_t dropped_spans = 0;
+};
+struct slow_call {
+    std::uint64_t id = 0;
+    std::chrono::microseconds running_for{};
+    std::string tool;
+    std::string trace_id;
+    std::string stack;
+};
+struct stacks {
+    std::uint64_t number = 0;
+    std::string text;
+};
 struct served {};         ///< as many calls as were agreed upon
 struct asked_to_stop {};  ///< the worker was told that calls are not wanted any more
 struct work_open {};      ///< the Work stream is there: calls can go
@@ -56,7 +88,8 @@ struct broken {
 };
 }  // namespace heard
 
-using attachment_event = std::variant<heard::connected, heard::hello, heard::pong, heard::loop_blocked, heard::served,
+using attachment_event = std::variant<heard::connected, heard::hello, heard::pong, heard::loop_blocked,
+                                      heard::telemetry, heard::slow_call, heard::stacks, heard::served,
                                       heard::asked_to_stop, heard::work_open, heard::work_ended, heard::broken>;
 
 /** Expected from the moment the worker is started; bound to the first connection from its pid.
@@ -73,6 +106,8 @@ public:
     struct limits {
         int max_calls = 1;
         std::size_t max_message_bytes = 0;
+        std::chrono::microseconds slow_call{};  ///< 0: none is
+        bool wants_spans = false;
     };
 
     /// @param tell  called for each event, on gRPC's threads or the caller's: hand over and leave
@@ -95,7 +130,8 @@ public:
     // For the capsule.
 
     /// @param spoken_by_worker  its minor version; the smaller of the two is spoken
-    void welcome(std::uint32_t spoken_by_worker);
+    /// @param log_level         Python's level from which on its records are sent
+    void welcome(std::uint32_t spoken_by_worker, int log_level);
     /// Says why, then the worker goes by itself.
     void refuse(const error& why);
     /// Calls that the switchboard gives to this line leave through here.
@@ -106,6 +142,10 @@ public:
     void stop(std::uint64_t last_id);
     /// Asks for a pong.
     void ping(std::uint64_t sequence);
+    /// Asks for the stacks of its threads.
+    void ask_for_stacks(std::uint64_t number);
+    /// @param python_level  from which on records are sent
+    void set_log_level(int python_level);
     /// Ends both streams for certain, also when a write is stuck.
     void cut(const std::string& why);
 

@@ -1,5 +1,7 @@
 #include "wire/control_stream.hpp"
 
+#include "wire/telemetry_in.hpp"
+
 #include <algorithm>
 #include <chrono>
 
@@ -8,6 +10,7 @@ namespace {
 
 constexpr std::size_t longest_by = std::size_t{1} << 10;
 constexpr std::size_t longest_stack = std::size_t{16} << 10;
+constexpr std::size_t longest_stacks = std::size_t{64} << 10;
 
 /// What a worker says may be anything.
 std::chrono::microseconds duration_of(std::uint64_t us) {
@@ -60,7 +63,30 @@ bool control_stream::message(v1::ControlUp& in) {
             return true;
         }
     }
+    if (hello_seen_ && take_telemetry(in)) return true;
     to_->report_broken("it broke the protocol: a message on Control that is not expected there", true);
+    return false;
+}
+
+/// @return  false: it is something else, or breaks a limit
+bool control_stream::take_telemetry(v1::ControlUp& in) {
+    if (in.has_telemetry()) {
+        auto t = checked(*in.mutable_telemetry());
+        if (t) to_->tell_(std::move(*t));
+        return t.has_value();
+    }
+    if (in.has_slow_call()) {
+        auto& s = *in.mutable_slow_call();
+        if (s.stack().size() > longest_stack || s.tool().size() > longest_by || s.trace_id().size() > longest_by)
+            return false;
+        to_->tell_(heard::slow_call{s.id(), duration_of(s.running_us()), std::move(*s.mutable_tool()),
+                                    std::move(*s.mutable_trace_id()), std::move(*s.mutable_stack())});
+        return true;
+    }
+    if (in.has_stacks() && in.stacks().text().size() <= longest_stacks) {
+        to_->tell_(heard::stacks{in.stacks().number(), std::move(*in.mutable_stacks()->mutable_text())});
+        return true;
+    }
     return false;
 }
 

@@ -18,6 +18,7 @@ public:
 
 private:
     bool message(v1::ControlUp& in) override;
+    bool take_telemetry(v1::ControlUp& in);
     void written(bool ok) override;
     void ended() override;
     void gone() override { ended(); }

@@ -75,15 +75,15 @@ private:
                 return stream.get();
             }
         }
-        ++door_.refused_;
+        door_.refuse(0, why);
         return new refused_stream<typename Stream::in_message, typename Stream::out_message>(why);
     }
 
     endpoint& door_;
 };
 
-endpoint::endpoint(strand on, std::size_t max_message_bytes)
-    : on_(std::move(on)), max_message_bytes_(max_message_bytes), pause_(on_) {}
+endpoint::endpoint(strand on, std::size_t max_message_bytes, std::shared_ptr<event_bus> events)
+    : on_(std::move(on)), max_message_bytes_(max_message_bytes), events_(std::move(events)), pause_(on_) {}
 endpoint::~endpoint() = default;
 
 result<void> endpoint::open(const std::string& directory, ledger& book) {
@@ -131,6 +131,11 @@ std::string endpoint::address() const {
     return directory_ ? "unix:" + directory_->socket_path() : std::string();
 }
 
+std::string endpoint::admin_path() const {
+    const std::lock_guard lock(mutex_);
+    return directory_ ? directory_->admin_path() : std::string();
+}
+
 void endpoint::accept() {
     door_->async_accept([self = shared_from_this()](const asio::error_code& failed, auto peer) {
         if (failed == asio::error::operation_aborted || !self->door_->is_open()) return;
@@ -151,17 +156,23 @@ void endpoint::admit(asio::local::stream_protocol::socket peer) {
     ucred who{};
     socklen_t size = sizeof who;
     const bool known = ::getsockopt(peer.native_handle(), SOL_SOCKET, SO_PEERCRED, &who, &size) == 0;
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
     const auto expected = known && who.uid == ::geteuid() ? by_pid_.find(who.pid) : by_pid_.end();
     if (closed_ || expected == by_pid_.end() ||
         !expected->second->bind(unique_fd(::fcntl(peer.native_handle(), F_DUPFD_CLOEXEC, 3)))) {
-        ++refused_;
-        return;  // closes it
+        lock.unlock();
+        return refuse(who.pid,
+                      known && who.uid != ::geteuid() ? "a process of another user" : "no worker that is awaited");
     }
     const int fd = peer.release();
     ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK);  // gRPC needs it, or the stream never starts
     by_connection_[fmt::format("fd:{}", fd)] = expected->second;
     grpc::AddInsecureChannelFromFd(server_.get(), fd);  // gRPC owns fd from here
+}
+
+void endpoint::refuse(int pid, std::string why) {
+    ++refused_;
+    events_->publish([&] { return happened::connection_refused{pid, std::move(why)}; });
 }
 
 std::shared_ptr<attachment> endpoint::behind(const std::string& connection) const {

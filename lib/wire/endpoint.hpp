@@ -4,6 +4,7 @@
 #include "pool/switchboard.hpp"
 #include "process/fork_shield.hpp"
 #include "process/ledger.hpp"
+#include "telemetry/event_bus.hpp"
 #include "wire/attachment.hpp"
 #include "wire/socket_directory.hpp"
 
@@ -38,7 +39,7 @@ class endpoint : public std::enable_shared_from_this<endpoint> {
 public:
     using strand = asio::strand<asio::any_io_executor>;
 
-    endpoint(strand on, std::size_t max_message_bytes);
+    endpoint(strand on, std::size_t max_message_bytes, std::shared_ptr<event_bus> events);
     ~endpoint();
 
     /// @param directory  `pool_options::socket_directory`
@@ -47,6 +48,8 @@ public:
     [[nodiscard]] result<void> open(const std::string& directory, ledger& book);
     /// What workers dial: "unix:/..."
     [[nodiscard]] std::string address() const;
+    /// Where the socket for operators belongs. It is to be gone before `close`, which removes the directory.
+    [[nodiscard]] std::string admin_path() const;
     /// This worker may connect, once.
     void expect(std::shared_ptr<attachment> who);
     /// Its incarnation has ended.
@@ -58,12 +61,14 @@ public:
 private:
     friend class host_service;
 
+    void refuse(int pid, std::string why);
     void accept();
     void admit(asio::local::stream_protocol::socket peer);
     [[nodiscard]] std::shared_ptr<attachment> behind(const std::string& connection) const;
 
     const strand on_;
     const std::size_t max_message_bytes_;
+    const std::shared_ptr<event_bus> events_;
     std::optional<socket_directory> directory_;
     std::optional<asio::local::stream_protocol::acceptor> door_;
     fork_shield door_shield_;

@@ -16,7 +16,6 @@ namespace snakepit::detail {
 namespace {
 namespace fs = std::filesystem;
 
-constexpr std::string_view prefix = "snakepit-";  // of the directories that are ours
 constexpr std::size_t longest_path = sizeof(sockaddr_un::sun_path) - 1;
 
 error refusal(const std::string& directory, const std::string& why) {
@@ -51,8 +50,17 @@ result<void> check_private(const std::string& directory) {
     return check_above(directory);
 }
 
+bool is_our_dangling_link(const fs::path& path) {
+    struct stat link{};
+    struct stat target{};
+    return ::lstat(path.c_str(), &link) == 0 && S_ISLNK(link.st_mode) && link.st_uid == ::geteuid() &&
+           ::stat(path.c_str(), &target) != 0 && errno == ENOENT;
+}
+
+}  // namespace
+
 /// $XDG_RUNTIME_DIR may be another user's, under su and sudo.
-std::string base_directory() {
+std::string default_place() {
     for (const char* name : {"XDG_RUNTIME_DIR", "TMPDIR"}) {
         const char* dir = std::getenv(name);
         struct stat s{};
@@ -62,14 +70,12 @@ std::string base_directory() {
     return "/tmp";
 }
 
-}  // namespace
-
 result<socket_directory> socket_directory::make(const std::string& wanted) {
     std::error_code failed;
     std::string directory;
     bool created = true;
     if (wanted.empty()) {
-        directory = fmt::format("{}/{}XXXXXX", base_directory(), prefix);
+        directory = fmt::format("{}/{}XXXXXX", default_place(), our_prefix);
         if (!::mkdtemp(directory.data())) return tl::unexpected(refusal(directory, std::strerror(errno)));
     } else {
         auto named = fs::absolute(wanted, failed).lexically_normal();
@@ -83,22 +89,27 @@ result<socket_directory> socket_directory::make(const std::string& wanted) {
     // One name per pool, so that several may share a directory.
     auto socket = fmt::format("{}/{}.sock", directory, token::random().hex().substr(0, 12));
     socket_directory made(directory, socket, created);  // refused below, it goes again
-    if (socket.size() > longest_path)
+    if (const auto longest = made.admin_path().size(); longest > longest_path)
         return tl::unexpected(refusal(directory, fmt::format("the socket's path would have {} bytes, the system allows "
                                                              "{}; choose a shorter directory",
-                                                             socket.size(), longest_path)));
+                                                             longest, longest_path)));
     if (auto fit = check_private(directory); !fit) return tl::unexpected(fit.error());
     made.ours_ = wanted.empty();
     return made;
 }
+
+std::string socket_directory::admin_path() const { return fs::path(socket_).replace_extension(admin_ending).string(); }
 
 std::string socket_directory::ledger_path() const { return fs::path(socket_).replace_extension(".ledger").string(); }
 
 void socket_directory::clean_up_others() const {
     if (!ours_) clean_up(directory_, false);
     std::error_code failed;
-    for (fs::directory_iterator at(base_directory(), failed), end; !failed && at != end; at.increment(failed))
-        if (at->path().filename().string().starts_with(prefix)) clean_up(at->path().string(), true);
+    for (fs::directory_iterator at(default_place(), failed), end; !failed && at != end; at.increment(failed)) {
+        if (!at->path().filename().string().starts_with(our_prefix)) continue;
+        if (is_our_dangling_link(at->path())) ::unlink(at->path().c_str());
+        else clean_up(at->path().string(), true);
+    }
 }
 
 socket_directory::socket_directory(std::string directory, std::string socket, bool ours)

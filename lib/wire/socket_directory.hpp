@@ -4,8 +4,17 @@
 #include <snakepit/error.hpp>
 
 #include <string>
+#include <string_view>
 
 namespace snakepit::detail {
+
+/// How the names of what we put into a place that others use too begin.
+constexpr std::string_view our_prefix = "snakepit-";
+/// And how those of the sockets for operators end.
+constexpr std::string_view admin_ending = ".admin";
+
+/// Where the directories of pools are made that were not told where: $XDG_RUNTIME_DIR, $TMPDIR or /tmp.
+[[nodiscard]] std::string default_place();
 
 /** A directory that only this user can enter, and the path of a socket in it. Removes both at its end, the directory
     when nothing else is in it; one that the user named stays. */
@@ -22,11 +31,14 @@ public:
     ~socket_directory();
 
     [[nodiscard]] const std::string& socket_path() const noexcept { return socket_; }
-    /// Where the pool's ledger belongs, beside the socket.
+    /// Where the socket for operators belongs, beside it.
+    [[nodiscard]] std::string admin_path() const;
+    /// Where the pool's ledger belongs.
     [[nodiscard]] std::string ledger_path() const;
     /// The directory, if it is not one that the user named; else empty.
     [[nodiscard]] std::string own_directory() const { return ours_ ? directory_ : std::string(); }
-    /// Ends and removes what pools have left here, and in directories of ours beside it, whose hosts are gone.
+    /// Ends and removes what pools have left here, and in directories of ours beside it, whose hosts are gone; and
+    /// links to sockets that have gone with them.
     void clean_up_others() const;
 
 private:

@@ -50,7 +50,7 @@ bool work_stream::message(v1::WorkUp& in) {
         if (!breach) breach = to_->desk_->take(*l, std::move(w));
     writes_taken_.fetch_add(writes.size(), std::memory_order_release);
     if (!breach && !(items.empty() && grants.empty())) breach = to_->board_->take_streams(*l, items, grants);
-    if (!breach && !replies.empty()) breach = to_->board_->settle(*l, replies);
+    if (!breach && !replies.empty()) breach = to_->board_->settle(*l, replies, in.ByteSizeLong());
     for (auto& q : questions)
         if (!breach) breach = to_->desk_->take(l, std::move(q));
     if (breach) to_->report_broken("it broke the protocol: " + *breach, true);

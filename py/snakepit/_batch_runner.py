@@ -13,12 +13,14 @@ from snakepit import _codec
 from snakepit._batch import ONE_CALL_ONLY, argument_of, results_of
 from snakepit._cancel import Cancelled
 from snakepit._context import CurrentCall
+from snakepit._origin import Origin
 from snakepit._pace import COST_WEIGHT, SLOW
 from snakepit._page import BEGUN, STARTED, Page
 from snakepit._recall import RECALLED
 from snakepit._runner import Limits, failure_of, leave_fork, raised_by
 from snakepit._serial import SerialRunner
 from snakepit._session import Session
+from snakepit._stacks import AtWork
 from snakepit._tools import Tool
 from snakepit.v1 import work_pb2
 
@@ -57,19 +59,23 @@ class _Batch:
         timeout: int = self.calls[call_id].timeout_us
         return timeout > 0 and monotonic() >= self.sent_at[call_id] + timeout * 1e-6
 
-    def describe(self) -> tuple[CurrentCall, ...]:
+    def served(self) -> list[Any]:
+        """The calls that the tool runs for, in the order of its list."""
+        return [self.calls[call_id] for call_id in sorted(self.live)]
+
+    def describe(self, traceparent_of: Callable[[Any], str | None]) -> tuple[CurrentCall, ...]:
         if not self.current:
-            self.current = tuple(self._describe(self.calls[call_id]) for call_id in sorted(self.live))
+            self.current = tuple(self._describe(call, traceparent_of(call)) for call in self.served())
         return self.current
 
-    def _describe(self, call: Any) -> CurrentCall:
+    def _describe(self, call: Any, traceparent: str | None) -> CurrentCall:
         return CurrentCall(
             id=call.id,
             tool=self.tool.name,
             session=call.session or None,
             deadline=self.sent_at[call.id] + call.timeout_us * 1e-6 if call.timeout_us else None,
             asked_to_stop=lambda call_id: call_id in self.asked,
-            traceparent=call.trace.traceparent or None,
+            traceparent=traceparent,
             tracestate=call.trace.tracestate or None,
         )
 
@@ -111,6 +117,28 @@ class BatchRunner(SerialRunner):
         else:
             self._ask_to_stop(list(batch.calls))
 
+    # For telemetry.
+
+    def at_work(self) -> list[AtWork]:
+        batch = self._batch
+        if batch is None:
+            return super().at_work()
+        since, calls = self._running_since, batch.served()
+        if not since or not calls or self._batch is not batch:  # it has just begun, or ended
+            return []
+        return [AtWork(self._origin_of(calls[0]), len(calls) - 1, since, self._main_thread)]
+
+    def origin(self) -> Origin | None:
+        batch = self._batch
+        if batch is None:
+            return super().origin()
+        calls = batch.served()
+        return self._origin_of(calls[0]) if calls else None
+
+    def served(self) -> Sequence[Any]:
+        batch = self._batch
+        return super().served() if batch is None else batch.served()
+
     # For tools.
 
     def current_call(self) -> CurrentCall | None:
@@ -121,7 +149,7 @@ class BatchRunner(SerialRunner):
     def current_batch(self) -> tuple[CurrentCall, ...] | None:
         """The calls of the batch that runs, in the order of its list. Any thread. None: none runs."""
         batch = self._batch
-        return None if batch is None else batch.describe()
+        return None if batch is None else batch.describe(self._traceparent_of)
 
     def session(self) -> Session | None:
         if self._batch is not None:

@@ -8,9 +8,11 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from time import sleep
 from types import CodeType, FrameType
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from snakepit._failure import OWN_DIRECTORY
+
+F = TypeVar("F", bound=Any)
 
 Reason = Literal["cancelled", "expired"]
 
@@ -57,6 +59,15 @@ def class_for(reason: Reason) -> type[Cancelled]:
     return _Expired if reason == "expired" else Cancelled
 
 
+_let_pass: set[CodeType] = set()
+
+
+def let_pass(function: F) -> F:
+    """Marks a function of ours that has the user's code run inside of it: Cancelled, raised there, may pass through."""
+    _let_pass.add(function.__code__)
+    return function
+
+
 class Asker:
     """Asks the running call to stop, again and again until its tool has been interrupted or has ended.
 
@@ -69,15 +80,12 @@ class Asker:
         runs_tools: Collection[CodeType],
         is_open: Callable[[int], bool],
         overdue: Callable[[], bool],
-        drives_tools: Callable[[CodeType], bool] = lambda _: False,
     ) -> None:
         """runs_tools: the functions that call tools, and expect Cancelled while `running` is set.
-        drives_tools: whether code of ours is between that and the tool, and lets Cancelled pass.
         is_open: whether a call has begun and not ended. overdue: whether the running one's deadline is over."""
         self.running = 0
         """Id of the call in whose tool the main thread is, or 0. The main thread's to write."""
         self._runs_tools = runs_tools
-        self._drives_tools = drives_tools
         self._is_open = is_open
         self._overdue = overdue
         self._unheard = 0  # id of the call that was asked last, until Cancelled is raised in it
@@ -140,7 +148,7 @@ class Asker:
             if code.co_filename.startswith(OWN_DIRECTORY):
                 if code in self._runs_tools:
                     return True
-                if frame is innermost or not self._drives_tools(code):
+                if frame is innermost or code not in _let_pass:
                     return False
             if code.co_name == "__del__":
                 return False  # what is raised there goes nowhere

@@ -23,12 +23,14 @@ from snakepit._interrupt import Interruptible
 from snakepit._lane import Lane
 from snakepit._lease import Lease
 from snakepit._loops import own_loop
+from snakepit._origin import Origin
 from snakepit._page import PLACE_COUNT, Page
 from snakepit._protocol import END_SECONDS
 from snakepit._recall import RECALLED
 from snakepit._runner import Limits, Progress, Runner, failure_of, leave_fork, raised_by
 from snakepit._session import Session
 from snakepit._shield import use_here
+from snakepit._stacks import AtWork
 from snakepit._tools import Tool
 from snakepit.v1 import work_pb2
 
@@ -85,8 +87,8 @@ class Run:
     def enter(self) -> None:
         """Its tool begins, here."""
         self.thread = threading.get_ident()
-        self.has_run = True
         self.started = monotonic()
+        self.has_run = True  # behind what others look at then
 
     def is_unwanted(self, _: int) -> bool:
         """For CurrentCall."""
@@ -194,6 +196,23 @@ class ConcurrentRunner(Runner):
         running_us = max(1, int((monotonic() - first.started) * 1e6)) if first is not None else 0
         return Progress(self._received_id, self._begun_id, self._ended_calls, running_us)
 
+    # For telemetry.
+
+    def at_work(self) -> list[AtWork]:
+        with self._lock:
+            runs = list(self._running.values())
+        return [self._work_of(run) for run in runs if self._is_at_work(run)]
+
+    def _is_at_work(self, run: Run) -> bool:
+        return run.has_run
+
+    def _work_of(self, run: Run) -> AtWork:
+        return AtWork(self._origin_of(run.call), 0, run.started, run.thread, run.task)
+
+    def origin(self) -> Origin | None:
+        run = _current.get()
+        return self._origin_of(run.call) if run is not None and not run.ended else None
+
     # For tools.
 
     def running(self) -> Any:
@@ -221,7 +240,7 @@ class ConcurrentRunner(Runner):
             session=call.session or None,
             deadline=run.sent_at + call.timeout_us * 1e-6 if call.timeout_us else None,
             asked_to_stop=run.is_unwanted,
-            traceparent=call.trace.traceparent or None,
+            traceparent=self._traceparent_of(call),
             tracestate=call.trace.tracestate or None,
         )
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import monotonic
 
+from snakepit import _trace_context
 from snakepit._shield import shielded
 
 
 class CurrentCall:
     """The call that is running. Good to keep; it goes on describing the same call."""
 
-    __slots__ = ("_asked_to_stop", "_cancelled", "_deadline", "id", "session", "tool", "traceparent", "tracestate")
+    __slots__ = ("_asked_to_stop", "_cancelled", "_deadline", "_traceparent", "id", "session", "tool", "tracestate")
 
     def __init__(
         self,
@@ -29,13 +30,22 @@ class CurrentCall:
         """Name of the tool."""
         self.session: str | None = session
         """Key of the session, or None."""
-        self.traceparent: str | None = traceparent
-        """The trace that the caller has named, as the header `traceparent` of W3C Trace Context, or None."""
         self.tracestate: str | None = tracestate
-        """The header `tracestate` that belongs to it, or None."""
+        """The header `tracestate` that belongs to `traceparent`, or None."""
+        self._traceparent = traceparent
         self._deadline = deadline
         self._asked_to_stop = asked_to_stop
         self._cancelled = False
+
+    @property
+    def traceparent(self) -> str:
+        """The trace that the call belongs to, as the header `traceparent` of W3C Trace Context: to be passed on to
+        whatever the tool calls.
+
+        When the trace is recorded its span is the one that this call is here; otherwise it is the caller's header as it
+        came. Where the caller has named none it is a new trace of this call alone, which is not recorded.
+        """
+        return self._traceparent or _trace_context.made_up(self.id)
 
     @property
     def remaining(self) -> float | None:

@@ -11,7 +11,10 @@ from typing import Any, Protocol
 import grpc
 
 from snakepit._lane import Metadata
-from snakepit._protocol import CONTROL_METHOD, MAX_BLOCKED_BY_BYTES, MAX_STACK_BYTES
+from snakepit._origin import Origin
+from snakepit._outbox import Outbox
+from snakepit._protocol import CONTROL_METHOD, MAX_BLOCKED_BY_BYTES, MAX_STACK_BYTES, MAX_STACKS_BYTES
+from snakepit._telemetry import Gathered
 from snakepit._text import cut, cut_middle
 from snakepit.v1 import control_pb2
 
@@ -40,6 +43,14 @@ class Controlled(Protocol):
     def progress(self) -> Progress: ...
 
 
+class Observed(Protocol):
+    """Who shows what goes on. Called on the control thread."""
+
+    def set_log_level(self, least: int) -> None: ...
+    def tell_stacks(self, tell: Callable[[str], None]) -> None:
+        """Call `tell` with the stacks of all threads; later, and on another thread."""
+
+
 class ControlLost(Exception):
     """The stream ended before the host had answered Hello."""
 
@@ -51,14 +62,15 @@ class Refused(Exception):
 class Control:
     """One Control stream."""
 
-    def __init__(self, channel: grpc.Channel, metadata: Metadata, hello: control_pb2.Hello) -> None:
-        """Open the stream and say hello."""
-        self._up: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    def __init__(self, channel: grpc.Channel, metadata: Metadata, hello: control_pb2.Hello, gathered: Gathered) -> None:
+        """Open the stream and say hello. What is gathered leaves beside everything else."""
+        self._up = Outbox(gathered)
+        os.register_at_fork(after_in_child=self._up.close)
         self._answer: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._receivers: queue.SimpleQueue[tuple[Controlled, Callable[[str], None]]] = queue.SimpleQueue()
+        self._receivers: queue.SimpleQueue[tuple[Controlled, Observed, Callable[[str], None]]] = queue.SimpleQueue()
         self._up.put(control_pb2.ControlUp(hello=hello).SerializeToString())
         open_stream = channel.stream_stream(CONTROL_METHOD)
-        self._down = open_stream(iter(self._up.get, None), metadata=metadata)
+        self._down = open_stream(self._up, metadata=metadata)
         threading.Thread(target=self._run, name="snakepit-control", daemon=True).start()
 
     def wait_for_welcome(self, seconds: float) -> control_pb2.Welcome:
@@ -72,9 +84,9 @@ class Control:
         welcome: control_pb2.Welcome = answer
         return welcome
 
-    def pass_on_to(self, controlled: Controlled, on_lost: Callable[[str], None]) -> None:
+    def pass_on_to(self, controlled: Controlled, observed: Observed, on_lost: Callable[[str], None]) -> None:
         """Begin to pass on what the host asks for; `on_lost` hears why the stream has ended."""
-        self._receivers.put((controlled, on_lost))
+        self._receivers.put((controlled, observed, on_lost))
 
     def tell_of_blocked_loop(self, seconds: float, by: str, stack: str) -> None:
         """See LoopBlocked in control.proto. Any thread."""
@@ -83,20 +95,37 @@ class Control:
         )
         self._up.put(control_pb2.ControlUp(loop_blocked=blocked).SerializeToString())
 
+    def tell_of_slow_call(self, call: Origin, seconds: float, stack: str) -> None:
+        """See SlowCall in control.proto. Any thread."""
+        slow = control_pb2.SlowCall(
+            id=call.id,
+            running_us=int(seconds * 1e6),
+            tool=call.tool,
+            trace_id=call.trace_id,
+            stack=cut_middle(stack, MAX_STACK_BYTES),
+        )
+        self._up.put(control_pb2.ControlUp(slow_call=slow).SerializeToString())
+
+    def flush(self, seconds: float) -> None:
+        """Wait, no longer than that, until telemetry that is gathered has left. The process is about to end."""
+        self._up.flush(seconds)
+
     def _run(self) -> None:
         try:
             first = next(self._down)
         except Exception as error:
+            self._up.close()
             self._answer.put(ControlLost(_reason(error)))
             return
         self._take_answer(first)
-        controlled, on_lost = self._receivers.get()
+        controlled, observed, on_lost = self._receivers.get()
         try:
             for message in self._down:
-                self._pass_on(controlled, control_pb2.ControlDown.FromString(message))
+                self._pass_on(controlled, observed, control_pb2.ControlDown.FromString(message))
             reason = "the host ended the Control stream"
         except Exception as error:
             reason = _reason(error)
+        self._up.close()
         on_lost(reason)
 
     def _take_answer(self, message: bytes) -> None:
@@ -113,7 +142,7 @@ class Control:
         else:
             self._answer.put(ControlLost(f"the host answered hello with {which or 'an unknown message'}"))
 
-    def _pass_on(self, controlled: Controlled, down: control_pb2.ControlDown) -> None:
+    def _pass_on(self, controlled: Controlled, observed: Observed, down: control_pb2.ControlDown) -> None:
         which = down.WhichOneof("message")
         if which == "ping":
             self._up.put(_pong(down.ping.sequence, controlled.progress()))
@@ -125,6 +154,11 @@ class Control:
             controlled.end(down.drain.last_id, stop=False)
         elif which == "stop":
             controlled.end(down.stop.last_id, stop=True)
+        elif which == "log_level":
+            observed.set_log_level(down.log_level.least)
+        elif which == "stacks_request":
+            number = down.stacks_request.number
+            observed.tell_stacks(lambda text: self._up.put(_stacks(number, text)))
 
 
 def _pong(sequence: int, progress: Progress) -> bytes:
@@ -137,6 +171,12 @@ def _pong(sequence: int, progress: Progress) -> bytes:
         resident_bytes=_resident_bytes(),
     )
     encoded: bytes = control_pb2.ControlUp(pong=pong).SerializeToString()
+    return encoded
+
+
+def _stacks(number: int, text: str) -> bytes:
+    stacks = control_pb2.Stacks(number=number, text=cut_middle(text, MAX_STACKS_BYTES))
+    encoded: bytes = control_pb2.ControlUp(stacks=stacks).SerializeToString()
     return encoded
 
 

@@ -34,9 +34,9 @@ def describe(error: BaseException) -> Raised:
     try:
         return Raised(
             type=type_name(error),
-            message=cut_middle(_message(error), MAX_MESSAGE_BYTES),
+            message=cut_middle(text_of(error), MAX_MESSAGE_BYTES),
             traceback=cut_middle(_traceback(error), MAX_TRACEBACK_BYTES),
-            causes=[(type_name(cause), cut(_message(cause), MAX_CAUSE_MESSAGE_BYTES)) for cause in _causes(error)],
+            causes=[(type_name(cause), cut(text_of(cause), MAX_CAUSE_MESSAGE_BYTES)) for cause in _causes(error)],
         )
     except BaseException:  # out of memory, or a hostility that nobody has thought of
         return _INDESCRIBABLE
@@ -52,9 +52,10 @@ def type_name(error: BaseException) -> str:
     return cut(name if module == "builtins" else f"{module}.{name}", MAX_TYPE_BYTES)
 
 
-def _message(error: BaseException) -> str:
+def text_of(thing: object) -> str:
+    """str() of it. Never raises, whatever that does."""
     try:
-        return _plain(error)
+        return _plain(thing)
     except BaseException as again:  # SystemExit raised by a __str__ must not end us either
         return f"<str() of it raised {type_name(again)}>"
 

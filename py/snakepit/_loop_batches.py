@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import Task
 from collections.abc import Sequence
 from contextvars import ContextVar
 from functools import partial
@@ -13,9 +14,11 @@ from snakepit._batch import ONE_CALL_ONLY, argument_of, results_of
 from snakepit._cancel import Reason
 from snakepit._concurrent import Run, _current, stopped
 from snakepit._context import CurrentCall
+from snakepit._origin import Origin
 from snakepit._page import Page
 from snakepit._runner import Limits, failure_of, leave_fork, raised_by
 from snakepit._session import Session
+from snakepit._stacks import AtWork
 from snakepit._tools import Tool, Toolbox
 from snakepit.v1 import work_pb2
 
@@ -33,11 +36,32 @@ class AsyncBatchRunner(AsyncRunner):
     def __init__(self, toolbox: Toolbox, limits: Limits, page: Page, width: int) -> None:
         super().__init__(toolbox, limits, page, width)
         self._gathered: dict[Tool, list[Run]] = {}  # that have not begun
+        self._batches: dict[Task[None], Sequence[Run]] = {}  # that have, and go on
 
     def end(self, last_id: int, stop: bool) -> None:
         """See Runner. Nothing more is waited for."""
         super().end(last_id, stop)
         self._call_soon(self._begin_all)
+
+    def at_work(self) -> list[AtWork]:
+        batches = [
+            self._work_of(runs[0])._replace(others=len(runs) - 1, task=task)
+            for task, runs in list(self._batches.items())
+        ]
+        return super().at_work() + batches
+
+    def _is_at_work(self, run: Run) -> bool:
+        return super()._is_at_work(run) and not run.tool.awaits_batches
+
+    def origin(self) -> Origin | None:
+        runs = _together.get()
+        if runs is None:
+            return super().origin()
+        return None if all(run.ended for run in runs) else self._origin_of(runs[0].call)
+
+    def served(self) -> Sequence[Any]:
+        runs = _together.get()
+        return super().served() if runs is None else [run.call for run in runs]
 
     def current_call(self) -> CurrentCall | None:
         if _together.get() is not None:
@@ -96,6 +120,8 @@ class AsyncBatchRunner(AsyncRunner):
             items.append(argument_of(names or positions))
         if runs:
             task = self._loop.create_task(self._await_batch(tool, runs, items))
+            self._batches[task] = runs
+            task.add_done_callback(self._batches.pop)
             for run in runs:
                 run.task = task
                 run.stop = partial(self._ask_one, runs, run)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import asyncio
 
 _local = threading.local()
+_by_thread: dict[int, OwnLoop] = {}
 
 
 class OwnLoop:
@@ -68,6 +69,16 @@ class OwnLoop:
                 loop.call_soon_threadsafe(task.cancel)
 
     @property
+    def loop_if_any(self) -> asyncio.AbstractEventLoop | None:
+        """The thread's own, if it was wanted before. Any thread."""
+        return self._loop
+
+    @property
+    def task(self) -> asyncio.Task[Any] | None:
+        """What is being run here to its end. Any thread."""
+        return self._task
+
+    @property
     def is_running(self) -> bool:
         """Whether async code is being run here. Any thread."""
         return self._task is not None
@@ -77,8 +88,19 @@ def own_loop() -> OwnLoop:
     """This thread's."""
     found: OwnLoop | None = getattr(_local, "loop", None)
     if found is None:
-        found = _local.loop = OwnLoop()
+        found = _local.loop = _by_thread[threading.get_ident()] = OwnLoop()
     return found
+
+
+def task_of(thread: int) -> asyncio.Task[Any] | None:
+    """What a thread runs to its end on a loop of its own, or None."""
+    own = _by_thread.get(thread)
+    return own.task if own is not None else None
+
+
+def all_loops() -> list[tuple[int, asyncio.AbstractEventLoop]]:
+    """With the idents of their threads."""
+    return [(thread, own.loop_if_any) for thread, own in list(_by_thread.items()) if own.loop_if_any is not None]
 
 
 def run_to_end(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,15 +10,16 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from math import inf
 from time import monotonic
-from typing import Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from snakepit import _codec
+from snakepit import _codec, _trace_context
 from snakepit._asks import Asks, Unanswered
 from snakepit._context import CurrentCall
 from snakepit._failure import describe
 from snakepit._host_errors import SessionClosed, SessionLimit
 from snakepit._lane import Lane
 from snakepit._leave import leave
+from snakepit._origin import Origin, origin_of
 from snakepit._page import Page
 from snakepit._protocol import EXIT_PROTOCOL, MAX_MESSAGE_BYTES
 from snakepit._recall import RECALLED, Recalls
@@ -29,6 +30,10 @@ from snakepit._text import cut_middle
 from snakepit._tools import Tool
 from snakepit._transfers import Incoming, ProtocolError
 from snakepit.v1 import work_pb2
+
+if TYPE_CHECKING:
+    from snakepit._spans import Spans
+    from snakepit._stacks import AtWork
 
 _Failure = work_pb2.Failure
 _NO_SHIELD = nullcontext()
@@ -71,6 +76,8 @@ class Runner:
         self._begun_id = 0
         self._ended_calls = 0
         self._forked = False
+        self._spans: Spans | None = None
+        self._on_calls: Callable[[], None] | None = None
         # Set by the control thread. `_attention` is all that a call looks at while nobody wants anything.
         self._attention = False
         self._unwanted: set[int] = set()
@@ -99,6 +106,8 @@ class Runner:
                 sent = parsed.sent_us * 1e-6
                 self._inbox.append((sent if 0.0 < sent < now else now, calls))
                 self._received_id = calls[-1].id
+                if self._on_calls is not None:
+                    self._on_calls()
         except Exception as error:
             _break_off(error)
 
@@ -166,6 +175,48 @@ class Runner:
 
     def tell_of_blocked_loop(self, tell: Callable[[float, str, str], None]) -> None:
         """Name who wants to know, if calls share an event loop: see LoopBlocked in control.proto."""
+
+    # For telemetry.
+
+    def record(self, spans: Spans) -> None:
+        """Have the calls that belong to recorded traces be spans of them. Before the first call."""
+        self._spans = spans
+        for tool in self._tools:
+            spans.adopt(tool)
+
+    def tell_of_calls(self, on_calls: Callable[[], None]) -> None:
+        """Name who wants to know that calls have come, as soon as they have. Before the first one."""
+        self._on_calls = on_calls
+
+    def is_busy(self) -> bool:
+        """Whether calls run, or have come and will. Any thread."""
+        return self._ended_calls < self._received_id
+
+    def at_work(self) -> list[AtWork]:
+        """The calls that run. Any thread."""
+        raise NotImplementedError
+
+    def origin(self) -> Origin | None:
+        """See Origins. Any thread."""
+        raise NotImplementedError
+
+    def has_ended(self, call_id: int) -> bool:
+        """See Origins. Any thread."""
+        return not self._is_open(call_id)
+
+    def served(self) -> Sequence[Any]:
+        """The Calls for which the tool runs that is called here, for Spans."""
+        return (self.running(),)
+
+    def _origin_of(self, call: Any) -> Origin:
+        return origin_of(call, self._tools[call.tool].name, self._spans.id_of(call.id) if self._spans else "")
+
+    def _traceparent_of(self, call: Any) -> str | None:
+        """What the tool passes on; None: it has no trace."""
+        header: str = call.trace.traceparent
+        span_id = self._spans.id_of(call.id) if self._spans else ""
+        context = _trace_context.read(header) if span_id else None
+        return context.header(span_id) if context is not None else header or None
 
     # For tools.
 

@@ -16,12 +16,13 @@ from snakepit._context import CurrentCall
 from snakepit._lane import Lane
 from snakepit._lease import Lease
 from snakepit._loops import own_loop
+from snakepit._origin import Origin
 from snakepit._pace import COST_WEIGHT, SLOW, leave_by, mean_with
 from snakepit._page import BEGUN, STARTED, Page
 from snakepit._protocol import END_SECONDS
 from snakepit._runner import Limits, Progress, Runner, failure_of, leave_fork, raised_by
 from snakepit._session import Session
-from snakepit._streams import drives_tools
+from snakepit._stacks import AtWork
 from snakepit._tools import Tool
 from snakepit.v1 import work_pb2
 
@@ -46,9 +47,10 @@ class SerialRunner(Runner):
         self._last_write: dict[str, int] = {}  # number of the last of these, by session
         self._asked_to_stop = 0
         self._was_asked = threading.Event()
+        self._main_thread = threading.get_ident()
         self._own_loop = own_loop()
         self._own_loop.why_unwanted = self._why_unwanted
-        self._asker = Asker(self._runs_tools(), self._is_open, self._is_overdue, drives_tools)
+        self._asker = Asker(self._runs_tools(), self._is_open, self._is_overdue)
 
     def _runs_tools(self) -> tuple[CodeType, ...]:
         """For Asker."""
@@ -84,6 +86,19 @@ class SerialRunner(Runner):
         running_us = max(1, int((monotonic() - since) * 1e6)) if since else 0
         return Progress(self._received_id, self._begun_id, self._ended_calls, running_us)
 
+    # For telemetry.
+
+    def at_work(self) -> list[AtWork]:
+        call = self._running
+        since = self._running_since
+        if call is None or not since or self._running is not call:  # it has just begun, or ended
+            return []
+        return [AtWork(self._origin_of(call), 0, since, self._main_thread)]
+
+    def origin(self) -> Origin | None:
+        call = self._running
+        return self._origin_of(call) if call is not None else None
+
     # For tools.
 
     def current_call(self) -> CurrentCall | None:
@@ -97,7 +112,7 @@ class SerialRunner(Runner):
                 session=call.session or None,
                 deadline=self._sent_at + call.timeout_us * 1e-6 if call.timeout_us else None,
                 asked_to_stop=lambda call_id: call_id == self._asked_to_stop,
-                traceparent=call.trace.traceparent or None,
+                traceparent=self._traceparent_of(call),
                 tracestate=call.trace.tracestate or None,
             )
             _remember(self._current)  # a cancel may have come meanwhile

@@ -13,11 +13,11 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from math import inf
 from time import monotonic, sleep
-from types import CodeType
 from typing import Any, NoReturn, Protocol
 
 from snakepit import _codec
 from snakepit._asks import Asks, Unanswered
+from snakepit._cancel import let_pass
 from snakepit._lane import Lane
 from snakepit._loops import own_loop, run_to_end
 from snakepit._pace import leave_by, mean_with
@@ -253,6 +253,7 @@ class Streams:
         function, yields = tool.function, tool.yields
         drain = self._drain_async if yields == "async" else self._drain
 
+        @let_pass
         def run(*args: Any, **kwargs: Any) -> Any:
             call_id = self._begin()
             try:
@@ -263,7 +264,6 @@ class Streams:
                 self._end(call_id)
 
         tool.function = run
-        _DRIVES.add(run.__code__)
 
     def share_loops(self, tools: Iterable[Tool]) -> None:
         """After adopt(), where somebody drives the lane: have async ones wait without holding up their event loop."""
@@ -332,6 +332,7 @@ class Streams:
                 self._looker.start()
         return output
 
+    @let_pass
     def _drain(self, call_id: int, generator: Any) -> Any:
         output = self._open(call_id)
         step, encode, put = generator.__next__, self._encode, output.queue.append
@@ -351,6 +352,7 @@ class Streams:
         finally:
             generator.close()
 
+    @let_pass
     def _drain_async(self, call_id: int, generator: Any) -> Any:
         own = own_loop()
         try:
@@ -360,6 +362,7 @@ class Streams:
             own.finish(generator.aclose())  # suspended in its `yield`, perhaps
             raise
 
+    @let_pass
     async def _pump(self, output: Output, generator: Any) -> None:
         from asyncio import sleep
 
@@ -432,11 +435,3 @@ class Streams:
 
 def _refuse(kind: work_pb2.Failure.Kind, message: str) -> NoReturn:
     raise StreamRefused(kind, message) from None
-
-
-_DRIVES: set[CodeType] = {Streams._drain.__code__, Streams._drain_async.__code__, Streams._pump.__code__}
-
-
-def drives_tools(code: CodeType) -> bool:
-    """Whether it is ours and has the tool's code run inside of it: Cancelled may pass through."""
-    return code in _DRIVES

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import atexit
 import faulthandler
-import io
 import os
 import platform
 import signal
@@ -19,10 +18,10 @@ from itertools import chain
 from types import ModuleType
 from typing import TYPE_CHECKING, NoReturn
 
-from snakepit import _context, _grpc_settings, _life_line, _strays
+from snakepit import _context, _grpc_settings, _life_line, _origin, _output, _strays
 from snakepit._failure import describe
 from snakepit._launch import Launch, read_launch, report_failure
-from snakepit._leave import leave
+from snakepit._leave import at_last, leave
 from snakepit._module import import_module
 from snakepit._protocol import (
     END_SECONDS,
@@ -51,6 +50,9 @@ _STDERR = 2
 _ENVELOPE_BYTES = 8  # of ControlUp around hello
 _WELCOME_SECONDS = 10.0
 _EXIT_HANDLER_SECONDS = 2.0
+# How long the end waits for telemetry to leave: when all goes well, and when something has gone wrong.
+_FLUSH_SECONDS = 0.5
+_LAST_FLUSH_SECONDS = 0.1
 
 _CHANNEL_OPTIONS = (
     ("grpc.max_send_message_length", GRPC_MESSAGE_BYTES),
@@ -126,8 +128,7 @@ def prepare_process(launch: int, life_line: int, page: int) -> None:
     for descriptor in (launch, life_line, page):
         os.set_inheritable(descriptor, False)
     _close_in_children(launch, life_line, page)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # a pipe is not line-buffered by itself
+    _output.install()
 
 
 def dump_stacks_to(descriptor: int) -> None:
@@ -154,7 +155,7 @@ def _run(launch_descriptor: int, page: int, obtain: Callable[[Launch], ModuleTyp
     _grpc_settings.put()
     with stage("grpc"):
         # Before the host says go: this takes most of the time of a start.
-        from snakepit import _control, _host_tools, _lane, _runner, _session
+        from snakepit import _control, _host_tools, _lane, _logs, _observer, _runner, _session, _telemetry
         from snakepit._page import Page
     with stage("connect"):
         launch = read_launch(launch_descriptor)
@@ -166,6 +167,9 @@ def _run(launch_descriptor: int, page: int, obtain: Callable[[Launch], ModuleTyp
         lane_name, lane_reason = _lane.choose(launch.lane)
     sys.argv = [launch.module]
     module = obtain(launch)
+    gathered = _telemetry.Gathered()
+    logs = _logs.Logs(gathered)
+    logs.install()  # after the import, which may configure logging, and before setup()
     with stage("tools"):
         toolbox = Toolbox(module, launch.groups)
         with stage("options"):
@@ -190,15 +194,26 @@ def _run(launch_descriptor: int, page: int, obtain: Callable[[Launch], ModuleTyp
     with stage("connect"):
         channel = _dial(launch.address)
         metadata = _metadata(launch)
-        control = _control.Control(channel, metadata, hello)
+        control = _control.Control(channel, metadata, hello, gathered)
+        at_last(lambda: control.flush(_LAST_FLUSH_SECONDS))
         try:
             welcome = control.wait_for_welcome(_WELCOME_SECONDS)
         except _control.Refused as error:
             raise StartFailed("refused", error, EXIT_REFUSED) from None
+        logs.welcome(welcome.log_level or _logs.NONE)
         _grpc_settings.take_back()  # programs that tools start shall not inherit them
         _close_in_children(*_connections_to(launch.address))
         limits = _runner.Limits(welcome.max_frame_bytes, welcome.max_message_bytes, welcome.max_inflight_bytes)
         runner = _runner_for(launch, toolbox, threads, limits, Page(page))
+        if welcome.wants_spans:
+            from snakepit._spans import Spans
+
+            runner.record(Spans(runner, gathered))
+        if welcome.slow_call_us:
+            from snakepit._slow import SlowWatch
+
+            runner.tell_of_calls(SlowWatch(welcome.slow_call_us * 1e-6, runner, control.tell_of_slow_call).look)
+        _origin.set_origins(runner)
         _context.set_provider(runner.current_call)
         _context.set_batch_provider(runner.current_batch)
         _session.set_provider(runner.session)
@@ -210,12 +225,13 @@ def _run(launch_descriptor: int, page: int, obtain: Callable[[Launch], ModuleTyp
         if not ending.is_set() and not runner.finished():
             leave(EXIT_LOST, reason)
 
-    control.pass_on_to(runner, lost)
+    control.pass_on_to(runner, _observer.Observer(logs, runner), lost)
     runner.tell_of_blocked_loop(control.tell_of_blocked_loop)
     if not runner.serve(lane):
         leave(EXIT_LOST, "the host ended the Work stream")
     ending.set()
     _tear_down(toolbox)
+    control.flush(_FLUSH_SECONDS)  # the host may end the streams once ours is half closed
     with _bounded(END_SECONDS, "waiting for the host to end the streams"):
         lane.half_close()
         while lane.turn():
@@ -223,6 +239,11 @@ def _run(launch_descriptor: int, page: int, obtain: Callable[[Launch], ModuleTyp
     with _bounded(_EXIT_HANDLER_SECONDS, "exit handlers"), suppress(Exception):
         atexit._run_exitfuncs()  # os._exit() runs none, and sys.exit() would wait for the user's threads
     return 0
+
+
+def import_for_all() -> None:
+    """What every worker needs, or may need, in the process from which they are forked."""
+    from snakepit import _control, _host_tools, _lane, _logs, _observer, _page, _runner, _slow, _spans  # noqa: F401
 
 
 def import_for(profile: str) -> None:

@@ -20,7 +20,7 @@ from contextlib import suppress
 from types import ModuleType
 from typing import Any, NoReturn
 
-from snakepit import _after_fork, _grpc_settings, _life_line, _requests, _worker
+from snakepit import _after_fork, _grpc_settings, _life_line, _output, _requests, _worker
 from snakepit._failure import describe
 from snakepit._launch import Launch, failure_report
 from snakepit._leave import leave
@@ -69,7 +69,7 @@ def main() -> NoReturn:
 def _import(order: bytes) -> ModuleType:
     _grpc_settings.put()
     with _worker.stage("grpc"):
-        from snakepit import _control, _host_tools, _lane, _page, _runner  # noqa: F401  # for the workers
+        _worker.import_for_all()
     for name in _IMPORTED_BY_CHANNELS:
         with suppress(ImportError):  # of another grpcio
             importlib.import_module(name)
@@ -205,6 +205,7 @@ class Zygote:
             for number, source in ((1, out), (2, err)):
                 if _identity(number) == self._streams[number]:  # else the module has turned it elsewhere
                     os.dup2(source, number)
+                    _output.follow(number)
             for _, passed in self._requests:
                 _close(passed)
             signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)

@@ -98,6 +98,7 @@ class FakeHost:
             max_message_bytes=64 << 20,
             max_inflight_bytes=8 << 20,
         )
+        self._heard: dict[str, list[Any]] = {}
         self._ids = 0
         self._transfers = 0
         self._replies: dict[int, Answer] = {}
@@ -195,8 +196,26 @@ class FakeHost:
 
     def ping(self, sequence: int) -> control_pb2.Pong:
         self.tell(ping=control_pb2.Ping(sequence=sequence))
-        pong: control_pb2.Pong = control_pb2.ControlUp.FromString(self.control.received.get(timeout=WAIT)).pong
+        pong: control_pb2.Pong = self.hear("pong")
         return pong
+
+    def hear(self, kind: str) -> Any:
+        """The next message of a kind that the worker has sent on Control; others are kept."""
+        waiting = self._heard.setdefault(kind, [])
+        while not waiting:
+            message = self.control.received.get(timeout=WAIT)
+            assert message is not None, "the worker ended Control"
+            up = control_pb2.ControlUp.FromString(message)
+            which = up.WhichOneof("message")
+            self._heard.setdefault(which, []).append(getattr(up, which))
+        return waiting.pop(0)
+
+    def printed(self, stream: str = "stdout") -> str:
+        """The next line of the worker's, as it has come. Waits for it."""
+        pipe = getattr(self.process, stream)
+        assert pipe is not None
+        line: bytes = pipe.readline()
+        return line.decode()
 
     # Work
 
@@ -331,6 +350,11 @@ def kind(reply: Answer) -> str:
     assert reply.failure is not None
     name: str = work_pb2.Failure.Kind.Name(reply.failure.kind)
     return name
+
+
+def untagged(line: str) -> str:
+    """A line without the tag that says which call it comes from."""
+    return line.rpartition("\x1d")[2]
 
 
 def until(condition: Callable[[], bool], seconds: float = WAIT) -> None:

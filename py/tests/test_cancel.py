@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import snakepit
-from fake_host import WAIT, FakeHost, kind
+from fake_host import WAIT, FakeHost, kind, untagged
 from snakepit.v1 import control_pb2
 
 SOURCE = '''
@@ -311,8 +311,7 @@ def begin(host: FakeHost, tool: str, *arguments: object, timeout_us: int = 0) ->
 
 
 def wait_until_ready(host: FakeHost) -> None:
-    assert host.process.stdout is not None
-    assert host.process.stdout.readline() == b"ready\n"
+    assert untagged(host.printed()) == "ready\n"
 
 
 def cancel(host: FakeHost, *ids: int) -> None:

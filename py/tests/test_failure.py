@@ -153,5 +153,5 @@ def test_there_is_always_a_description(monkeypatch: pytest.MonkeyPatch) -> None:
     def exhausted(error: BaseException) -> str:
         raise MemoryError
 
-    monkeypatch.setattr("snakepit._failure._message", exhausted)
+    monkeypatch.setattr("snakepit._failure.text_of", exhausted)
     assert fail(ValueError("x")).type == "BaseException"

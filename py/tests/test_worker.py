@@ -9,7 +9,7 @@ from typing import Any, Callable
 
 import numpy
 import pytest
-from fake_host import WAIT, FakeHost, kind, stack, until
+from fake_host import WAIT, FakeHost, kind, stack, untagged, until
 from snakepit import _codec
 from snakepit.v1 import control_pb2, work_pb2
 
@@ -557,8 +557,7 @@ def test_a_worker_that_cannot_say_why_ends_all_the_same(start: Start, breach: bo
 
 def test_prints_reach_the_host_at_once(host: FakeHost) -> None:
     host.call("speak", ["hello"])
-    assert host.process.stdout is not None
-    assert host.process.stdout.readline() == b"hello\n"
+    assert untagged(host.printed()) == "hello\n"
 
 
 def test_adapters_live_on_the_thread_of_their_calls(host: FakeHost) -> None:

@@ -187,7 +187,7 @@ def test_tools_lists_signatures_and_first_lines(snakepit: Command) -> None:
         (["map", "--help"], 0, "in the order of the input"),
         (["call", "--help"], 0, "keyword arguments"),
         ([], 2, "Subcommands"),
-        (["mpa"], 2, "did you mean map?"),
+        (["mpa"], 2, "did you mean map"),
         (["--nonsense"], 2, "--help"),
         (["call"], 2, "snakepit call --help"),
         (["call", "cli_tools:echo", "--nonsense"], 2, "--nonsense"),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import socket
 import stat
 import sys
 from collections.abc import Callable
@@ -33,7 +34,7 @@ def test_all_is_well_here(snakepit: Command) -> None:
     assert findings(report, "problem") == []
     assert set(report) == {
         *("version", "protocol", "usable", "package_dir", "python", "pythons"),
-        *("socket", "limits", "worker", "findings"),
+        *("socket", "limits", "kernel", "telemetry", "optional", "worker", "findings"),
     }
     for finding in report["findings"]:
         assert set(finding) == {"level", "subject", "text", "remedy"}
@@ -168,3 +169,44 @@ def test_a_disk_that_is_full_is_a_problem_with_its_remedy(snakepit: Command) -> 
     [problem] = [one for one in findings(report, "problem") if one["subject"] == "worker"]
     assert "cannot write" in problem["text"]
     assert "TMPDIR" in problem["remedy"]
+
+
+def test_the_kernel_and_optional_packages_are_looked_at(snakepit: Command) -> None:
+    _, report = examine(snakepit, env={"OTEL_EXPORTER_OTLP_ENDPOINT": ""})
+    assert report["kernel"] == {"memfd": True, "pidfd": True}
+    assert set(report["optional"]) == {"numpy", "uvloop", "opentelemetry"}
+    assert report["telemetry"] == {"otlp_endpoint": None, "reachable": None}
+
+
+def test_an_otlp_endpoint_is_reached_or_a_warning(snakepit: Command) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as receiver:
+        endpoint = f"http://127.0.0.1:{receiver.getsockname()[1]}"
+        code, report = examine(snakepit, env={"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
+        assert (code, report["telemetry"]) == (0, {"otlp_endpoint": endpoint, "reachable": True})
+    for gone, remedy in ((endpoint, "a pool runs without it"), ("http://:4317", "http://HOST:PORT")):
+        code, report = examine(snakepit, env={"OTEL_EXPORTER_OTLP_ENDPOINT": gone})
+        assert report["telemetry"]["reachable"] is False
+        assert code == (0 if gone == endpoint else 1)
+        [warning] = [one for one in findings(report, "warning") if one["subject"] == "telemetry"]
+        assert gone in warning["text"]
+        assert remedy in warning["remedy"]
+
+
+def test_hints_are_lines_for_a_shell(snakepit: Command) -> None:
+    code, report = examine(
+        snakepit,
+        "--fix-hints",
+        env={"PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "python", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"},
+        preexec_fn=limited(resource.RLIMIT_NOFILE, 512),
+    )
+    assert code == 0
+    hints = {one["fix"] for one in report["findings"]}
+    assert {
+        "ulimit -n 1024",
+        "unset PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION",
+        "unset OTEL_EXPORTER_OTLP_ENDPOINT",
+    } <= hints
+    code, out, _ = snakepit("doctor", "--fix-hints", preexec_fn=limited(resource.RLIMIT_NOFILE, 512))
+    assert code == 0
+    assert "$  ulimit -n 1024\n" in out
+    assert "$  ulimit" not in snakepit("doctor", preexec_fn=limited(resource.RLIMIT_NOFILE, 512))[1]

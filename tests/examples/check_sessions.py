@@ -20,4 +20,5 @@ alice's history, change 2: ["I like birds.","Do you remember?"]
 alice: Hello again.
     Nice to meet you.
 """,
+    events=["worker_ended"],
 )

@@ -71,15 +71,24 @@ def expect_nothing_left(temporary: str) -> None:
         fail(f"files left behind: {left}")
 
 
-def expect_output(program: str, expected: str) -> None:
-    """The program ends well, prints exactly this, complains of nothing, and leaves no process."""
+def expect_log(stderr: str, events: list[str]) -> None:
+    """The pool has logged these events, and nobody has written anything else there."""
+    lines = stderr.splitlines()
+    logged = [line for line, event in zip(lines, events) if f" event={event} " in line]
+    if len(logged) != len(lines) or len(lines) != len(events):
+        fail(f"expected on stderr are the events {events}; there is:\n{stderr}")
+
+
+def expect_output(program: str, expected: str, events: list[str] | None = None) -> None:
+    """The program ends well, prints exactly this, logs these events alone, and leaves no process."""
     adopt_orphans()
     temporary = private_temporary()
     run = subprocess.run([program], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=50)
-    if run.returncode != 0 or run.stderr:
+    if run.returncode != 0:
         fail(f"{program} ended with {run.returncode}; stderr:\n{run.stderr}\nstdout:\n{run.stdout}")
     if run.stdout != expected:
         diff = difflib.unified_diff(expected.splitlines(), run.stdout.splitlines(), "expected", "printed", lineterm="")
         fail("\n".join(diff))
+    expect_log(run.stderr, events or [])
     expect_nothing_left(temporary)
     print(run.stdout, end="")

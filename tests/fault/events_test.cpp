@@ -11,16 +11,15 @@ namespace snakepit::test {
 namespace {
 
 using ::testing::ElementsAre;
-namespace happened = detail::happened;
 
 /// Each event as a line.
 struct scribe {
     std::vector<std::string>& to;
 
-    void operator()(const happened::hired& e) const { note("{} hired", e.worker); }
-    void operator()(const happened::left& e) const { note("{} left", e.worker); }
-    void operator()(const happened::moved& e) const {
-        note("{}.{} {} > {} ({})", e.worker, e.incarnation, to_string(e.from), to_string(e.to), to_string(e.what));
+    void operator()(const happened::worker_hired& e) const { note("{} hired", e.worker); }
+    void operator()(const happened::worker_left& e) const { note("{} left", e.worker); }
+    void operator()(const happened::worker_moved& e) const {
+        note("{}.{} {} > {} ({})", e.worker, e.incarnation, to_string(e.from), to_string(e.to), e.cause);
     }
     void operator()(const happened::loop_blocked& e) const {
         const bool is_late = e.so_far >= 1s;
@@ -28,19 +27,21 @@ struct scribe {
         note("{}.{} blocked{} by {}{}", e.worker, e.incarnation, is_late ? "" : " for a moment", e.by,
              has_stack ? ", it is there" : "");
     }
-    void operator()(const happened::ended& e) const {
+    void operator()(const happened::worker_ended& e) const {
         const bool killed = e.why.exit() && e.why.exit()->describe().find("SIGKILL") != std::string::npos;
         note("{}.{} ended{}{}", e.worker, e.incarnation, e.planned ? " as told" : "", killed ? " by SIGKILL" : "");
     }
-    void operator()(const happened::restarting& e) const { note("{} restarting {}", e.worker, e.restarts); }
-    void operator()(const happened::recycled& e) const {
+    void operator()(const happened::worker_restarting& e) const { note("{} restarting {}", e.worker, e.restarts); }
+    void operator()(const happened::worker_recycled& e) const {
         note("{}.{} recycled: {}", e.worker, e.incarnation, to_string(e.reason));
     }
-    void operator()(const happened::degraded& e) const {
+    void operator()(const happened::group_degraded& e) const {
         note("degraded{}", e.why.find("restarted too often") != std::string::npos ? ": restarted too often" : "");
     }
-    void operator()(const happened::recovered&) const { note("recovered"); }
-    void operator()(const happened::resized& e) const { note("resized {} > {}", e.from.min, e.to.min); }
+    void operator()(const happened::group_recovered&) const { note("recovered"); }
+    void operator()(const happened::group_resized& e) const { note("resized {} > {}", e.from.min, e.to.min); }
+    template <class Other>
+    void operator()(const Other&) const {}  // tested elsewhere
 
 private:
     template <class... Args>
@@ -58,8 +59,9 @@ protected:
         how.heartbeat.initial_delay = 1h;  // which would tell of workers that work and that do not
         return how;
     }
-    [[nodiscard]] detail::event_bus::subscription listen(const pool& p) {
-        return p.impl()->events().subscribe([this](const detail::event& e) { std::visit(scribe{told_}, e.what); });
+    [[nodiscard]] event_subscription listen(const pool& p) {
+        return p.events().subscribe(event_filter::lifecycle(),
+                                    [this](const event& e) { std::visit(scribe{told_}, e.what); });
     }
     /// What was told since the last time.
     std::vector<std::string> told() { return std::exchange(told_, {}); }

@@ -20,7 +20,7 @@ class Peers : public PoolTest {
 protected:
     [[nodiscard]] fs::path socket_path() const {
         for (const auto& entry : fs::recursive_directory_iterator(runtime()))
-            if (entry.is_socket()) return entry.path();
+            if (entry.path().extension() == ".sock") return entry.path();
         return {};
     }
     [[nodiscard]] pool_options hostile() const {
@@ -203,7 +203,7 @@ import os
 import snakepit
 from snakepit import _control
 class Impatient:
-    def __init__(self, channel, metadata, hello):
+    def __init__(self, channel, metadata, hello, *rest):
         stream = channel.stream_stream("/snakepit.v1.Host/Work")(iter(()), metadata=metadata)
         try: next(stream)
         except grpc.RpcError as error: print(error.details(), flush=True)

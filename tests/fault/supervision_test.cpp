@@ -503,11 +503,11 @@ TEST_F(Recycling, IsOfSoManyAtOnceAndThereAreNeverFewerToServe) {
     with_pool(how, [](pool& p) -> awaitable<> {
         int extra = 0;  // workers, old or new, above those that the pool has
         int most = 0;
-        const auto ear = p.impl()->events().subscribe([&](const detail::event& e) {
-            if (const auto* m = std::get_if<detail::happened::moved>(&e.what);
+        const auto ear = p.events().subscribe(event_filter(), [&](const event& e) {
+            if (const auto* m = std::get_if<happened::worker_moved>(&e.what);
                 m && m->from != m->to && m->to == worker_state::recycling)
                 most = std::max(most, ++extra);
-            else if (std::holds_alternative<detail::happened::ended>(e.what)) --extra;
+            else if (std::holds_alternative<happened::worker_ended>(e.what)) --extra;
         });
         // As many callers as places: a call has to wait when one of these is missing.
         bool over = false;

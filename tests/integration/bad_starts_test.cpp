@@ -353,6 +353,8 @@ TEST_P(BadStart, AllMistakesInOptionsAtOnce) {
     how.scaling = {.up_after = 0ms, .down_after = 25h};
     how.environment = {{"A=B", "x"}, {"", "x"}, {"OK", std::string("a\0b", 3)}};
     how.max_message_bytes = 1;
+    how.metrics_listen = ":9464";
+    how.slow_call_threshold = -1ms;
     how.sessions.max_sessions = 0;
     how.sessions.max_variables = 0;
     how.sessions.max_value_bytes = 0;
@@ -379,6 +381,9 @@ TEST_P(BadStart, AllMistakesInOptionsAtOnce) {
                   "scaling.down_after is 90000000 ms",
                   "environment",
                   "max_message_bytes is 1",
+                  "metrics_listen is \":9464\"",
+                  "0.0.0.0:9464",
+                  "slow_call_threshold is -1 ms",
                   "sessions.max_sessions is 0",
                   "sessions.max_variables is 0",
                   "sessions.max_value_bytes is 0",
@@ -387,7 +392,7 @@ TEST_P(BadStart, AllMistakesInOptionsAtOnce) {
                   "sessions.affinity is 9",
                   "sessions.when_worker_goes is 9",
                   "allowed"});
-    EXPECT_EQ(how.mistakes().size(), 25u);
+    EXPECT_EQ(how.mistakes().size(), 27u);
     EXPECT_TRUE(options().mistakes().empty());
 }
 

@@ -1,6 +1,7 @@
 // Host tools: Python calls C++.
 
 #include "support/pool_fixture.hpp"
+#include "telemetry/trace_context.hpp"
 
 #include <snakepit/host_tools.hpp>
 
@@ -187,15 +188,21 @@ TEST_P(HostTools, BelongToTheTraceOfTheirCall) {
         const auto how = call_options().traceparent(parent).tracestate("a=b");
         const value carried = {parent, "a=b"};
         const value replaced = {other, nullptr};
-        const value none = {nullptr, nullptr};
+        // Without one Python makes one up, which nobody records; the host has none.
+        const auto is_made_up = [](const result<value>& seen) {
+            if (!seen || !seen->is_array() || !(*seen)[0].is_string() || !(*seen)[1].is_null()) return false;
+            const auto header = (*seen)[0].get<std::string>();
+            return detail::is_traceparent(header) && header.ends_with("-00");
+        };
         EXPECT_EQ((co_await p.execute("trace", list(), how)), carried);
         EXPECT_EQ((co_await p.execute("ask", list("trace"), how)), parent + " a=b");
         EXPECT_EQ((co_await p.execute("ask", list("nested"), how)), carried);
         EXPECT_EQ((co_await p.execute("ask", list("nested_other"), how)), replaced);
-        EXPECT_EQ((co_await p.execute("trace")), none);
-        EXPECT_EQ((co_await p.execute("ask", list("nested"))), none);
+        EXPECT_TRUE(is_made_up(co_await p.execute("trace")));
+        EXPECT_EQ((co_await p.execute("ask", list("trace"))), " ");
+        EXPECT_TRUE(is_made_up(co_await p.execute("ask", list("nested"))));
         const auto broken = call_options().traceparent("00-nonsense").tracestate("a=b");
-        EXPECT_EQ((co_await p.execute("trace", list(), broken)), none);
+        EXPECT_TRUE(is_made_up(co_await p.execute("trace", list(), broken)));
     });
 }
 

@@ -16,16 +16,16 @@ namespace {
 using ::testing::ElementsAre;
 
 void hire(const event_bus& bus, std::string name) {
-    bus.publish([&] { return happened::hired{std::move(name)}; });
+    bus.publish([&] { return happened::worker_hired{std::move(name), {}}; });
 }
 
 TEST(EventBus, TellsEverySubscriberInOrder) {
     event_bus bus;
     std::vector<std::string> told;
     const auto note = [&](const char* who) {
-        return bus.subscribe([&told, who](const event& e) {
+        return bus.subscribe(event_filter(), [&told, who](const event& e) {
             EXPECT_NE(e.time, std::chrono::system_clock::time_point());
-            told.push_back(who + std::get<happened::hired>(e.what).worker);
+            told.push_back(who + std::get<happened::worker_hired>(e.what).worker);
         });
     };
     const auto first = note("1:");
@@ -44,12 +44,12 @@ TEST(EventBus, DoesNotMakeEventsThatNobodyWantsToKnow) {
     const auto publish = [&] {
         bus.publish([&] {
             ++made;
-            return happened::recovered{};
+            return happened::group_recovered{};
         });
     };
     publish();
     EXPECT_EQ(made, 0);
-    std::optional<event_bus::subscription> some(bus.subscribe([](const event&) {}));
+    std::optional<event_subscription> some(bus.subscribe(event_filter(), [](const event&) {}));
     publish();
     EXPECT_EQ(made, 1);
     some.reset();
@@ -60,8 +60,8 @@ TEST(EventBus, DoesNotMakeEventsThatNobodyWantsToKnow) {
 TEST(EventBus, ContainsWhatASubscriberThrows) {
     event_bus bus;
     int told = 0;
-    const auto bad = bus.subscribe([](const event&) { throw std::runtime_error("oh"); });
-    const auto good = bus.subscribe([&](const event&) { ++told; });
+    const auto bad = bus.subscribe(event_filter(), [](const event&) { throw std::runtime_error("oh"); });
+    const auto good = bus.subscribe(event_filter(), [&](const event&) { ++told; });
     hire(bus, "a");
     EXPECT_EQ(told, 1);
 }
@@ -69,12 +69,13 @@ TEST(EventBus, ContainsWhatASubscriberThrows) {
 TEST(EventBus, LetsASubscriberGoWithinItsCallAndAskForMore) {
     event_bus bus;
     std::vector<std::string> told;
-    std::optional<event_bus::subscription> once;
-    std::optional<event_bus::subscription> later;
-    once.emplace(bus.subscribe([&](const event& e) {
-        told.push_back("once:" + std::get<happened::hired>(e.what).worker);
-        later.emplace(bus.subscribe(
-            [&](const event& next) { told.push_back("later:" + std::get<happened::hired>(next.what).worker); }));
+    std::optional<event_subscription> once;
+    std::optional<event_subscription> later;
+    once.emplace(bus.subscribe(event_filter(), [&](const event& e) {
+        told.push_back("once:" + std::get<happened::worker_hired>(e.what).worker);
+        later.emplace(bus.subscribe(event_filter(), [&](const event& next) {
+            told.push_back("later:" + std::get<happened::worker_hired>(next.what).worker);
+        }));
         once.reset();
         hire(bus, "inner");
     }));
@@ -84,10 +85,10 @@ TEST(EventBus, LetsASubscriberGoWithinItsCallAndAskForMore) {
 }
 
 TEST(EventBus, MayEndBeforeItsSubscriptions) {
-    event_bus::subscription left;
+    event_subscription left;
     {
         event_bus bus;
-        left = bus.subscribe([](const event&) {});
+        left = bus.subscribe(event_filter(), [](const event&) {});
     }
 }
 
@@ -102,10 +103,10 @@ TEST(EventBus, TellsNobodyWhoHasGoneWhateverOtherThreadsDo) {
     std::uint64_t told = 0;
     for (int i = 0; i < 500; ++i) {
         auto alive = std::make_unique<int>(0);  // a call after the end would write to memory that is not there
-        const auto subscription = bus.subscribe([&, mine = alive.get()](const event&) { ++*mine; });
+        const auto subscription = bus.subscribe(event_filter(), [&, mine = alive.get()](const event&) { ++*mine; });
         while (i % 50 == 0 && told == 0) {
             std::this_thread::yield();
-            const auto look = bus.subscribe([&](const event&) { ++told; });
+            const auto look = bus.subscribe(event_filter(), [&](const event&) { ++told; });
             hire(bus, "b");
         }
         told = 0;

@@ -21,7 +21,7 @@ constexpr std::size_t log_bytes = (std::size_t{272} << 10) - 64;
 constexpr std::size_t revoked_at = log_at + log_bytes;
 constexpr std::size_t places_at = revoked_at + 8 * entries;
 constexpr std::size_t stack_at = places_at + 16 * entries;
-constexpr std::size_t all_bytes = stack_at + (std::size_t{16} << 10);
+constexpr std::size_t all_bytes = stack_at + (std::size_t{256} << 10);
 
 class Page : public ::testing::Test {
 protected:
@@ -166,9 +166,9 @@ TEST_F(Page, TheStackIsWhatIsWrittenToTheDescriptor) {
     const std::string text = "Fatal Python error: Segmentation fault\n";
     ASSERT_EQ(::write(descriptor_.get(), text.data(), text.size()), static_cast<ssize_t>(text.size()));
     EXPECT_EQ(left_->python_stack(), text);
-    const std::string more(20'000, 'x');
+    const std::string more(300'000, 'x');
     EXPECT_GT(::write(descriptor_.get(), more.data(), more.size()), 0) << "as much as there is room for";
-    EXPECT_TRUE(left_->python_stack() == text + std::string((16u << 10) - text.size(), 'x'));
+    EXPECT_TRUE(left_->python_stack() == text + std::string((256u << 10) - text.size(), 'x'));
     memory_[stack_at] = '\xff';
     EXPECT_EQ(left_->python_stack(), "") << "no UTF-8";
 }

@@ -75,12 +75,12 @@ TEST_F(StderrCopy, LeavesOutWhatComesTooFast) {
     stderr_copy copy("");
     const std::string line = std::string(1023, 'x') + "\n";
     std::string got;
-    constexpr int lines = 2 * stderr_copy::burst_bytes / 1024;
+    constexpr int lines = 2 * allowance::burst_bytes / 1024;
     for (int i = 0; i < lines; ++i) {
         copy.take(line);
         got += read();
     }
-    EXPECT_GE(got.size(), stderr_copy::burst_bytes - line.size());
+    EXPECT_GE(got.size(), allowance::burst_bytes - line.size());
     EXPECT_LT(got.size(), std::size_t{lines} * line.size());
     std::size_t more = 0;
     for (; more < 200 && got.find("\ny\n") == got.npos; ++more) {

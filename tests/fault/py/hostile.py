@@ -21,9 +21,9 @@ _next_frame = _replies.Replies.next_frame
 _any_replies = _replies.Replies.__bool__
 
 
-def _remember(self, channel, metadata, hello):
+def _remember(self, channel, metadata, hello, *rest):
     _mine.update(channel=channel, metadata=dict(metadata))
-    _open_control(self, channel, metadata, hello)
+    _open_control(self, channel, metadata, hello, *rest)
 
 
 def _without_the_forged(self, *limits):

@@ -1,0 +1,58 @@
+#pragma once
+// A pool's socket for operators, seen from outside.
+
+#include "process/unique_fd.hpp"
+
+#include <snakepit/value.hpp>
+
+#include <tl/expected.hpp>
+
+#include <chrono>
+#include <optional>
+#include <string>
+
+namespace snakepit::cli {
+
+/// Why a pool has not done what it was asked for.
+struct admin_failure {
+    std::string code;      ///< as docs/admin.md has it; empty: nothing was heard of the pool
+    std::string message;   ///< for people
+    bool is_gone = false;  ///< nobody listens at the socket any more
+};
+template <class T>
+using admin_result = tl::expected<T, admin_failure>;
+
+/// One connection, on which one request is made after the other.
+class admin_client {
+public:
+    using milliseconds = std::chrono::milliseconds;
+    static constexpr milliseconds short_limit{5'000};  ///< for what a pool answers at once
+    static constexpr milliseconds no_limit{-1};
+
+    [[nodiscard]] static admin_result<admin_client> connect(const std::string& path);
+
+    /// The reply, if it is a good one.
+    [[nodiscard]] admin_result<value> ask(const value& request, milliseconds limit = short_limit);
+    [[nodiscard]] admin_result<void> send(const value& request);
+    /// The next line, whatever is in it.
+    [[nodiscard]] admin_result<value> hear(milliseconds limit);
+
+    [[nodiscard]] const std::string& path() const noexcept { return path_; }
+    /// Of the process that listens; 0: not known.
+    [[nodiscard]] int pid() const noexcept { return pid_; }
+    /// Readable when there is something to hear.
+    [[nodiscard]] int descriptor() const noexcept { return socket_.get(); }
+
+private:
+    admin_client(std::string path, detail::unique_fd socket);
+
+    std::string path_;
+    detail::unique_fd socket_;
+    int pid_ = 0;
+    std::string in_;
+};
+
+/// The reply as a failure, if it says that it is one.
+[[nodiscard]] std::optional<admin_failure> failure_in(const value& reply);
+
+}  // namespace snakepit::cli

@@ -1,0 +1,135 @@
+#include "cli/pool_choice.hpp"
+
+#include "admin/discovery.hpp"
+#include "cli/common.hpp"
+#include "wire/socket_directory.hpp"
+
+#include <fmt/format.h>
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <filesystem>
+
+namespace snakepit::cli {
+namespace {
+namespace fs = std::filesystem;
+
+constexpr auto how_to_choose = "name one with --pool PID|PATH|MODULE";
+
+std::optional<running_pool> look_at(const std::string& path) {
+    auto client = admin_client::connect(path);
+    if (!client) return std::nullopt;
+    constexpr auto limit = std::chrono::milliseconds(2'000);
+    auto status = client->ask({{"command", "status"}}, limit);
+    running_pool found{std::move(*client)};
+    if (status) found.status = std::move(*status);
+    else found.trouble = status.error().message;
+    return found;
+}
+
+std::string module_of(const running_pool& p) {
+    return p.status ? p.status->value("module", std::string()) : std::string();
+}
+
+std::string list_of(const std::vector<running_pool>& pools) {
+    std::string text;
+    for (const auto& p : pools)
+        text +=
+            fmt::format("\n  {} {} {}", p.client.pid(), p.status ? module_of(p) : "(does not answer)", p.client.path());
+    return text;
+}
+
+/// The sockets at a path that was named.
+std::vector<std::string> sockets_at(const std::string& path) {
+    std::error_code failed;
+    if (!fs::is_directory(path, failed)) return {path};
+    std::vector<std::string> found;
+    for (fs::directory_iterator at(path, failed), end; !failed && at != end; at.increment(failed))
+        if (at->path().filename().string().ends_with(detail::admin_ending)) found.push_back(at->path().string());
+    return found;
+}
+
+std::optional<admin_client> choose_at(const std::string& path) {
+    const auto sockets = sockets_at(path);
+    if (sockets.empty()) {
+        complain(fmt::format("no pool has its socket in {}", path));
+        return std::nullopt;
+    }
+    std::vector<admin_client> open;
+    admin_failure why;
+    for (const auto& s : sockets) {
+        if (auto client = admin_client::connect(s)) open.push_back(std::move(*client));
+        else why = client.error();
+    }
+    if (open.size() == 1) return std::move(open.front());
+    if (open.empty()) complain(fmt::format("no pool listens at {}: {}", path, why.message));
+    else {
+        std::string text;
+        for (const auto& c : open) text += fmt::format("\n  {} {}", c.pid(), c.path());
+        complain(fmt::format("{} pools have their sockets in {}; {}:{}", open.size(), path, how_to_choose, text));
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+void add_pool_choice(CLI::App& to, pool_choice& into) {
+    to.add_option("--pool", into.pool,
+                  "the pool that is meant: the pid of its process, the path of its socket or of the directory of that, "
+                  "or its module; default: the only one that runs")
+        ->type_name("PID|PATH|MODULE");
+    to.add_flag("--json", into.json, "print JSON, for programs");
+}
+
+std::vector<running_pool> running_pools() {
+    std::vector<running_pool> all;
+    for (const auto& place : detail::find_pools()) {
+        if (auto found = look_at(place.socket)) {
+            all.push_back(std::move(*found));
+        } else if (const auto again = admin_client::connect(place.socket); !again && again.error().is_gone) {
+            detail::forget(place);
+        }
+    }
+    std::ranges::sort(all, {}, [](const running_pool& p) { return p.client.pid(); });
+    return all;
+}
+
+std::optional<admin_client> choose(const pool_choice& choice) {
+    if (choice.pool.find('/') != choice.pool.npos) return choose_at(choice.pool);
+    auto all = running_pools();
+    std::vector<running_pool> fit;
+    for (auto& p : all)
+        if (choice.pool.empty() || choice.pool == std::to_string(p.client.pid()) || choice.pool == module_of(p))
+            fit.push_back(std::move(p));
+    if (fit.size() == 1) return std::move(fit.front().client);
+    if (fit.size() > 1)
+        complain(fmt::format("{} pools run{}; {}:{}", fit.size(),
+                             choice.pool.empty() ? "" : fmt::format(" that {} fits", choice.pool), how_to_choose,
+                             list_of(fit)));
+    else if (all.empty())
+        complain(
+            "no pool of this user runs here (or its `admin_socket` is off, or its socket lies where only its "
+            "path leads: --pool PATH)");
+    else
+        complain(
+            fmt::format("no pool that runs has the pid or the module {}; there are:{}", choice.pool, list_of(all)));
+    return std::nullopt;
+}
+
+int refused(const admin_failure& why) {
+    complain(why.code.empty() ? why.message : fmt::format("{} ({})", why.message, why.code));
+    return exit_failed;
+}
+
+int ask_pool(const pool_choice& choice, const value& request, std::string (*words)(const value& reply),
+             admin_client::milliseconds limit) {
+    auto client = choose(choice);
+    if (!client) return exit_usage;
+    const auto reply = client->ask(request, limit);
+    if (!reply) return refused(reply.error());
+    constexpr int indent = 2;
+    if (choice.json) return print_line(reply->dump(indent, ' ', false, value::error_handler_t::replace));
+    const auto text = words(*reply);
+    return text.empty() ? static_cast<int>(exit_ok) : print_line(text);
+}
+
+}  // namespace snakepit::cli

@@ -1,0 +1,51 @@
+#pragma once
+// The terminal, while a program has all of it.
+
+#include <chrono>
+#include <cstddef>
+#include <string>
+
+#include <termios.h>
+
+namespace snakepit::cli {
+
+enum class key { none, up, down, other, resized, interrupted };
+
+struct key_press {
+    key what = key::none;
+    char letter = 0;  ///< of key::other
+    int signal = 0;   ///< of key::interrupted
+};
+
+/** The alternate screen without echo, line editing and cursor. Signals come as keys, so that the terminal is as it was
+    however this ends.
+
+    @par Lifetime  one at a time */
+class terminal {
+public:
+    terminal();
+    terminal(const terminal&) = delete;
+    terminal& operator=(const terminal&) = delete;
+    ~terminal();
+
+    struct extent {
+        std::size_t columns;
+        std::size_t rows;
+    };
+    [[nodiscard]] extent size() const;
+    /// @param also  a descriptor that ends the waiting when it is readable; -1: none
+    /// @return  key::none: the time is over, or `also` is readable
+    [[nodiscard]] key_press wait(std::chrono::milliseconds limit, int also = -1);
+    /// All of it at once, so that nothing flickers.
+    void draw(const std::string& frame) const;
+
+private:
+    [[nodiscard]] key_press next_key();
+
+    termios before_{};
+    sigset_t mask_before_{};
+    int signals_ = -1;
+    std::string typed_;  // and not yet said
+};
+
+}  // namespace snakepit::cli

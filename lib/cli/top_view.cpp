@@ -1,0 +1,69 @@
+#include "cli/top_view.hpp"
+
+#include "cli/common.hpp"
+#include "cli/sparkline.hpp"
+#include "cli/text_table.hpp"
+
+#include <fmt/format.h>
+
+namespace snakepit::cli {
+namespace {
+
+constexpr std::size_t worker_bars = 12;
+
+std::string or_dash(const std::optional<double>& number, std::string (*words)(double)) {
+    return number ? words(*number) : "-";
+}
+
+std::string rate_text(double r) { return fmt::format("{:.{}f}", r, r < 100 ? 1 : 0); }
+std::string percent_text(double part) { return fmt::format("{:.1f}%", part * 100); }
+std::string processors_text(double part) { return fmt::format("{:.0f}", part * 100); }
+
+std::vector<std::string> row_of(const value& w, const worker_history& h, bool utf8) {
+    const auto running = printable(w["running"].get<std::string>());
+    const auto group = w["group"].get<std::string>();
+    return {w["id"].get<std::string>(),
+            group.empty() ? "-" : group,
+            w["state"].get<std::string>(),
+            running.empty() ? "-" : running,
+            running.empty() ? "-" : duration_text(w["running_for"].get<double>()),
+            duration_text(w["age"].get<double>()),
+            std::to_string(w["total_calls"].get<std::uint64_t>()),
+            std::to_string(w["outstanding"].get<std::uint64_t>()),
+            std::to_string(w["credit"].get<std::uint64_t>()),
+            bytes_text(w["heartbeat"]["resident_bytes"].get<double>()),
+            or_dash(h.processors, processors_text),
+            std::to_string(w["restarts"].get<std::uint64_t>()),
+            sparkline(h.rates, worker_bars, utf8)};
+}
+
+}  // namespace
+
+std::vector<std::string> header_lines(const top_history& of, const view_options& how) {
+    const auto& s = of.status;
+    const auto& calls = s["calls"];
+    std::vector<std::string> lines{
+        fmt::format("snakepit {}  {}  pid {}  up {}  {}  workers {}/{}", s["version"].get<std::string>(),
+                    s["module"].get<std::string>(), s["pid"].get<int>(), duration_text(s["uptime"].get<double>()),
+                    s["state"].get<std::string>(), s["workers"]["ready"].get<int>(), s["workers"]["all"].get<int>()),
+        fmt::format("calls/s {}  errors {}  p50 {}  p95 {}  p99 {}  queued {}  in flight {}",
+                    or_dash(of.rate, rate_text), or_dash(of.error_rate, percent_text),
+                    or_dash(quantile(of.recent, 0.5), duration_text), or_dash(quantile(of.recent, 0.95), duration_text),
+                    or_dash(quantile(of.recent, 0.99), duration_text), calls["queued"].get<std::uint64_t>(),
+                    calls["in_flight"].get<std::uint64_t>())};
+    if (const auto why = s["degraded"].get<std::string>(); !why.empty()) lines.push_back("degraded: " + why);
+    for (auto& l : lines) l = clipped(printable(l), how.columns);
+    if (!of.rates.empty()) lines.push_back(sparkline(of.rates, std::min(top_history::kept, how.columns), how.utf8));
+    return lines;
+}
+
+std::vector<std::string> worker_lines(const top_history& of, const view_options& how) {
+    std::vector<std::vector<std::string>> rows{
+        {"ID", "GROUP", "STATE", "TOOL", "FOR", "AGE", "CALLS", "OUT", "CREDIT", "MEM", "CPU%", "RESTARTS", "CALLS/S"}};
+    for (const auto& w : of.workers) rows.push_back(row_of(w, of.by_worker.at(w["id"].get<std::string>()), how.utf8));
+    auto lines = table_lines(rows, {false, false, false, false, true, true, true, true, true, true, true, true, false});
+    for (auto& l : lines) l = clipped(l, how.columns);
+    return lines;
+}
+
+}  // namespace snakepit::cli

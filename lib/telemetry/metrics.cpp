@@ -1,0 +1,232 @@
+#include "telemetry/metrics.hpp"
+
+#include "error/names.hpp"
+
+#include <absl/container/flat_hash_map.h>
+#include <prometheus/counter.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <iterator>
+#include <string_view>
+#include <utility>
+#include <variant>
+
+namespace snakepit::detail {
+namespace {
+
+using prometheus::Counter;
+using prometheus::Histogram;
+using prometheus::Labels;
+
+const Histogram::BucketBoundaries call_buckets{50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3,
+                                               0.1,   0.25,   0.5,    1,      2.5,  5,      10,   30,    60};
+const Histogram::BucketBoundaries heartbeat_buckets{100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3,
+                                                    25e-3,  50e-3,  0.1,    0.25, 0.5,    1,    5};
+
+double seconds(std::chrono::nanoseconds time) { return std::chrono::duration<double>(time).count(); }
+
+/// A name as callers and workers say it finds its entry without a copy.
+struct text_hash : absl::Hash<std::pair<std::string_view, std::string_view>> {
+    using is_transparent = void;
+};
+struct text_equal {
+    using is_transparent = void;
+    using view = std::pair<std::string_view, std::string_view>;
+    bool operator()(const view& a, const view& b) const { return a == b; }
+};
+/// By two names: those of a tool and its group, say.
+template <class T>
+using by_names = absl::flat_hash_map<std::pair<std::string, std::string>, T, text_hash, text_equal>;
+
+prometheus::Family<Counter>& counter(prometheus::Registry& in, const char* name, const char* help) {
+    return prometheus::BuildCounter().Name(name).Help(help).Register(in);
+}
+prometheus::Family<Histogram>& histogram(prometheus::Registry& in, const char* name, const char* help) {
+    return prometheus::BuildHistogram().Name(name).Help(help).Register(in);
+}
+
+/// How an incarnation has ended: one of a few words.
+const char* manner_of(const happened::worker_ended& e) {
+    const auto* exit = e.why.exit();
+    if (!exit) return "unknown";
+    if (!exit->out_of_memory.empty()) return "out_of_memory";
+    if (exit->signal > 0) return "signal";
+    return exit->code >= 0 ? "exit" : "unknown";
+}
+
+constexpr std::array every_reason{recycle_reason::asked,  recycle_reason::age,           recycle_reason::calls,
+                                  recycle_reason::memory, recycle_reason::memory_growth, recycle_reason::latency};
+
+}  // namespace
+
+/// What events add to. The bus tells one subscriber one event at a time, so that this has no mutex of its own; the
+/// registry's metrics may be read meanwhile.
+class pool_metrics::counts {
+public:
+    void count(const event& e) {
+        std::visit([this](const auto& what) { on(what); }, e.what);
+    }
+
+    prometheus::Registry registry;
+
+private:
+    struct tool_series {
+        Counter& outcome(prometheus::Family<Counter>& family, const happened::call_ended& e, std::string_view tool) {
+            for (auto& [name, counter] : outcomes)
+                if (name == e.outcome) return *counter;
+            auto& made = family.Add({{"tool", std::string(tool)}, {"group", e.group}, {"outcome", e.outcome}});
+            outcomes.emplace_back(e.outcome, &made);
+            return made;
+        }
+
+        std::vector<std::pair<std::string, Counter*>> outcomes;  // "ok" and a few more: a search is quick
+        Histogram* queued;
+        Histogram* running;
+        Histogram* total;
+    };
+    struct group_series {
+        Counter* restarts;
+        Histogram* heartbeats;
+        Counter* blocked;
+        Counter* slow;
+    };
+
+    tool_series& series_of(std::string_view tool, const std::string& group) {
+        if (const auto known = tools_.find(text_equal::view(tool, group)); known != tools_.end()) return known->second;
+        const Labels labels{{"tool", std::string(tool)}, {"group", group}};
+        tool_series made{{},
+                         &queued_.Add(labels, call_buckets),
+                         &running_.Add(labels, call_buckets),
+                         &total_.Add(labels, call_buckets)};
+        return tools_.emplace(std::pair(std::string(tool), group), std::move(made)).first->second;
+    }
+    /// All of it is there from the first worker on, as zeros: the first restart is to be seen as an increase.
+    group_series& series_of_group(const std::string& group) {
+        if (const auto known = groups_.find(text_equal::view(group, "")); known != groups_.end()) return known->second;
+        const Labels labels{{"group", group}};
+        for (const auto r : every_reason) recycles_.Add({{"group", group}, {"reason", std::string(to_string(r))}});
+        for (const char* how : {"exit", "signal", "out_of_memory", "unknown"})
+            for (const char* planned : {"true", "false"})
+                ends_.Add({{"group", group}, {"how", how}, {"planned", planned}});
+        for (const char* stream : {"stdout", "stderr", "logging"})
+            dropped_lines_.Add({{"group", group}, {"stream", stream}});
+        const group_series made{&restarts_.Add(labels), &heartbeats_.Add(labels, heartbeat_buckets),
+                                &blocked_.Add(labels), &slow_.Add(labels)};
+        return groups_.emplace(std::pair(group, std::string()), made).first->second;
+    }
+    [[nodiscard]] const std::string& group_of(const std::string& worker) const {
+        static const std::string none;
+        const auto known = workers_.find(text_equal::view(worker, ""));
+        return known == workers_.end() ? none : known->second;
+    }
+
+    void on(const happened::worker_hired& e) {
+        workers_.insert_or_assign(std::pair(e.worker, std::string()), e.group);
+        series_of_group(e.group);
+    }
+    void on(const happened::worker_left& e) {
+        if (const auto known = workers_.find(text_equal::view(e.worker, "")); known != workers_.end())
+            workers_.erase(known);
+    }
+    void on(const happened::worker_ended& e) {
+        ends_.Add({{"group", group_of(e.worker)}, {"how", manner_of(e)}, {"planned", e.planned ? "true" : "false"}})
+            .Increment();
+    }
+    void on(const happened::worker_restarting& e) { series_of_group(group_of(e.worker)).restarts->Increment(); }
+    void on(const happened::worker_recycled& e) {
+        recycles_.Add({{"group", group_of(e.worker)}, {"reason", std::string(to_string(e.reason))}}).Increment();
+    }
+    void on(const happened::heartbeat_answered& e) {
+        series_of_group(group_of(e.worker)).heartbeats->Observe(seconds(e.latency));
+    }
+    void on(const happened::loop_blocked& e) {
+        if (!e.stack.empty()) series_of_group(group_of(e.worker)).blocked->Increment();  // else it turns again
+    }
+    void on(const happened::output_dropped& e) {
+        dropped_lines_.Add({{"group", group_of(e.worker)}, {"stream", e.stream}})
+            .Increment(static_cast<double>(e.lines));
+    }
+    /// Not by tool: its name is the worker's word alone.
+    void on(const happened::call_slow& e) { series_of_group(group_of(e.worker)).slow->Increment(); }
+    void on(const happened::call_ended& e) {
+        const bool was_sent = !e.attempts.empty();
+        const bool gave_up = e.outcome == "deadline_exceeded" || e.outcome == "cancelled";
+        // Others may be found before the tool is looked for, and then the name may be anything.
+        const bool is_any_name = !was_sent && e.outcome != "queue_full" && e.outcome != "tool_degraded";
+        const bool is_known = tools_.contains(text_equal::view(e.tool, e.group));
+        const std::string_view tool =
+            e.outcome == "unknown_tool" || (is_any_name && !is_known) ? std::string_view() : e.tool;
+        auto& series = series_of(tool, e.group);
+        series.outcome(calls_, e, tool).Increment();
+        if (!was_sent && !gave_up) return;  // refused at once: it has not waited
+        series.queued->Observe(seconds(e.queued));
+        series.total->Observe(seconds(e.ended - e.submitted));
+        if (was_sent && (e.outcome == "ok" || e.running.count() > 0)) series.running->Observe(seconds(e.running));
+    }
+    template <class Other>
+    void on(const Other&) {}
+
+    prometheus::Family<Counter>& calls_ =
+        counter(registry, "snakepit_calls_total",
+                "Calls that have ended, by outcome: ok, or the name of an errc. Without a tool: it was not found, or "
+                "the call was refused before it was looked for.");
+    prometheus::Family<Histogram>& queued_ =
+        histogram(registry, "snakepit_call_queue_seconds", "How long calls have waited for a place at a worker.");
+    prometheus::Family<Histogram>& running_ =
+        histogram(registry, "snakepit_call_service_seconds", "How long calls have run in their tool, in Python.");
+    prometheus::Family<Histogram>& total_ = histogram(registry, "snakepit_call_duration_seconds",
+                                                      "From a call to its outcome: queue, wire and Python together.");
+    prometheus::Family<Counter>& slow_ =
+        counter(registry, "snakepit_slow_calls_total", "Calls that have run for longer than slow_call_threshold.");
+    prometheus::Family<Counter>& restarts_ =
+        counter(registry, "snakepit_worker_restarts_total", "Starts of workers that had died.");
+    prometheus::Family<Counter>& recycles_ =
+        counter(registry, "snakepit_worker_recycles_total", "Times a successor took over, by reason.");
+    prometheus::Family<Counter>& ends_ =
+        counter(registry, "snakepit_worker_ends_total", "Incarnations of workers that have ended: how, and on demand?");
+    prometheus::Family<Histogram>& heartbeats_ =
+        histogram(registry, "snakepit_heartbeat_latency_seconds", "From ping to pong.");
+    prometheus::Family<Counter>& blocked_ = counter(registry, "snakepit_blocked_loops_total",
+                                                    "Times a worker's event loop did not turn because a tool held it.");
+    prometheus::Family<Counter>& dropped_lines_ =
+        counter(registry, "snakepit_output_dropped_lines_total",
+                "Lines and log records of workers that came too fast and were left out.");
+    by_names<tool_series> tools_;
+    by_names<group_series> groups_;  // the second name is empty here, and in the next
+    by_names<std::string> workers_;  // their groups
+};
+
+pool_metrics::pool_metrics(event_bus& bus, std::function<pool_stats()> stats, queue_limits limits)
+    : stats_(std::move(stats)),
+      limits_(std::move(limits)),
+      counts_(std::make_unique<counts>()),
+      subscription_(
+          bus.subscribe(event_filter::only<happened::worker_hired, happened::worker_left, happened::worker_ended,
+                                           happened::worker_restarting, happened::worker_recycled,
+                                           happened::heartbeat_answered, happened::loop_blocked,
+                                           happened::output_dropped, happened::call_slow, happened::call_ended>(),
+                        [to = counts_.get()](const event& e) { to->count(e); })) {}
+
+pool_metrics::~pool_metrics() = default;
+
+std::vector<prometheus::MetricFamily> pool_metrics::collect() const {
+    auto all = metrics_of(stats_(), limits_);
+    std::ranges::move(counts_->registry.Collect(), std::back_inserter(all));
+    std::ranges::sort(all, {}, &prometheus::MetricFamily::name);
+    return all;
+}
+
+std::string pool_metrics::text() const { return prometheus::TextSerializer().Serialize(collect()); }
+
+queue_limits queue_limits_of(const pool_options& options) {
+    queue_limits all{{options.group, options.queue_limit}};
+    for (const auto& g : options.groups) all.emplace_back(g.name, g.queue_limit);
+    return all;
+}
+
+}  // namespace snakepit::detail

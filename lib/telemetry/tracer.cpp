@@ -1,0 +1,137 @@
+#include "telemetry/tracer.hpp"
+
+#include <fmt/format.h>
+#include <algorithm>
+#include <iterator>
+#include <random>
+#include <string_view>
+
+namespace snakepit::detail {
+namespace {
+
+constexpr auto never = std::chrono::steady_clock::time_point();
+
+std::uint64_t random_number() {
+    thread_local std::mt19937_64 source = [] {
+        std::random_device real;
+        std::seed_seq seed{real(), real(), real(), real(), real(), real(), real(), real()};
+        return std::mt19937_64(seed);
+    }();
+    std::uint64_t n = 0;
+    while (n == 0) n = source();  // ids of zeros are none
+    return n;
+}
+
+std::string random_id(int words) {
+    std::string id;
+    for (int i = 0; i < words; ++i) fmt::format_to(std::back_inserter(id), "{:016x}", random_number());
+    return id;
+}
+
+/// Steady times of one event on the wall clock, whose jumps then move the whole trace.
+class wall_clock {
+public:
+    [[nodiscard]] std::chrono::system_clock::time_point at(std::chrono::steady_clock::time_point t) const {
+        return wall_ + std::chrono::duration_cast<std::chrono::system_clock::duration>(t - steady_);
+    }
+
+private:
+    const std::chrono::system_clock::time_point wall_ = std::chrono::system_clock::now();
+    const std::chrono::steady_clock::time_point steady_ = std::chrono::steady_clock::now();
+};
+
+}  // namespace
+
+tracer::tracer(sampling how, event_bus& events, std::shared_ptr<span_sink> to)
+    : how_(how),
+      to_(std::move(to)),
+      calls_(events.subscribe(event_filter::only<happened::call_ended>(),
+                              [this](const event& e) { ended(std::get<happened::call_ended>(e.what)); })) {}
+
+/// As OpenTelemetry's TraceIdRatioBased: the same decision for one trace wherever it is made.
+bool tracer::samples(const std::string& trace_id) const {
+    if (how_.ratio >= 1) return true;
+    const auto low = std::stoull(trace_id.substr(16), nullptr, 16) >> 1;  // 63 bits
+    return static_cast<double>(low) < how_.ratio * 9'223'372'036'854'775'808.0;
+}
+
+void tracer::begin(call& c) const {
+    auto trail = std::make_unique<call_trail>();
+    auto& ids = trail->span;
+    const auto given = c.trace;
+    if (given) {
+        const std::string_view header = given->traceparent;
+        ids.trace_id = header.substr(3, 32);
+        ids.parent_id = header.substr(36, 16);
+        const bool flagged = (std::stoi(std::string(header.substr(53, 2)), nullptr, 16) & 1) != 0;
+        ids.sampled = how_.parent_based ? flagged : samples(ids.trace_id);
+    } else {
+        ids.trace_id = random_id(2);
+        ids.sampled = samples(ids.trace_id);
+    }
+    ids.id = random_id(1);
+    auto carried = std::make_shared<trace_context>();
+    carried->traceparent = fmt::format("00-{}-{}-{:02x}", ids.trace_id, ids.id, ids.sampled ? 1 : 0);
+    if (given) carried->tracestate = given->tracestate;
+    c.trace = std::move(carried);
+    c.trail = std::move(trail);
+}
+
+/// The call, with a child for each thing that it waited for: in the queue, at the worker until a frame took it, and
+/// each time that it was sent. What Python did comes from the worker.
+void tracer::ended(const happened::call_ended& e) const {
+    if (!e.sampled) return;
+    const wall_clock clock;
+    span whole;
+    whole.trace_id = e.trace_id;
+    whole.id = e.span_id;
+    whole.parent_id = e.parent_span_id;
+    whole.tracestate = e.tracestate;
+    whole.name = e.tool;
+    whole.what = span::kind::client;
+    whole.begin = clock.at(e.submitted);
+    whole.end = clock.at(e.ended);
+    // https://opentelemetry.io/docs/specs/semconv/rpc/rpc-spans/
+    whole.attributes = {{"rpc.system", "snakepit"},
+                        {"rpc.system.name", "snakepit"},
+                        {"rpc.method", e.tool},
+                        {"snakepit.priority", std::string(to_string(e.priority))},
+                        {"snakepit.attempts", static_cast<std::int64_t>(e.attempts.size())}};
+    if (!e.group.empty()) whole.attributes.emplace_back("snakepit.group", e.group);
+    if (!e.worker.empty()) whole.attributes.emplace_back("snakepit.worker", e.worker);
+    if (e.hedge) whole.attributes.emplace_back("snakepit.hedge", true);
+    if (e.why) {
+        whole.outcome = span::status::error;
+        whole.message = e.why->message();
+        whole.attributes.emplace_back("error.type", e.outcome);
+    }
+    const auto part = [&](std::string name, std::chrono::steady_clock::time_point from,
+                          std::chrono::steady_clock::time_point to) {
+        span s;
+        s.trace_id = e.trace_id;
+        s.id = random_id(1);
+        s.parent_id = e.span_id;
+        s.tracestate = e.tracestate;
+        s.name = std::move(name);
+        s.begin = clock.at(from);
+        s.end = clock.at(to);
+        return s;
+    };
+    const auto placed = e.submitted + e.queued;
+    to_->take(part("queue", e.submitted, std::min(placed, e.ended)));
+    if (!e.attempts.empty()) to_->take(part("dispatch", placed, placed + e.dispatched));
+    std::int64_t number = 0;
+    for (const auto& a : e.attempts) {
+        auto s = part("wire", a.sent, a.ended == never ? e.ended : a.ended);
+        s.attributes = {{"snakepit.worker", a.worker}, {"snakepit.attempt", ++number}};
+        if (a.outcome != "ok") {
+            s.outcome = span::status::error;
+            s.attributes.emplace_back("error.type", a.outcome);
+        }
+        if (e.attempts.size() > 1) whole.links.push_back({e.trace_id, s.id, e.tracestate});
+        to_->take(std::move(s));
+    }
+    to_->take(std::move(whole));
+}
+
+}  // namespace snakepit::detail

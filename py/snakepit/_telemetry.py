@@ -1,0 +1,189 @@
+"""What Python's logging has and which spans have ended, until it leaves by Control; see Telemetry in control.proto."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from snakepit._protocol import (
+    MAX_FIELD_KEY_BYTES,
+    MAX_FIELD_VALUE_BYTES,
+    MAX_LOGGER_BYTES,
+    MAX_MESSAGE_BYTES,
+    MAX_SPAN_MESSAGE_BYTES,
+    MAX_SPAN_NAME_BYTES,
+    MAX_TELEMETRY_BYTES,
+    MAX_TELEMETRY_FIELDS,
+    MAX_TELEMETRY_ITEMS,
+    MAX_TRACESTATE_BYTES,
+)
+from snakepit._text import cut, cut_middle
+from snakepit.v1 import control_pb2
+
+MOST_LOGS = 1_000  # that wait
+MOST_SPANS = 1_000
+_ITEM_SLACK = 8  # tag and length of one item
+_MESSAGE_SLACK = 64  # of the message itself, and its counts
+
+Fields = Sequence[tuple[str, str]]
+
+
+class Log(NamedTuple):
+    """A record, with texts of any size."""
+
+    level: int
+    logger: str
+    message: str
+    time_us: int
+    call: int
+    tool: str
+    trace_id: str
+    span_id: str
+    fields: Fields
+
+
+class Span(NamedTuple):
+    """One that has ended, with texts of any size."""
+
+    trace_id: str
+    span_id: str
+    parent_id: str
+    name: str
+    kind: int
+    begin_ns: int
+    end_ns: int
+    failed: bool
+    message: str
+    attributes: Fields
+    tracestate: str
+
+
+class Gathered:
+    """Filled by any thread, which never waits; emptied by whoever sends.
+
+    A process that a tool has forked has a copy, and nobody who sends: there it takes in nothing.
+    """
+
+    def __init__(self) -> None:
+        self._logs: deque[control_pb2.LogRecord] = deque()
+        self._spans: deque[Span] = deque()
+        # Reentrant: a signal handler of the user's may log wherever the main thread is.
+        self._lock = threading.RLock()
+        self._dropped_logs = 0
+        self._dropped_spans = 0
+        self._closed = False
+        self.nudge: Callable[[bool], None] = lambda at_once: None
+        """Called when there is something. Whoever sends sets it."""
+
+    def __bool__(self) -> bool:
+        return bool(self._logs or self._spans or self._dropped_logs or self._dropped_spans)
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
+
+    def close(self) -> None:
+        """Take in nothing from now on."""
+        self._closed = True
+
+    def add_log(self, log: Log, at_once: bool = False) -> None:
+        """Any thread."""
+        if self._closed:
+            return
+        if len(self._logs) >= MOST_LOGS:
+            return self.drop_log()
+        self._logs.append(_record_of(log))
+        self.nudge(at_once or len(self._logs) >= MAX_TELEMETRY_ITEMS)
+
+    def drop_log(self) -> None:
+        """Count one that is left out. Any thread."""
+        if not self._closed:
+            with self._lock:
+                self._dropped_logs += 1
+            self.nudge(False)
+
+    def keep_logs_from(self, least: int) -> None:
+        """Forget those below a level: nobody had said yet which were wanted."""
+        for _ in range(len(self._logs)):
+            log = self._logs.popleft()
+            if log.level >= least:
+                self._logs.append(log)
+        if self._logs:
+            self.nudge(False)  # they came before there was anybody who sends
+
+    def add_span(self, span: Span) -> None:
+        """Any thread."""
+        if self._closed:
+            return
+        if len(self._spans) >= MOST_SPANS:
+            with self._lock:
+                self._dropped_spans += 1
+            return
+        self._spans.append(span)
+        self.nudge(len(self._spans) >= MAX_TELEMETRY_ITEMS)
+
+    def take(self) -> bytes | None:
+        """A message, encoded, or None when there is nothing. For who sends, one thread."""
+        if not self:
+            return None
+        up = control_pb2.ControlUp()
+        message = up.telemetry
+        with self._lock:
+            message.dropped_logs, self._dropped_logs = self._dropped_logs, 0
+            message.dropped_spans, self._dropped_spans = self._dropped_spans, 0
+        room = MAX_TELEMETRY_BYTES - _MESSAGE_SLACK
+        logs, spans = self._logs, self._spans
+        while logs and len(message.logs) < MAX_TELEMETRY_ITEMS:
+            room -= logs[0].ByteSize() + _ITEM_SLACK
+            if room < 0:
+                break
+            message.logs.append(logs.popleft())
+        while spans and room >= 0 and len(message.spans) < MAX_TELEMETRY_ITEMS:
+            span = _span_of(spans[0])
+            room -= span.ByteSize() + _ITEM_SLACK
+            if room < 0:
+                break
+            message.spans.append(span)
+            spans.popleft()
+        encoded: bytes = up.SerializeToString()
+        return encoded
+
+
+def _record_of(log: Log) -> control_pb2.LogRecord:
+    # At once: what waits is bounded in bytes too.
+    return control_pb2.LogRecord(
+        level=log.level,
+        logger=cut(log.logger, MAX_LOGGER_BYTES),
+        message=cut_middle(log.message, MAX_MESSAGE_BYTES),
+        time_us=log.time_us,
+        call=log.call,
+        tool=log.tool,
+        trace_id=log.trace_id,
+        span_id=log.span_id,
+        fields=_fields_of(log.fields),
+    )
+
+
+def _span_of(span: Span) -> control_pb2.Span:
+    return control_pb2.Span(
+        trace_id=span.trace_id,
+        span_id=span.span_id,
+        parent_id=span.parent_id,
+        name=cut(span.name, MAX_SPAN_NAME_BYTES),
+        kind=span.kind,
+        begin_ns=span.begin_ns,
+        end_ns=span.end_ns,
+        failed=span.failed,
+        message=cut(span.message, MAX_SPAN_MESSAGE_BYTES),
+        attributes=_fields_of(span.attributes),
+        tracestate=cut(span.tracestate, MAX_TRACESTATE_BYTES),
+    )
+
+
+def _fields_of(fields: Fields) -> list[control_pb2.Field]:
+    return [
+        control_pb2.Field(key=cut(key, MAX_FIELD_KEY_BYTES), value=cut(value, MAX_FIELD_VALUE_BYTES))
+        for key, value in fields[:MAX_TELEMETRY_FIELDS]
+    ]

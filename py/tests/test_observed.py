@@ -1,0 +1,291 @@
+"""What the host hears of calls while they run: spans, slow calls, stacks, and whose line it is that is printed."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_host import FakeHost
+from snakepit.v1 import control_pb2, work_pb2
+
+SOURCE = """
+import asyncio
+import contextlib
+import io
+import os
+import sys
+import time
+
+import snakepit
+
+__snakepit_thread_safe__ = True
+
+
+@snakepit.tool
+def about():
+    call = snakepit.current_call()
+    return [call.traceparent, call.traceparent, call.tracestate]
+
+
+@snakepit.tool
+def fail():
+    raise TypeError("unhashable")
+
+
+@snakepit.tool
+def doze(seconds):
+    print("asleep")
+    time.sleep(seconds)
+
+
+@snakepit.tool
+async def doze_async(seconds):
+    await asyncio.sleep(seconds)
+
+
+@snakepit.tool
+def items():
+    yield 1
+    yield 2
+
+
+@snakepit.tool
+def write():
+    print("one", end="")
+    print(" line")
+    print("two")
+    print("err", file=sys.stderr)
+    sys.stdout.buffer.write(b"raw\\n")
+    sys.stdout.buffer.flush()
+    with contextlib.redirect_stdout(io.StringIO()) as caught:
+        print("caught")
+    return [caught.getvalue(), sys.stdout.isatty(), sys.stdout.fileno(), sys.stdout.encoding]
+
+
+@snakepit.tool
+def flood(lines):
+    begin = time.monotonic()
+    for i in range(lines):
+        print("x" * 100)
+    return time.monotonic() - begin
+"""
+
+BATCH = """
+import snakepit
+import time
+
+@snakepit.tool(batch=True)
+def doze_all(seconds):
+    time.sleep(seconds[0])
+    return seconds
+"""
+
+LIBRARY = """
+import snakepit
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+kept = InMemorySpanExporter()
+provider = TracerProvider()
+provider.add_span_processor(SimpleSpanProcessor(kept))
+trace.set_tracer_provider(provider)
+
+
+@snakepit.tool
+def work():
+    with trace.get_tracer("library").start_as_current_span("inner"):
+        pass
+    inner = kept.get_finished_spans()[-1]
+    kept.clear()
+    parent = inner.parent
+    return [format(inner.context.trace_id, "032x"), parent and format(parent.span_id, "016x")]
+"""
+
+Start = Callable[..., FakeHost]
+
+TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+PARENT_ID = "00f067aa0ba902b7"
+SAMPLED = f"00-{TRACE_ID}-{PARENT_ID}-01"
+UNSAMPLED = f"00-{TRACE_ID}-{PARENT_ID}-00"
+
+PROFILES: list[dict[str, Any]] = [{}, {"profile": "thread", "width": 2}, {"profile": "async", "width": 2}]
+
+
+def recording(start: Start, source: str = SOURCE, **launch: Any) -> FakeHost:
+    host = start(source, **launch)
+    host.welcome.wants_spans = True
+    return host.attach()
+
+
+def trace(traceparent: str, tracestate: str = "") -> work_pb2.Trace:
+    return work_pb2.Trace(traceparent=traceparent, tracestate=tracestate)
+
+
+def spans_of(host: FakeHost, count: int) -> list[control_pb2.Span]:
+    found: list[control_pb2.Span] = []
+    while len(found) < count:
+        found.extend(host.hear("telemetry").spans)
+    return found
+
+
+@pytest.mark.parametrize("launch", PROFILES)
+def test_a_sampled_call_is_a_span_below_its_callers(start: Start, launch: dict[str, Any]) -> None:
+    host = recording(start, **launch)
+    before = time.time_ns()
+    seen, again, state = host.value(host.call("about", trace=trace(SAMPLED, "vendor=1")))
+    (span,) = spans_of(host, 1)
+    assert (span.trace_id, span.parent_id, span.tracestate) == (TRACE_ID, PARENT_ID, "vendor=1")
+    assert seen == again == f"00-{TRACE_ID}-{span.span_id}-01"
+    assert state == "vendor=1"
+    assert (span.name, span.kind, span.failed) == ("about", 2, False)
+    assert before <= span.begin_ns <= span.end_ns <= time.time_ns()
+    attributes = {field.key: field.value for field in span.attributes}
+    assert attributes["rpc.system"] == "snakepit"
+    assert attributes["rpc.method"] == "about"
+    assert attributes["thread.name"]
+
+
+@pytest.mark.parametrize("launch", PROFILES)
+def test_what_is_raised_is_in_the_span(start: Start, launch: dict[str, Any]) -> None:
+    host = recording(start, **launch)
+    assert host.call("fail", trace=trace(SAMPLED)).failure is not None
+    (span,) = spans_of(host, 1)
+    assert span.failed
+    assert span.message == "TypeError: unhashable"
+
+
+def test_a_coroutine_and_a_generator_are_spans_until_their_end(start: Start) -> None:
+    host = recording(start)
+    host.call("doze_async", [0.05], trace=trace(SAMPLED))
+    (span,) = spans_of(host, 1)
+    assert span.end_ns - span.begin_ns >= 50_000_000
+    call = host.open("items", trace=trace(SAMPLED))
+    host.reply(call)
+    (span,) = spans_of(host, 1)
+    assert span.name == "items"
+
+
+def test_nothing_else_is_a_span(start: Start) -> None:
+    host = recording(start)
+    seen, again, _ = host.value(host.call("about", trace=trace(UNSAMPLED)))
+    assert seen == again == UNSAMPLED
+    seen, again, state = host.value(host.call("about"))
+    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-00", seen)
+    assert seen == again
+    assert state is None
+    other, _, _ = host.value(host.call("about"))
+    assert other != seen
+    host.call("about", trace=trace(SAMPLED))
+    (span,) = spans_of(host, 1)
+    assert span.parent_id == PARENT_ID
+
+
+def test_a_host_that_wants_no_spans_gets_none(start: Start) -> None:
+    host = start(SOURCE).attach()
+    seen, _, _ = host.value(host.call("about", trace=trace(SAMPLED)))
+    assert seen == SAMPLED
+
+
+def test_spans_of_the_tools_libraries_are_below_its_call(start: Start) -> None:
+    python = Path(os.environ.get("SNAKEPIT_OTLP_PYTHON", ""))
+    packages = list(python.parent.parent.glob("lib/python*/site-packages/opentelemetry/sdk"))
+    if not packages:
+        assert "CI" not in os.environ, "OpenTelemetry's SDK is not installed"
+        pytest.skip("OpenTelemetry's SDK, from PyPI, is not installed: ./dev test does that where it can")
+    source = f"import sys\nsys.path.append({str(packages[0].parent.parent)!r})\n" + LIBRARY
+    host = recording(start, source)
+    trace_id, parent_id = host.value(host.call("work", trace=trace(SAMPLED)))
+    (span,) = spans_of(host, 1)
+    assert (trace_id, parent_id) == (TRACE_ID, span.span_id)
+    trace_id, parent_id = host.value(host.call("work"))
+    assert trace_id != TRACE_ID
+    assert parent_id is None
+
+
+@pytest.mark.parametrize("launch", PROFILES)
+def test_a_slow_call_is_told_once_with_its_stack(start: Start, launch: dict[str, Any]) -> None:
+    host = start(SOURCE, **launch)
+    host.welcome.slow_call_us = 100_000
+    host.attach()
+    host.call("doze", [0.0])
+    host.call("doze", [0.5], trace=trace(UNSAMPLED))
+    slow = host.hear("slow_call")
+    assert (slow.id, slow.tool, slow.trace_id) == (2, "doze", TRACE_ID)
+    assert 100_000 <= slow.running_us < 500_000
+    assert "in doze" in slow.stack
+    assert "time.sleep(seconds)" in slow.stack
+    host.call("doze_async", [0.5])
+    slow = host.hear("slow_call")
+    assert (slow.id, slow.tool) == (3, "doze_async")
+    assert "in doze_async" in slow.stack
+
+
+def test_a_slow_batch_is_told_as_its_first_call(start: Start) -> None:
+    host = start(BATCH)
+    host.welcome.slow_call_us = 100_000
+    host.attach()
+    calls = [host.make_call("doze_all", [0.4]) for _ in range(3)]
+    host.send(*calls)
+    slow = host.hear("slow_call")
+    assert slow.id == calls[0].id
+    assert "in doze_all" in slow.stack
+    for call in calls:
+        host.reply(call.id)
+
+
+@pytest.mark.parametrize("launch", PROFILES)
+def test_stacks_say_what_each_thread_is_at(start: Start, launch: dict[str, Any]) -> None:
+    host = start(SOURCE, **launch).attach()
+    call = host.make_call("doze", [1.0])
+    host.send(call)
+    assert "asleep" in host.printed()
+    host.tell(stacks_request=control_pb2.StacksRequest(number=7))
+    stacks = host.hear("stacks")
+    assert stacks.number == 7
+    assert len(stacks.text) <= 64 * 1024
+    first = stacks.text.splitlines()[0]
+    assert "'doze'" in first
+    assert "call 1" in first
+    assert "in doze" in stacks.text
+    host.reply(call.id)
+
+
+def test_a_line_says_which_call_has_printed_it(start: Start) -> None:
+    host = start(SOURCE).attach()
+    caught, is_terminal, descriptor, encoding = host.value(host.call("write", trace=trace(UNSAMPLED)))
+    tag = f"\x1d1;write;{TRACE_ID}\x1d"
+    assert [host.printed() for _ in range(3)] == [f"{tag}one line\n", f"{tag}two\n", "raw\n"]
+    assert host.printed("stderr") == f"{tag}err\n"
+    assert (caught, is_terminal, descriptor) == ("caught\n", False, 1)
+    assert encoding.lower() == "utf-8"
+
+
+def test_a_flood_into_a_pipe_that_nobody_reads_ends(start: Start) -> None:
+    host = start(SOURCE).attach()
+    host.value(host.call("flood", [20_000]))
+    assert host.process.stdout is not None
+    os.set_blocking(host.process.stdout.fileno(), False)
+    lines = whole = told = 0
+    deadline = time.monotonic() + 20
+    rest = b""
+    while lines + told < 20_000 and time.monotonic() < deadline:
+        rest += host.process.stdout.read1(1 << 16) or b""  # type: ignore[attr-defined]
+        *complete, rest = rest.split(b"\n")
+        for line in complete:
+            left_out = re.fullmatch(rb"\((\d+) lines left out\)", line)
+            if left_out:
+                told += int(left_out[1])
+            else:
+                lines += 1
+                whole += line.endswith(b"x" * 100)
+    # Where Python does not buffer a line's end may be left out when the line is not.
+    assert lines + told - 20_000 in (0, 1)
+    assert whole == lines, "lines are left out whole"
+    assert told > 0

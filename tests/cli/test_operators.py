@@ -1,0 +1,214 @@
+"""Operators' commands, for a pool in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from operator_host import Host, eventually
+
+if TYPE_CHECKING:
+    from conftest import Command
+
+
+@pytest.fixture
+def host(snakepit: Command) -> Iterator[Host]:
+    made = Host(snakepit)
+    yield made
+    made.end()
+
+
+def test_ps_lists_the_pool(host: Host) -> None:
+    code, out, err = host.snakepit("ps")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].split() == ["PID", "MODULE", "WORKERS", "IN", "FLIGHT", "QUEUED", "UPTIME", "STATE", "SOCKET"]
+    [line] = [one.split() for one in lines[1:] if one.split()[0] == host.pid]
+    assert line[1:3] == ["cli_tools", "2/2"]
+    assert line[6] == "running"
+    code, out, err = host.snakepit("ps", "--json")
+    [one] = [each for each in json.loads(out) if each["pid"] == host.process.pid]
+    assert (one["module"], one["workers"], one["state"]) == ("cli_tools", {"all": 2, "ready": 2}, "running")
+    assert os.path.exists(one["socket"])
+
+
+def test_a_pool_whose_process_is_stopped_is_silent(host: Host) -> None:
+    host.process.send_signal(signal.SIGSTOP)
+    try:
+        _, out, _ = host.snakepit("ps", "--json")
+        code, _, err = host("status")
+    finally:
+        host.process.send_signal(signal.SIGCONT)
+    [one] = [each for each in json.loads(out) if each["pid"] == host.process.pid]
+    assert one["state"] == "silent"
+    assert "does not answer" in one["trouble"]
+    assert code == 1
+    assert "does not answer" in err
+
+
+def test_status_in_words_and_as_json(host: Host) -> None:
+    host.feed(1, 2, 3)
+    said = eventually(lambda: (s := host.json("status"))["calls"]["succeeded"] == 3 and s, "three calls")
+    assert (said["module"], said["pid"], said["log_level"]) == ("cli_tools", host.process.pid, "warning")
+    code, out, err = host("status")
+    assert (code, err) == (0, "")
+    assert "cli_tools" in out
+    assert "2 of 2 take calls" in out
+    assert "3 succeeded, 0 failed" in out
+
+
+def test_workers_in_words_and_as_json(host: Host) -> None:
+    code, out, err = host("workers")
+    assert (code, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines()] == ["ID", "w0", "w1"]
+    both = host.json("workers")["workers"]
+    assert [one["id"] for one in both] == ["w0", "w1"]
+    assert all(one["pid"] > 0 for one in both)
+    assert host("workers", "--ids")[1].split() == ["w0", "w1"]
+
+
+def test_a_pool_is_chosen_by_pid_path_directory_and_module(host: Host) -> None:
+    [one] = [each for each in json.loads(host.snakepit("ps", "--json")[1]) if each["pid"] == host.process.pid]
+    for choice in (host.pid, one["socket"], os.path.dirname(one["socket"]), "cli_tools"):
+        code, out, err = host.snakepit("status", "--pool", choice, "--json")
+        assert (code, err) == (0, ""), choice
+        assert json.loads(out)["pid"] == host.process.pid
+
+
+def test_who_fits_none_or_two_is_told(host: Host) -> None:
+    code, _, err = host.snakepit("status", "--pool", "no_such_module")
+    assert code == 2
+    assert "no_such_module" in err
+    assert host.pid in err
+    second = Host(host.snakepit)
+    try:
+        for arguments in (("status",), ("drain", "--pool", "cli_tools")):
+            code, _, err = host.snakepit(*arguments)
+            assert code == 2
+            assert "--pool PID|PATH|MODULE" in err
+            assert host.pid in err
+            assert second.pid in err
+    finally:
+        second.end()
+
+
+def test_without_a_pool_that_is_said(snakepit: Command) -> None:
+    for arguments in (["status"], ["workers"], ["drain"], ["events"], ["resize", "1"], ["stack", "w0"]):
+        code, out, err = snakepit(*arguments, "--pool", "no_such_module")
+        assert (code, out) == (2, "")
+        assert "no pool" in err
+    code, _, err = snakepit("status", "--pool", "/no/such/socket")
+    assert code == 2
+    assert "No such file" in err
+    code, _, err = snakepit("status", "--pool", str(snakepit.directory))
+    assert code == 2
+    assert "no pool has its socket in" in err
+
+
+def test_stack(host: Host) -> None:
+    code, out, err = host("stack", "w0")
+    assert (code, err) == (0, "")
+    assert "File" in out
+    assert host.json("stack", "w0")["worker"] == "w0"
+    code, out, err = host("stack", "w9")
+    assert (code, out) == (1, "")
+    assert "w0, w1" in err
+
+
+def test_drain_and_resume(host: Host) -> None:
+    assert host("drain") == (0, "", "")
+    assert host.json("status")["state"] == "draining"
+    assert host("resume") == (0, "", "")
+    assert host.json("status")["state"] == "running"
+    assert host.json("drain") == {"ok": True}
+    assert host.json("resume") == {"ok": True}
+
+
+def test_recycle(host: Host) -> None:
+    def pids() -> list[int]:
+        return [one["pid"] for one in host.json("workers")["workers"]]
+
+    first = pids()
+    assert host("recycle", "w0") == (0, "", "")
+    second = pids()
+    assert second[0] != first[0]
+    assert second[1] == first[1]
+    assert host("recycle", "--all") == (0, "", "")
+    assert not set(pids()) & set(second)
+    for arguments in (("recycle",), ("recycle", "w0", "--all")):
+        code, _, err = host(*arguments)
+        assert code == 2
+        assert "--all" in err
+    for unknown in ("w9", "all"):
+        code, _, err = host("recycle", unknown)
+        assert code == 1
+        assert "no worker" in err
+
+
+def test_resize(host: Host) -> None:
+    assert host("resize", "3") == (0, "", "")
+    assert host.json("status")["workers"]["all"] == 3
+    assert host("resize", "1..2") == (0, "", "")
+    eventually(lambda: host.json("status")["workers"]["all"] <= 2, "it has shrunk")
+    for wrong in ("x", "-1", "1..", "1...2", "2..x", "1-2", ""):
+        code, _, err = host("resize", "--", wrong) if wrong.startswith("-") else host("resize", wrong)
+        assert code == 2, wrong
+        assert err
+    code, _, err = host("resize", "5..2")
+    assert code == 1
+    assert "invalid_options" in err
+    code, _, err = host("resize", "2", "io")
+    assert code == 1
+    assert "io" in err
+
+
+def test_kill(host: Host) -> None:
+    assert host("kill", "w0") == (0, "", "")
+    eventually(lambda: host.json("workers")["workers"][0]["restarts"] == 1, "it is started again")
+    assert host("kill", "w9")[0] == 1
+
+
+def test_loglevel(host: Host) -> None:
+    assert host("loglevel") == (0, "warning\n", "")
+    assert host("loglevel", "error") == (0, "error\n", "")
+    assert host.json("loglevel") == {"level": "error", "ok": True}
+    code, _, err = host("loglevel", "loud")
+    assert code == 1
+    assert "debug, info, warning, error, off" in err
+
+
+def test_events_that_were_and_that_come(host: Host) -> None:
+    code, out, err = host("events")
+    assert (code, err) == (0, "")
+    assert " pool_started module=cli_tools" in out
+    code, out, err = host("events", "--only", "worker_hired", "--worker", "w1", "--json")
+    assert [(one["event"], one["worker"]) for one in map(json.loads, out.splitlines())] == [("worker_hired", "w1")]
+    follower = host.snakepit.start(
+        "events", "--follow", "--json", "--only", "pool_draining", "pool_resumed", "--pool", host.pid
+    )
+    assert follower.stdout is not None
+
+    def hears() -> bool:
+        # What happens before it has its place is not for it.
+        host("drain")
+        host("resume")
+        return bool(select.select([follower.stdout], [], [], 0)[0])
+
+    eventually(hears, "the follower hears")
+    assert json.loads(follower.stdout.readline())["event"] in {"pool_draining", "pool_resumed"}
+    host.end()
+    _, err_bytes = follower.communicate(timeout=60)
+    assert follower.returncode == 0
+    assert "the pool has gone" in err_bytes.decode()
+
+
+def test_unknown_events_are_named(host: Host) -> None:
+    code, _, err = host("events", "--only", "worker_endet")
+    assert code == 1
+    assert "worker_ended" in err
+    assert host("events", "--follow", "--worker", "w9")[0] == 1

@@ -1,0 +1,134 @@
+// What options and environment say about the export of traces and metrics.
+
+#include "telemetry/otlp/settings.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <string>
+
+namespace snakepit::detail {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::HasSubstr;
+
+using environment = std::map<std::string, std::string>;
+
+result<otlp_settings> read(const environment& env, const telemetry_options& options = {}) {
+    return otlp_settings_from(options, [&](const char* name) -> const char* {
+        const auto found = env.find(name);
+        return found == env.end() ? nullptr : found->second.c_str();
+    });
+}
+
+std::string attribute_of(const otlp_settings& s, const std::string& key) {
+    for (const auto& [k, v] : s.resource)
+        if (k == key) return v;
+    return "(none)";
+}
+
+TEST(OtlpSettings, ExportNothingWithoutAnEndpoint) {
+    const auto s = read({});
+    ASSERT_TRUE(s);
+    EXPECT_FALSE(s->traces);
+    EXPECT_FALSE(s->metrics);
+}
+
+TEST(OtlpSettings, TakeTheEndpointFromTheEnvironment) {
+    const auto s = read({{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317/"},
+                         {"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "https://[::1]:9"},
+                         {"OTEL_EXPORTER_OTLP_HEADERS", "X-Key=a%20b, other=c"},
+                         {"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "250"}});
+    ASSERT_TRUE(s);
+    EXPECT_EQ(s->traces->address, "collector:4317");
+    EXPECT_FALSE(s->traces->tls);
+    EXPECT_EQ(s->traces->timeout, 250ms);
+    EXPECT_EQ(s->traces->headers[0], (std::pair<std::string, std::string>("x-key", "a b")));
+    EXPECT_EQ(s->traces->headers[1].second, "c");
+    EXPECT_EQ(s->metrics->address, "[::1]:9");
+    EXPECT_TRUE(s->metrics->tls);
+}
+
+TEST(OtlpSettings, PreferTheOption) {
+    telemetry_options o;
+    o.otlp_endpoint = "http://127.0.0.1:1";
+    o.service_name = "shop";
+    o.sample_ratio = 0.25;
+    const auto s = read({{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://other:2"},
+                         {"OTEL_SERVICE_NAME", "other"},
+                         {"OTEL_TRACES_SAMPLER", "always_off"}},
+                        o);
+    ASSERT_TRUE(s);
+    EXPECT_EQ(s->traces->address, "127.0.0.1:1");
+    EXPECT_EQ(attribute_of(*s, "service.name"), "shop");
+    EXPECT_EQ(s->traced.ratio, 0.25);
+    EXPECT_TRUE(s->traced.parent_based);
+}
+
+TEST(OtlpSettings, CanBeSwitchedOff) {
+    const std::string endpoint = "http://h:1";
+    EXPECT_FALSE(read({{"OTEL_EXPORTER_OTLP_ENDPOINT", endpoint}, {"OTEL_SDK_DISABLED", "TRUE"}})->traces);
+    const auto no_traces = read({{"OTEL_EXPORTER_OTLP_ENDPOINT", endpoint}, {"OTEL_TRACES_EXPORTER", "none"}});
+    EXPECT_FALSE(no_traces->traces);
+    EXPECT_TRUE(no_traces->metrics);
+}
+
+TEST(OtlpSettings, KnowTheSamplers) {
+    const auto with = [](const char* name, const char* argument) {
+        return read({{"OTEL_TRACES_SAMPLER", name}, {"OTEL_TRACES_SAMPLER_ARG", argument}})->traced;
+    };
+    EXPECT_EQ(with("always_on", "").ratio, 1);
+    EXPECT_FALSE(with("always_on", "").parent_based);
+    EXPECT_EQ(with("always_off", "").ratio, 0);
+    EXPECT_EQ(with("traceidratio", "0.5").ratio, 0.5);
+    EXPECT_EQ(with("parentbased_traceidratio", "0.5").ratio, 0.5);
+    EXPECT_TRUE(with("parentbased_traceidratio", "0.5").parent_based);
+    EXPECT_EQ(with("parentbased_always_off", "").ratio, 0);
+}
+
+TEST(OtlpSettings, IgnoreWhatTheyDoNotUnderstandAndSaySo) {
+    const environment all = {{"OTEL_TRACES_SAMPLER", "magic"},
+                             {"OTEL_BSP_MAX_QUEUE_SIZE", "many"},
+                             {"OTEL_RESOURCE_ATTRIBUTES", "a=1,nonsense,b=2%20x"},
+                             {"OTEL_EXPORTER_OTLP_ENDPOINT", "http://h:1"},
+                             {"OTEL_TRACES_EXPORTER", "zipkin,otlp"},
+                             {"OTEL_EXPORTER_OTLP_HEADERS", "nothing"}};
+    const auto s = read(all);
+    ASSERT_TRUE(s);
+    EXPECT_EQ(s->max_queue, 8'192u);
+    EXPECT_EQ(s->traced.ratio, 1);
+    EXPECT_EQ(attribute_of(*s, "a"), "1");
+    EXPECT_EQ(attribute_of(*s, "b"), "2 x");
+    EXPECT_TRUE(s->traces);
+    EXPECT_GE(s->warnings.size(), 5u);
+}
+
+TEST(OtlpSettings, RefuseEndpointsThatCannotBe) {
+    for (const char* bad : {"ftp://h:1", "http://", "http://h:0", "http://h:99999", "http://h:x",
+                            "http://h:1/v1/traces", "http://h :1", "http://u@h:1"}) {
+        const auto s = read({{"OTEL_EXPORTER_OTLP_ENDPOINT", bad}});
+        ASSERT_FALSE(s) << bad;
+        EXPECT_EQ(s.error(), errc::invalid_options) << bad;
+        EXPECT_THAT(s.error().message(), HasSubstr("OTEL_EXPORTER_OTLP_ENDPOINT"));
+        EXPECT_THAT(s.error().message(), HasSubstr(bad));
+        telemetry_options o;
+        o.otlp_endpoint = bad;
+        EXPECT_THAT(read({}, o).error().message(), HasSubstr("telemetry.otlp_endpoint")) << bad;
+    }
+    const auto http =
+        read({{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://h:1"}, {"OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"}});
+    ASSERT_FALSE(http);
+    EXPECT_THAT(http.error().message(), HasSubstr("grpc"));
+}
+
+TEST(OtlpSettings, SayWhoExports) {
+    const auto s = read({});
+    EXPECT_THAT(attribute_of(*s, "service.name"), HasSubstr("unknown_service:"));
+    EXPECT_EQ(attribute_of(*s, "telemetry.sdk.name"), "snakepit");
+    EXPECT_EQ(attribute_of(*s, "service.instance.id").size(), 36u);
+}
+
+}  // namespace
+}  // namespace snakepit::detail

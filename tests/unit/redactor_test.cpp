@@ -1,0 +1,256 @@
+// What is replaced in texts before they are logged.
+
+#include "telemetry/redactor.hpp"
+
+#include <snakepit/log.hpp>
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <chrono>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace snakepit::detail {
+namespace {
+
+redactor usual() { return redactor(log_options().redact); }
+
+struct example {
+    std::string text;
+    std::string shown;  ///< with "#" for "[redacted]"
+};
+
+/// How gtest prints what failed.
+void PrintTo(const example& e, std::ostream* to) { *to << e.text; }
+
+std::string marked(std::string text) {
+    for (auto at = text.find('#'); at != text.npos; at = text.find('#', at)) text.replace(at, 1, "[redacted]");
+    return text;
+}
+
+class Redactor : public testing::TestWithParam<example> {};
+
+TEST_P(Redactor, ShowsTheTextWithoutItsSecrets) {
+    const auto& [text, shown] = GetParam();
+    const auto by = usual();
+    EXPECT_EQ(by.text(text), marked(shown));
+    EXPECT_EQ(by.text(marked(shown)), marked(shown)) << "once more";
+}
+
+const std::vector<example> assignments = {
+    {"password=abc", "password=#"},
+    {"password: abc", "password: #"},
+    {"password : abc", "password : #"},
+    {"password=abc user=bob", "password=# user=bob"},
+    {"user=bob password=abc\ttoken=x", "user=bob password=#\ttoken=#"},
+    {"PASSWORD=abc", "PASSWORD=#"},
+    {"db_password = \"a b\" end", "db_password = # end"},
+    {"db.password='a b'", "db.password=#"},
+    {"X-Api-Key: abc", "X-Api-Key: #"},
+    {"api key: abc", "api key: #"},
+    {"apikey=>abc", "apikey=>#"},
+    {"secret := abc", "secret := #"},
+    {"if token == \"abc\":", "if token == #"},
+    {"AWS_SECRET_ACCESS_KEY=abc/def+ghi=", "AWS_SECRET_ACCESS_KEY=#"},
+    {"export DB_PASSWORD=\"a b\"c", "export DB_PASSWORD=#"},
+    {"secretary=Bob", "secretary=#"},
+    {"token=a\npassword=b", "token=#\npassword=#"},
+    {"token=\npassword=b", "token=\npassword=#"},
+    {"password=", "password="},
+    {"password:  ", "password:  "},
+    {"password", "password"},
+    {"the password is fine", "the password is fine"},
+    {"monkey=banana keyboard: qwerty key=open", "monkey=banana keyboard: qwerty key=open"},
+    {"", ""},
+    {"password==", "password=="},
+    {"token: password: abc", "token: #"},
+    {"token: password = abc d", "token: # d"},
+    {"login(user='bob', password='abc')", "login(user='bob', password=#)"},
+    {"(password=abc)", "(password=#)"},
+    {"password=a,b", "password=#"},
+    {"password=a,b=c", "password=#,b=c"},
+    {"password=a, b", "password=#, b"},
+    {"password=a;user=b", "password=#;user=b"},
+    {"password=a)b]c", "password=#"},
+    {"password=\"a", "password=#"},
+    {"password='a\nb' c", "password=# c"},
+    {"password=b'a b' c", "password=# c"},
+    {"password=Rb\"a b\" c", "password=# c"},
+    {"\xD0\xBF\xD0\xB0\xD1\x80_password=abc \xD0\xB4", "\xD0\xBF\xD0\xB0\xD1\x80_password=# \xD0\xB4"},
+    {"\xE5\xAF\x86password=\xE5\xAF\x86 x", "\xE5\xAF\x86password=# x"},
+    {"\x1b[36mpassword\x1b[0m=\x1b[35m'a b'\x1b[0m user=x", "\x1b[36mpassword\x1b[0m=\x1b[35m# user=x"},
+    {"os.environ['DB_PASSWORD'] = 'abc'", "os.environ['DB_PASSWORD'] = #"},
+};
+INSTANTIATE_TEST_SUITE_P(Assignment, Redactor, testing::ValuesIn(assignments));
+
+const std::vector<example> json = {
+    {R"({"api_key": "a b", "user": "bob"})", R"({"api_key": #, "user": "bob"})"},
+    {R"({"api_key":"a b","user":"bob"})", R"({"api_key":#,"user":"bob"})"},
+    {R"({'token': 'x'})", R"({'token': #})"},
+    {R"({"token": "a\"b", "c": 1})", R"({"token": #, "c": 1})"},
+    {R"({"token": "a\\", "c": 1})", R"({"token": #, "c": 1})"},
+    {R"({"token":123,"c":1})", R"({"token":#,"c":1})"},
+    {R"([{"token":1},{"token":2}])", R"([{"token":#},{"token":#}])"},
+    {R"({"token": ""})", R"({"token": #})"},
+    {R"({"credentials": {"user": "a", "pass": "}"}, "x": 1})", R"({"credentials": #, "x": 1})"},
+    {R"({"tokens": ["a", ["b"]], "x": 1})", R"({"tokens": #, "x": 1})"},
+    {R"({"tokens": ["a", "b)", R"({"tokens": #)"},
+    {R"({\"password\": \"a b\", \"c\": 1})", R"({\"password\": #, \"c\": 1})"},
+    {R"({\"password\": \"a\\\"b\", \"c\": 1})", R"({\"password\": #, \"c\": 1})"},
+    {R"({\"password\":1,\"c\":1})", R"({\"password\":#,\"c\":1})"},
+    {R"("{\"password\": \"abc\"}" end)", R"("{\"password\": #}" end)"},
+};
+INSTANTIATE_TEST_SUITE_P(Json, Redactor, testing::ValuesIn(json));
+
+const std::vector<example> headers = {
+    {"Authorization: Bearer abc.def", "Authorization: #"},
+    {"Authorization: Bearer abc.def\r\nHost: x", "Authorization: #\r\nHost: x"},
+    {"proxy-authorization: Digest username=\"x\", response=\"y\"\nHost: x", "proxy-authorization: #\nHost: x"},
+    {"authorization=Basic abc", "authorization=#"},
+    {"Cookie: a=b; c=d", "Cookie: #"},
+    {"Set-Cookie: a=b; Path=/\nX: y", "Set-Cookie: #\nX: y"},
+    {"curl -H 'Authorization: Bearer abc' https://host", "curl -H 'Authorization: #"},
+    {R"({"Authorization": "Bearer abc", "Host": "x"})", R"({"Authorization": #, "Host": "x"})"},
+    {"token=Bearer abc end", "token=# end"},
+    {"x-token: basic \"a b\" end", "x-token: # end"},
+};
+INSTANTIATE_TEST_SUITE_P(Header, Redactor, testing::ValuesIn(headers));
+
+const std::vector<example> options = {
+    {"--password abc --user bob", "--password # --user bob"},
+    {"--password 'a b' x", "--password # x"},
+    {"--api-key=abc x", "--api-key=# x"},
+    {"--db-password  abc", "--db-password  #"},
+    {"-token abc", "-token #"},
+    {"--password --user bob", "--password --user bob"},
+    {"--password", "--password"},
+    {"Command '['mysql', '--password', 'a b', '-u', 'x']' failed",
+     "Command '['mysql', '--password', #, '-u', 'x']' failed"},
+    {R"(["--token", "abc"])", R"(["--token", #])"},
+    {"db-password abc", "db-password abc"},
+};
+INSTANTIATE_TEST_SUITE_P(Option, Redactor, testing::ValuesIn(options));
+
+const std::vector<example> urls = {
+    {"https://user:secret@host/path", "https://user:#@host/path"},
+    {"postgres://u:p@ss@h:5432/db?x=y", "postgres://u:#@h:5432/db?x=y"},
+    {"redis://:abc@h", "redis://:#@h"},
+    {"https://ghp_abc@github.com/x", "https://#@github.com/x"},
+    {"ssh://git@github.com", "ssh://git@github.com"},
+    {"https://host/path?mail=a@b.c", "https://host/path?mail=a@b.c"},
+    {"https://host?token=abc&x=1", "https://host?token=#&x=1"},
+    {"'https://u:p@a','https://u:q@b'", "'https://u:#@a','https://u:#@b'"},
+    {"https://[::1]:80/ http://a", "https://[::1]:80/ http://a"},
+    {"://@", "://@"},
+    {"https://u:@h", "https://u:@h"},
+};
+INSTANTIATE_TEST_SUITE_P(Url, Redactor, testing::ValuesIn(urls));
+
+TEST(RedactorOfFields, ReplacesWhatIsUnderASecretKeyAndReadsTheRest) {
+    const auto shown = usual().fields({{"API-Key", "abc"}, {"url", "https://u:p@h"}, {"user", "bob"}});
+    const std::vector<std::pair<std::string, std::string>> wanted = {
+        {"API-Key", "[redacted]"}, {"url", "https://u:[redacted]@h"}, {"user", "bob"}};
+    EXPECT_EQ(shown, wanted);
+}
+
+TEST(RedactorKeys, AreThoseThatItIsGiven) {
+    const redactor by({"pin", "", "Key", "redacted"});
+    EXPECT_EQ(by.text("password=abc pin=1 monkey: x"), "password=abc pin=[redacted] monkey: [redacted]");
+    EXPECT_EQ(by.text(by.text("pin=1 redacted: y")), "pin=[redacted] redacted: [redacted]");
+    EXPECT_TRUE(by.is_secret("SPINE"));
+    EXPECT_FALSE(by.is_secret("password"));
+    const redactor without({});
+    EXPECT_EQ(without.text("password=abc https://u:p@h"), "password=abc https://u:p@h");
+}
+
+/// Pieces of which a text is made that has a lot to do with secrets.
+const std::vector<std::string> pieces = {"password", "token",   "--api-key", "cookie",   "Authorization",
+                                         "=",        ":",       " ",         "\n",       "\"",
+                                         "'",        "\\",      "\\\"",      "{",        "}",
+                                         "[",        "]",       "(",         ")",        ",",
+                                         ";",        "&",       "://",       "@",        "https://",
+                                         "/",        "Bearer ", "b'",        "x",        "yz",
+                                         "-",        "_",       ".",         "\xC3\xA4", "\xFF",
+                                         "\t",       ">",       "`",         "\x1b[0m",  "user",
+                                         "1",        "\r\n",    "[redacted]"};
+
+TEST(RedactorAtRandom, ChangesNothingTheSecondTimeAndDoesNotGrow) {
+    const auto by = usual();
+    const auto seed = std::random_device{}();
+    SCOPED_TRACE(seed);
+    std::mt19937 dice(seed);
+    for (int i = 0; i < 100'000; ++i) {
+        std::string text;
+        for (auto left = dice() % 24; left > 0; --left) text += pieces[dice() % pieces.size()];
+        const auto once = by.text(text);
+        ASSERT_EQ(by.text(once), once) << "of " << text;
+        ASSERT_LE(once.size(), 5 * text.size());
+    }
+}
+
+TEST(RedactorAtRandom, FindsWhatHasAName) {
+    const auto by = usual();
+    const auto seed = std::random_device{}();
+    SCOPED_TRACE(seed);
+    std::mt19937 dice(seed);
+    const auto any_of = [&](const std::vector<std::string>& all) { return all[dice() % all.size()]; };
+    const auto quoted = [](const std::string& text, char quote) {
+        std::string made(1, quote);
+        for (const char c : text) {
+            if (c == quote || c == '\\') made += '\\';
+            made += c;
+        }
+        return made + quote;
+    };
+    for (int i = 0; i < 50'000; ++i) {
+        const auto secret = fmt::format("S3CR{:08x}T", dice());
+        // With all that a password may have, where that is in quotes.
+        const auto spiced =
+            any_of({"", "a b ", "\"", "'", "\\", "=:,;", "{[("}) + secret + any_of({"", " c", "\"'", "\\"});
+        const auto key = any_of({"", "db_", "my-"}) + any_of({"password", "API_KEY", "token", "private-key", "Secret"});
+        const auto separator = any_of({"=", ": ", " = ", "=>", ":"});
+        std::string form;
+        switch (dice() % 6) {
+            case 0: form = key + separator + secret; break;
+            case 1: form = key + separator + quoted(spiced, any_of({"\"", "'"})[0]); break;
+            case 2: form = quoted(key, '"') + ": " + quoted(spiced, '"'); break;
+            case 3: form = "--" + key + any_of({" ", "="}) + secret; break;
+            case 4: form = "https://user:" + secret + "@host"; break;
+            default: form = any_of({"Authorization", "Cookie"}) + ": " + any_of({"", "Bearer ", "a=b; "}) + secret;
+        }
+        std::string text;
+        for (auto left = dice() % 8; left > 0; --left) {
+            const auto& piece = pieces[dice() % pieces.size()];
+            // Quotes that are not closed before it would make anything of it.
+            if (piece.find_first_of("\"'`\\{[(") == piece.npos) text += piece;
+        }
+        text += ' ' + form + ' ';
+        for (auto left = dice() % 8; left > 0; --left) text += pieces[dice() % pieces.size()];
+        const auto shown = by.text(text);
+        ASSERT_EQ(shown.find(secret), shown.npos) << "in " << text << "\nshown as " << shown;
+        ASSERT_EQ(by.text(shown), shown);
+    }
+}
+
+TEST(RedactorAtRandom, TakesTimeInProportion) {
+    const auto by = usual();
+    std::vector<std::string> hostile = pieces;
+    for (const char* more :
+         {"passwor", "password=", "password=\"", "token: [", "token=a,", "a,a", "\"'", "https://u:p@", "password=\\",
+          "--token ", "token=a      ", "password=))", "api_key='\\'", "pppp", "://a@"})
+        hostile.emplace_back(more);
+    for (const auto& piece : hostile) {
+        for (const std::string begin : {"", "password=", "password='", "--token", "https://"}) {
+            std::string text = begin;
+            while (text.size() < (1 << 20)) text += piece;
+            const auto from = std::chrono::steady_clock::now();
+            (void)by.text(text);
+            const auto took = std::chrono::steady_clock::now() - from;
+            EXPECT_LT(took, std::chrono::seconds(2)) << "1 MiB of " << piece << " behind " << begin;
+        }
+    }
+}
+
+}  // namespace
+}  // namespace snakepit::detail

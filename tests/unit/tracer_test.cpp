@@ -1,0 +1,185 @@
+// Which spans calls become, and which trace they belong to.
+
+#include "telemetry/tracer.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace snakepit::detail {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::ElementsAre;
+using ::testing::MatchesRegex;
+
+const std::string trace_id = "0af7651916cd43dd8448eb211c80319c";
+const std::string parent_id = "b7ad6b7169203331";
+
+class kept_spans final : public span_sink {
+public:
+    void take(span s) override { all.push_back(std::move(s)); }
+    std::vector<span> all;
+};
+
+class Tracer : public ::testing::Test {
+protected:
+    static std::shared_ptr<call> call_of(const std::string& traceparent, const std::string& tracestate = "") {
+        auto c = std::make_shared<call>();
+        c->tool = "count";
+        if (!traceparent.empty()) c->trace = accept_trace(traceparent, tracestate);
+        return c;
+    }
+    happened::call_ended ended(const call& c) const {
+        happened::call_ended e;
+        e.tool = c.tool;
+        e.worker = "w0";
+        e.outcome = "ok";
+        e.submitted = std::chrono::steady_clock::now() - 10ms;
+        e.queued = 2ms;
+        e.dispatched = 1ms;
+        e.wire = 4ms;
+        e.running = 3ms;
+        e.ended = e.submitted + 10ms;
+        e.attempts = {{"w0", e.submitted + 3ms, e.ended, "ok"}};
+        e.trace_id = c.trail->span.trace_id;
+        e.span_id = c.trail->span.id;
+        e.parent_span_id = c.trail->span.parent_id;
+        e.sampled = c.trail->span.sampled;
+        e.tracestate = c.trace->tracestate;
+        return e;
+    }
+    const span& named(const std::string& name) const {
+        for (const auto& s : spans_->all)
+            if (s.name == name) return s;
+        throw std::out_of_range(name);
+    }
+
+    event_bus bus_;
+    std::shared_ptr<kept_spans> spans_ = std::make_shared<kept_spans>();
+};
+
+TEST_F(Tracer, GoesOnWithTheTraceOfTheCaller) {
+    const tracer t({}, bus_, spans_);
+    const auto c = call_of("00-" + trace_id + "-" + parent_id + "-01", "vendor=1");
+    t.begin(*c);
+    const auto& ids = c->trail->span;
+    EXPECT_EQ(ids.trace_id, trace_id);
+    EXPECT_EQ(ids.parent_id, parent_id);
+    EXPECT_TRUE(ids.sampled);
+    EXPECT_EQ(c->trace->traceparent, "00-" + trace_id + "-" + ids.id + "-01");
+    EXPECT_EQ(c->trace->tracestate, "vendor=1");
+}
+
+TEST_F(Tracer, BeginsATraceForACallThatNamesNone) {
+    const tracer t({}, bus_, spans_);
+    const auto a = call_of("");
+    const auto b = call_of("");
+    t.begin(*a);
+    t.begin(*b);
+    EXPECT_THAT(a->trace->traceparent, MatchesRegex("00-[0-9a-f]{32}-[0-9a-f]{16}-01"));
+    EXPECT_NE(a->trail->span.trace_id, b->trail->span.trace_id);
+    EXPECT_EQ(a->trail->span.parent_id, "");
+}
+
+TEST_F(Tracer, HeedsTheFlagOfTheCallerAndItsOwnRatioOtherwise) {
+    const tracer never({0.0, true}, bus_, spans_);
+    const auto flagged = call_of("00-" + trace_id + "-" + parent_id + "-01");
+    const auto unflagged = call_of("00-" + trace_id + "-" + parent_id + "-00");
+    const auto own = call_of("");
+    never.begin(*flagged);
+    never.begin(*unflagged);
+    never.begin(*own);
+    EXPECT_TRUE(flagged->trail->span.sampled);
+    EXPECT_FALSE(unflagged->trail->span.sampled);
+    EXPECT_FALSE(own->trail->span.sampled);
+    EXPECT_EQ(own->trace->traceparent.substr(53), "00");
+
+    const tracer always({1.0, false}, bus_, spans_);
+    const auto overruled = call_of("00-" + trace_id + "-" + parent_id + "-00");
+    always.begin(*overruled);
+    EXPECT_TRUE(overruled->trail->span.sampled);
+}
+
+TEST_F(Tracer, SamplesAboutAsManyAsItIsTold) {
+    const tracer t({0.1, true}, bus_, spans_);
+    int sampled = 0;
+    for (int i = 0; i < 10'000; ++i) {
+        const auto c = call_of("");
+        t.begin(*c);
+        sampled += c->trail->span.sampled ? 1 : 0;
+    }
+    EXPECT_GT(sampled, 800);  // 1,000 with a deviation of 30
+    EXPECT_LT(sampled, 1'200);
+}
+
+TEST_F(Tracer, MakesASpanOfTheCallAndOneOfEachThingThatItWaitedFor) {
+    const tracer t({}, bus_, spans_);
+    const auto c = call_of("00-" + trace_id + "-" + parent_id + "-01");
+    t.begin(*c);
+    bus_.publish([&] { return ended(*c); });
+    const auto& whole = named("count");
+    EXPECT_EQ(whole.trace_id, trace_id);
+    EXPECT_EQ(whole.parent_id, parent_id);
+    EXPECT_EQ(whole.id, c->trail->span.id);
+    EXPECT_EQ(whole.what, span::kind::client);
+    EXPECT_EQ(whole.outcome, span::status::unset);
+    EXPECT_EQ(whole.end - whole.begin, 10ms);
+    for (const char* part : {"queue", "dispatch", "wire"}) {
+        EXPECT_EQ(named(part).parent_id, whole.id) << part;
+        EXPECT_EQ(named(part).trace_id, trace_id) << part;
+        EXPECT_GE(named(part).begin, whole.begin) << part;
+        EXPECT_LE(named(part).end, whole.end) << part;
+    }
+    EXPECT_EQ(named("queue").end - named("queue").begin, 2ms);
+    EXPECT_EQ(named("dispatch").end - named("dispatch").begin, 1ms);
+    EXPECT_EQ(named("wire").end - named("wire").begin, 7ms);
+    EXPECT_TRUE(whole.links.empty());
+}
+
+TEST_F(Tracer, LinksACallToEachOfItsAttempts) {
+    const tracer t({}, bus_, spans_);
+    const auto c = call_of("");
+    t.begin(*c);
+    auto e = ended(*c);
+    e.attempts.insert(e.attempts.begin(), {"w1", e.submitted + 1ms, e.submitted + 2ms, "worker_lost"});
+    bus_.publish([&] { return e; });
+    const auto& whole = named("count");
+    ASSERT_EQ(whole.links.size(), 2U);
+    std::vector<std::string> workers;
+    for (const auto& s : spans_->all)
+        if (s.name == "wire") {
+            EXPECT_EQ(s.id, whole.links[workers.size()].span_id);
+            workers.push_back(std::get<std::string>(s.attributes.front().second));
+        }
+    EXPECT_THAT(workers, ElementsAre("w1", "w0"));
+}
+
+TEST_F(Tracer, SaysWhyACallFailed) {
+    const tracer t({}, bus_, spans_);
+    const auto c = call_of("");
+    t.begin(*c);
+    auto e = ended(*c);
+    e.outcome = "queue_full";
+    e.why = error(errc::queue_full, "too many");
+    e.attempts.clear();
+    bus_.publish([&] { return e; });
+    const auto& whole = named("count");
+    EXPECT_EQ(whole.outcome, span::status::error);
+    EXPECT_EQ(whole.message, "too many");
+    EXPECT_EQ(spans_->all.size(), 2U);  // and the queue; it was sent nowhere
+}
+
+TEST_F(Tracer, RecordsNothingOfWhatIsNotSampled) {
+    const tracer t({0.0, true}, bus_, spans_);
+    const auto c = call_of("");
+    t.begin(*c);
+    bus_.publish([&] { return ended(*c); });
+    EXPECT_TRUE(spans_->all.empty());
+}
+
+}  // namespace
+}  // namespace snakepit::detail
