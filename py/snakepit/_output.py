@@ -6,6 +6,7 @@ it off. Lines from outside of calls, and whatever is written to the descriptor b
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import io
 import os
@@ -36,8 +37,6 @@ class HostPipe(io.FileIO):
 
     def __init__(self, descriptor: int) -> None:
         super().__init__(descriptor, "w", closefd=False)
-        self._poll = select.poll()
-        self._poll.register(descriptor, select.POLLOUT)
         self.begin_anew()
         self.follow()
 
@@ -53,6 +52,10 @@ class HostPipe(io.FileIO):
         """In another process: what the parent had not written is the parent's to write."""
         # Reentrant: a signal handler of the user's may print wherever the main thread is.
         self._lock = threading.RLock()
+        # Not the parent's: it may have been in use by another thread, and would say so forever.
+        self._poll = select.poll()
+        if not self.closed:
+            self._poll.register(self.fileno(), select.POLLOUT)
         self._ends_inside_line = False  # what is in the pipe
         self._skips_line = False  # its beginning has not been written, or not all of what came after that
         self._left_out = 0
@@ -75,11 +78,24 @@ class HostPipe(io.FileIO):
         if not self.is_the_hosts():
             return super().write(data)
         text = bytes(data)
-        with self._lock:
-            if text:
-                self._put(text)
-                self.is_inside_line = not text.endswith(b"\n")
+        if text:
+            self.put(text)
         return len(text)
+
+    def put(self, text: bytes) -> None:
+        """Write to the host, which is the one to read here: whoever calls has looked."""
+        with self._lock:
+            self._put(text)
+            self.is_inside_line = not text.endswith(b"\n")
+
+    def put_elsewhere(self, data: bytes) -> None:
+        """Write all of it to what is not the host's, as any stream does."""
+        left = memoryview(data)
+        while left:
+            written = super().write(left)
+            if written is None:  # the descriptor does not wait
+                raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN), len(data) - len(left))
+            left = left[written:]
 
     def _put(self, text: bytes) -> None:
         if self._skips_line:
@@ -88,9 +104,10 @@ class HostPipe(io.FileIO):
                 return
             self._skips_line = False
             text = text[end:]
-        while text and self._tell_left_out() and self._has_room():
-            size = min(len(text), select.PIPE_BUF)
-            size = text.rfind(b"\n", 0, size) + 1 or size
+        while text and (not self._left_out or self._tell_left_out()) and (self._poll.poll(0) or self._has_room()):
+            size = len(text)
+            if size > select.PIPE_BUF:
+                size = text.rfind(b"\n", 0, select.PIPE_BUF) + 1 or select.PIPE_BUF
             self._write_now(text[:size])
             text = text[size:]
         if text:
@@ -143,6 +160,76 @@ class HostPipe(io.FileIO):
         self._ends_inside_line = not text.endswith(b"\n")
 
 
+class _Bytes(io.BufferedIOBase):
+    """What TaggedOutput has as its `buffer`, for those who write bytes.
+
+    Not io.BufferedWriter: its lock stays locked in a child that is forked while another thread writes, and it refuses
+    what a signal handler prints meanwhile.
+    """
+
+    raw: HostPipe
+
+    def __init__(self, pipe: HostPipe) -> None:
+        self.raw = pipe
+        self.name = pipe.name
+        self.mode = pipe.mode
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """See HostPipe."""
+        self._lock = threading.RLock()
+        self.kept = bytearray()
+        """What was written and not flushed."""
+
+    def writable(self) -> bool:
+        return self.raw.writable()
+
+    def fileno(self) -> int:
+        return self.raw.fileno()
+
+    def isatty(self) -> bool:
+        return self.raw.isatty()
+
+    @property
+    def closed(self) -> bool:
+        return self.raw.closed
+
+    @shielded
+    def write(self, data: Any, /) -> int:
+        if self.closed:
+            raise ValueError("write to closed file")
+        size = memoryview(data).nbytes
+        with self._lock:
+            self.kept += data
+            if len(self.kept) > _LONGEST:
+                self._write_kept()
+        return size
+
+    @shielded
+    def flush(self) -> None:
+        if self.closed:
+            raise ValueError("flush of closed file")
+        if self.kept:
+            with self._lock:
+                self._write_kept()
+
+    def close(self) -> None:
+        if not self.closed:
+            try:
+                self.flush()
+            finally:
+                self.raw.close()
+
+    def _write_kept(self) -> None:
+        nothing = bytearray()
+        kept, self.kept = self.kept, nothing  # no call in between: a signal handler that prints flushes too
+        data = bytes(kept)
+        if self.raw.is_the_hosts():
+            self.raw.put(data)
+        else:
+            self.raw.put_elsewhere(data)
+
+
 class TaggedOutput(io.TextIOWrapper):
     """sys.stdout or sys.stderr of a worker: an ordinary text stream, whose lines are tagged on their way.
 
@@ -154,8 +241,9 @@ class TaggedOutput(io.TextIOWrapper):
     def __init__(self, replaced: io.TextIOWrapper, descriptor: int) -> None:
         pipe = HostPipe(descriptor)
         pipe.name = replaced.name
+        self._bytes = _Bytes(pipe)
         super().__init__(
-            io.BufferedWriter(pipe),
+            self._bytes,  # type: ignore[arg-type]  # any io.BufferedIOBase does
             encoding=replaced.encoding,
             errors=replaced.errors,
             newline="\n",
@@ -169,19 +257,24 @@ class TaggedOutput(io.TextIOWrapper):
     def begin_anew(self) -> None:
         """See HostPipe."""
         self.pipe.begin_anew()
+        self._bytes.begin_anew()
         self._lock = threading.RLock()
         self._begun: dict[int, tuple[Origin, bytes]] = {}  # lines, by the call's id
         self._open: int | None = None  # id of the call whose line has been written without its end
+        self._last_tag: tuple[Origin, bytes] = _origin.NONE, b""
 
     @shielded
     def write(self, text: str, /) -> int:
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        if not text:
+            return 0  # print() writes an empty `end` too
         data = text.encode(self.encoding, self.errors or "strict")
         call = _origin.here() or _origin.NONE
         with self._lock:
-            if call.id in self._begun:
-                data = self._begun.pop(call.id)[1] + data
+            begun = self._begun.pop(call.id, None)
+            if begun is not None:
+                data = begun[1] + data
             end = len(data) if self.write_through or len(data) > _LONGEST else data.rfind(b"\n") + 1
             if end < len(data):
                 self._begun[call.id] = call, data[end:]
@@ -201,32 +294,53 @@ class TaggedOutput(io.TextIOWrapper):
         super().flush()
 
     def _write_lines(self, call: Origin, data: bytes) -> None:
+        if self._begun:
+            self._write_what_ended_calls_have_begun(call)
+        self._put(call, data)
+
+    def _write_what_ended_calls_have_begun(self, call: Origin) -> None:
         for begun, rest in list(self._begun.values()):
             if begun.id not in (0, call.id) and _origin.has_ended(begun.id):
                 self._begun.pop(begun.id, None)
                 self._put(begun, rest)
-        self._put(call, data)
-        self.buffer.flush()
 
     def _put(self, call: Origin, data: bytes) -> None:
-        if self.pipe.is_the_hosts():
-            self.buffer.flush()  # what was written there before
+        # Past `buffer`, in which there is only what others have written there before.
+        if self._bytes.kept:
+            self._bytes.flush()
+        is_the_hosts = self.pipe.is_the_hosts()
+        if is_the_hosts:
             data = self._tagged(call, data)
         self._open = None if data.endswith(b"\n") else call.id
-        self.buffer.write(data)
+        if is_the_hosts:
+            self.pipe.put(data)
+        else:
+            self.pipe.put_elsewhere(data)
+
+    def _tag(self, call: Origin) -> bytes:
+        if not call.id:
+            return b""
+        last, tag = self._last_tag
+        if last is not call:
+            tool = call.tool.translate(_SEPARATORS)
+            tag = f"\x1d{call.id};{tool};{call.trace_id}\x1d".encode("utf-8", "replace")
+            self._last_tag = call, tag
+        return tag
 
     def _tagged(self, call: Origin, data: bytes) -> bytes:
-        tag = b""
-        if call.id:
-            tag = f"\x1d{call.id};{call.tool.translate(_SEPARATORS)};{call.trace_id}\x1d".encode("utf-8", "replace")
-        begin = tag
-        if self.pipe.is_inside_line:
+        tag = self._tag(call)
+        if not self.pipe.is_inside_line:
+            begin = tag
+        else:
             # A line that others have begun, in another way, is theirs to end.
             begin = b"" if self._open in (None, call.id) else b"\n" + tag
-        if not tag:
-            return begin + data
         last = len(data) - 1
+        if not tag or data.find(b"\n") in (-1, last):  # one line
+            return begin + data
         return begin + data[:last].replace(b"\n", b"\n" + tag) + data[last:]
+
+
+_pipes: dict[int, HostPipe] = {}  # by their descriptors
 
 
 def install() -> None:
@@ -235,6 +349,7 @@ def install() -> None:
         stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper) and "\x1d\n".encode(stream.encoding) == b"\x1d\n":
             tagged = TaggedOutput(stream, descriptor)
+            _pipes[descriptor] = tagged.pipe
             setattr(sys, name, tagged)
             setattr(sys, f"__{name}__", tagged)
             os.register_at_fork(after_in_child=tagged.begin_anew)
@@ -242,7 +357,7 @@ def install() -> None:
 
 def follow(descriptor: int) -> None:
     """The host has put another pipe in the place of this process's stdout (1) or stderr (2)."""
-    for stream in (sys.stdout, sys.stderr):
-        # The user's module may have closed it, or put something else in its place.
-        if isinstance(stream, TaggedOutput) and not stream.closed and stream.pipe.fileno() == descriptor:
-            stream.pipe.follow()
+    # Not that of sys.stdout: the user's module may have put something around it.
+    pipe = _pipes.get(descriptor)
+    if pipe is not None and not pipe.closed:
+        pipe.follow()

@@ -5,6 +5,7 @@ _serial.py runs them one at a time, on the main thread; _concurrent.py, several 
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -19,7 +20,7 @@ from snakepit._failure import describe
 from snakepit._host_errors import SessionClosed, SessionLimit
 from snakepit._lane import Lane
 from snakepit._leave import leave
-from snakepit._origin import Origin, origin_of
+from snakepit._origin import NONE, Origin, origin_of
 from snakepit._page import Page
 from snakepit._protocol import EXIT_PROTOCOL, MAX_MESSAGE_BYTES
 from snakepit._recall import RECALLED, Recalls
@@ -77,6 +78,7 @@ class Runner:
         self._ended_calls = 0
         self._forked = False
         self._spans: Spans | None = None
+        self._told = threading.local()  # the origin that was asked for last, and for what: each piece of a line asks
         self._on_calls: Callable[[], None] | None = None
         # Set by the control thread. `_attention` is all that a call looks at while nobody wants anything.
         self._attention = False
@@ -209,7 +211,12 @@ class Runner:
         return (self.running(),)
 
     def _origin_of(self, call: Any) -> Origin:
-        return origin_of(call, self._tools[call.tool].name, self._spans.id_of(call.id) if self._spans else "")
+        key = call.id, self._spans.id_of(call.id) if self._spans else ""
+        told, origin = getattr(self._told, "last", (None, NONE))
+        if told != key:
+            origin = origin_of(call, self._tools[call.tool].name, key[1])
+            self._told.last = key, origin
+        return origin
 
     def _traceparent_of(self, call: Any) -> str | None:
         """What the tool passes on; None: it has no trace."""

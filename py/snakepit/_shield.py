@@ -12,7 +12,12 @@ from typing import Any, TypeVar, cast
 F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound=type)
 
-_here = threading.local()
+
+class _Here(threading.local):
+    shield: AbstractContextManager[Any] | None = None  # of the class: what is missing takes long to be found missing
+
+
+_here = _Here()
 
 
 def use_here(shield: AbstractContextManager[Any]) -> None:
@@ -25,7 +30,7 @@ def shielded(function: F) -> F:
 
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
-        shield = getattr(_here, "shield", None)
+        shield = _here.shield
         if shield is None:
             return function(*args, **kwargs)
         with shield:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -289,3 +290,118 @@ def test_a_flood_into_a_pipe_that_nobody_reads_ends(start: Start) -> None:
     assert lines + told - 20_000 in (0, 1)
     assert whole == lines, "lines are left out whole"
     assert told > 0
+
+
+PRINTS = """
+import io
+import os
+import signal
+import sys
+import threading
+
+import snakepit
+
+__snakepit_thread_safe__ = True
+
+
+@snakepit.tool
+def fork_while_threads_print(times):
+    over = threading.Event()
+
+    def chatter():
+        while not over.is_set():
+            print("x" * 200)
+            sys.stdout.buffer.write(b"raw\\n")
+
+    threads = [threading.Thread(target=chatter) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    codes = []
+    for _ in range(times):
+        child = os.fork()
+        if child == 0:
+            signal.alarm(5)
+            print("a child")
+            sys.stdout.buffer.write(b"bytes of a child\\n")
+            sys.stdout.flush()
+            os._exit(0)
+        codes.append(os.waitpid(child, 0)[1])
+    over.set()
+    for thread in threads:
+        thread.join()
+    return codes
+
+
+@snakepit.tool
+def print_in_handlers(rounds):
+    rings = []
+
+    def ring(number, frame):
+        rings.append(number)
+        print("from the handler")
+
+    signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    try:
+        while len(rings) < rounds:
+            print("from the tool")
+            sys.stdout.buffer.write(b"raw\\n")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    return len(rings)
+
+
+@snakepit.tool
+def write_bytes():
+    print("begun", end="", flush=True)
+    sys.stdout.buffer.write(b" raw\\n")
+    sys.stdout.buffer.writelines([b"more ", bytearray(b"raw"), memoryview(b"\\n")])
+    print("text")
+    io.TextIOWrapper(sys.stdout.buffer, write_through=True).detach().write(b"wrapped\\n")
+    sys.stdout.flush()
+    return [sys.stdout.buffer.fileno(), sys.stdout.buffer.writable(), sys.stdout.buffer.raw.name]
+
+
+@snakepit.tool
+def print_elsewhere(path):
+    kept = os.dup(1)
+    with open(path, "wb") as file:
+        os.dup2(file.fileno(), 1)
+    print("x" * 300_000)
+    sys.stdout.buffer.write(b"raw\\n")
+    print("end")
+    os.dup2(kept, 1)
+"""
+
+
+def drained(host: FakeHost) -> FakeHost:
+    """Its stdout is read by somebody."""
+    assert host.process.stdout is not None
+    threading.Thread(target=host.process.stdout.read, daemon=True).start()
+    return host
+
+
+def test_children_that_are_forked_while_threads_print_can_print(start: Start) -> None:
+    host = drained(start(PRINTS).attach())
+    assert host.value(host.call("fork_while_threads_print", [40])) == [0] * 40
+
+
+@pytest.mark.parametrize("launch", PROFILES[:1] + PROFILES[2:])
+def test_signal_handlers_can_print(start: Start, launch: dict[str, Any]) -> None:
+    source = PRINTS.replace("@snakepit.tool\ndef print_in", "@snakepit.tool(main_thread=True)\ndef print_in")
+    host = drained(start(source if launch else PRINTS, **launch).attach())
+    assert host.value(host.call("print_in_handlers", [200])) >= 200
+
+
+def test_bytes_come_in_their_order(start: Start) -> None:
+    host = start(PRINTS).attach()
+    assert host.value(host.call("write_bytes")) == [1, True, "<stdout>"]
+    tag = "\x1d1;write_bytes;\x1d"
+    lines = [host.printed() for _ in range(4)]
+    assert lines == [f"{tag}begun raw\n", "more raw\n", f"{tag}text\n", "wrapped\n"]
+
+
+def test_what_goes_elsewhere_goes_as_it_is(start: Start, tmp_path: Path) -> None:
+    host = start(PRINTS).attach()
+    host.value(host.call("print_elsewhere", [str(tmp_path / "out")]))
+    assert (tmp_path / "out").read_bytes() == b"x" * 300_000 + b"\nraw\nend\n"

@@ -269,3 +269,33 @@ def test_a_worker_that_is_not_yet_awake_outlives_its_zygote(start: Start) -> Non
     assert zygote.host.receive()[0]["status"] == signal.SIGKILL
     with launch:
         until(partial(reads_its_launch_socket, pid))
+
+
+@pytest.mark.parametrize("around", ["Around(sys.stdout)", "io.TextIOWrapper(sys.stdout.buffer)"])
+def test_output_is_followed_also_behind_what_the_module_has_put_around_it(start: Start, around: str) -> None:
+    source = f"""
+import io, os, sys, snakepit
+
+class Around:
+    def __init__(self, stream):
+        self.stream = stream
+    def write(self, text):
+        return self.stream.write(text)
+    def flush(self):
+        self.stream.flush()
+
+sys.stdout = {around}
+
+@snakepit.after_fork
+def flood():
+    for _ in range(5_000):
+        print("x" * 100)
+    os._exit(7)
+"""
+    zygote = start(source)
+    zygote.receive()
+    reader, writer = os.pipe()  # which nobody reads
+    zygote.output = Path(f"/proc/self/fd/{writer}")
+    assert zygote.run(1) == 7
+    os.close(reader)
+    os.close(writer)
