@@ -84,6 +84,10 @@ class Control:
         welcome: control_pb2.Welcome = answer
         return welcome
 
+    def send_telemetry(self) -> None:
+        """Begin to send what is gathered: the host has said what it wants of it."""
+        self._up.send_telemetry()
+
     def pass_on_to(self, controlled: Controlled, observed: Observed, on_lost: Callable[[str], None]) -> None:
         """Begin to pass on what the host asks for; `on_lost` hears why the stream has ended."""
         self._receivers.put((controlled, observed, on_lost))

@@ -9,9 +9,10 @@ from time import monotonic
 from typing import Any
 
 from snakepit import _origin
+from snakepit._brief import brief
 from snakepit._cancel import let_pass
 from snakepit._failure import text_of
-from snakepit._protocol import MAX_TELEMETRY_FIELDS
+from snakepit._protocol import MAX_FIELD_VALUE_BYTES, MAX_TELEMETRY_FIELDS
 from snakepit._shield import shielded
 from snakepit._telemetry import Gathered, Log
 
@@ -175,5 +176,5 @@ def _message_of(record: logging.LogRecord) -> str:
 
 def _fields_of(record: logging.LogRecord) -> list[tuple[str, str]]:
     """`extra`."""
-    extra: list[tuple[str, Any]] = [item for item in vars(record).items() if item[0] not in _KNOWN]
-    return [(key, text_of(value)) for key, value in extra[:MAX_TELEMETRY_FIELDS]]
+    extra: list[tuple[Any, Any]] = [item for item in vars(record).items() if item[0] not in _KNOWN]
+    return [(text_of(key), brief(value, MAX_FIELD_VALUE_BYTES)) for key, value in extra[:MAX_TELEMETRY_FIELDS]]

@@ -44,11 +44,12 @@ class AsyncBatchRunner(AsyncRunner):
         self._call_soon(self._begin_all)
 
     def at_work(self) -> list[AtWork]:
-        batches = [
-            self._work_of(runs[0])._replace(others=len(runs) - 1, task=task)
-            for task, runs in list(self._batches.items())
-        ]
-        return super().at_work() + batches
+        found = super().at_work()
+        for task, runs in list(self._batches.items()):
+            going_on = [run for run in runs if not run.ended]
+            if going_on:  # the task may outlive them
+                found.append(self._work_of(going_on[0])._replace(others=len(going_on) - 1, task=task))
+        return found
 
     def _is_at_work(self, run: Run) -> bool:
         return super()._is_at_work(run) and not run.tool.awaits_batches

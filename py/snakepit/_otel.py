@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from snakepit._trace_context import TraceContext
@@ -14,29 +15,31 @@ Leave = Callable[[], None]
 Enter = Callable[[TraceContext, str, bool], Leave]
 
 _enter: Enter | None = None
-_is_missing = False
+
+
+def is_imported() -> bool:
+    """Whether the user's code has done so."""
+    return "opentelemetry.trace" in sys.modules
+
+
+def load() -> None:
+    """Have it ready, if it is installed. Before the first call: it takes long, and a call may be cancelled."""
+    global _enter
+    with suppress(Exception):  # not there, or one that is made in another way
+        _enter = _load()
 
 
 def is_loaded() -> bool:
-    """Whether the user's code has imported it, or we have."""
-    return _enter is not None or "opentelemetry.trace" in sys.modules
+    """Whether there is anything for enter() to do."""
+    return _enter is not None
 
 
 def enter(context: TraceContext, tracestate: str, is_remote: bool) -> Leave | None:
-    """Make a span the current one. None: OpenTelemetry is not installed; that is found out once.
+    """Make a span the current one. None: there is no OpenTelemetry.
 
     is_remote: whether it is the caller's.
     """
-    global _enter, _is_missing
-    if _enter is None:
-        if _is_missing:
-            return None
-        try:
-            _enter = _load()
-        except Exception:  # not there, or one that is made in another way
-            _is_missing = True
-            return None
-    return _enter(context, tracestate, is_remote)
+    return _enter(context, tracestate, is_remote) if _enter is not None else None
 
 
 def _load() -> Enter:

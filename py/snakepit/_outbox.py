@@ -25,7 +25,12 @@ class Outbox(Iterator[bytes]):
         self._hurry = False
         self._flushes: list[threading.Event] = []
         self._is_over = False
-        gathered.nudge = self._nudge
+
+    def send_telemetry(self) -> None:
+        """Let what is gathered leave as well, from now on."""
+        self._gathered.nudge = self._nudge
+        if self._gathered:
+            self._nudge(False)
 
     def put(self, message: bytes) -> None:
         """Send it as soon as possible. Any thread; does not wait."""

@@ -26,6 +26,9 @@ class Works(Protocol):
     def at_work(self) -> Iterable[AtWork]:
         """The calls that run."""
 
+    def has_ended(self, call_id: int) -> bool:
+        """Whether a call that has begun is over."""
+
 
 class SlowWatch:
     """A thread that looks when a call may have become slow, and sleeps while there are none.
@@ -50,14 +53,21 @@ class SlowWatch:
 
     def _run(self) -> None:
         while True:
-            self._sleeps = True
-            # Looked at again: what came meanwhile has not rung.
-            if not self._works.is_busy():
-                self._bell.wait()
-            self._bell.clear()
-            self._sleeps = False
-            while self._works.is_busy():
-                sleep(max(self._look(), _LEAST_PAUSE))
+            pause = self._seconds
+            with suppress(Exception):  # no memory left, say: there may be some at the next look
+                self._wait_for_calls()
+                pause = self._look()
+            sleep(max(pause, _LEAST_PAUSE))
+
+    def _wait_for_calls(self) -> None:
+        if self._works.is_busy():
+            return
+        self._sleeps = True
+        # Looked at again: what came meanwhile has not rung.
+        if not self._works.is_busy():
+            self._bell.wait()
+        self._bell.clear()
+        self._sleeps = False
 
     def _look(self) -> float:
         """Seconds until the next look."""
@@ -70,9 +80,14 @@ class SlowWatch:
                 told.add(work.call.id)
             elif slow_at <= now:
                 told.add(work.call.id)
-                with suppress(Exception):  # it has ended meanwhile, or has no memory left
-                    self._tell(work.call, now - work.since, stack_of(work))
+                self._tell_of(work, now - work.since)
             else:
                 next_look = min(next_look, slow_at)
         self._told = told
         return next_look - monotonic()
+
+    def _tell_of(self, work: AtWork, seconds: float) -> None:
+        with suppress(Exception):
+            stack = stack_of(work)
+            if not self._works.has_ended(work.call.id):  # else the stack may be another call's
+                self._tell(work.call, seconds, stack)

@@ -29,16 +29,21 @@ class Calls(Protocol):
 
 
 class Spans:
-    """Those of the calls that run, at a worker whose host wants some."""
+    """Those of the calls that run."""
 
-    def __init__(self, calls: Calls, gathered: Gathered) -> None:
+    def __init__(self, calls: Calls, gathered: Gathered, records: bool = True) -> None:
+        """records: whether the host wants any. If not, the caller's is named to OpenTelemetry, and that is all."""
         self._calls = calls
+        self._records = records
         self._gathered = gathered
         self._ids: dict[int, str] = {}  # by the ids of the calls
 
     def id_of(self, call_id: int) -> str:
         """Of the span that a call is; empty: it is none."""
         return self._ids.get(call_id, "")
+
+    def records(self, context: TraceContext) -> bool:
+        return self._records and context.is_sampled
 
     def adopt(self, tool: Tool) -> None:
         """Have a tool's calls recorded. After all others that put themselves between the runner and the tool."""
@@ -83,7 +88,7 @@ class Spans:
         found: list[_Traced] = []
         for position, call in enumerate(self._calls.served()):
             context = _trace_context.read(call.trace.traceparent)
-            if context is not None and (context.is_sampled or _otel.is_loaded()):
+            if context is not None and (self.records(context) or _otel.is_loaded()):
                 found.append(_Traced(position, call, context))
         return found
 
@@ -103,7 +108,7 @@ class _Part:
     def __init__(self, spans: Spans, tool: Tool, calls: list[_Traced]) -> None:
         self._spans = spans
         self._tool = tool
-        self._sampled = [one for one in calls if one.context.is_sampled]
+        self._sampled = [one for one in calls if spans.records(one.context)]
         self._first = (self._sampled or calls)[0]
         self._leave: _otel.Leave | None = None
         self._begin_ns = 0
@@ -112,9 +117,13 @@ class _Part:
         """What a batch tool has returned: some of it may be exceptions."""
 
     def __enter__(self) -> None:
-        with self._shield():
-            if not self._begin_ns:
-                self._begin()
+        try:
+            with self._shield():
+                if not self._begin_ns:
+                    self._begin()
+        except BaseException as error:  # Cancelled, at the end of the shield: what is not entered is not left either
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         with self._shield():
@@ -153,7 +162,6 @@ class _Part:
         return result if isinstance(result, BaseException) else None
 
     def _span(self, one: _Traced, span_id: str, took: int, error: BaseException | None) -> Span:
-        thread = threading.current_thread()
         return Span(
             trace_id=one.context.trace_id,
             span_id=span_id,
@@ -168,8 +176,8 @@ class _Part:
             attributes=(
                 ("rpc.system", "snakepit"),
                 ("rpc.method", self._tool.name),
-                ("thread.id", str(thread.native_id)),
-                ("thread.name", thread.name),
+                ("thread.id", str(threading.get_native_id())),
+                ("thread.name", threading.current_thread().name),
                 ("code.function", self._tool.where),
             ),
             tracestate=one.call.trace.tracestate,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -76,6 +77,7 @@ class Gathered:
         self._closed = False
         self.nudge: Callable[[bool], None] = lambda at_once: None
         """Called when there is something. Whoever sends sets it."""
+        os.register_at_fork(after_in_child=self.close)
 
     def __bool__(self) -> bool:
         return bool(self._logs or self._spans or self._dropped_logs or self._dropped_spans)
@@ -105,13 +107,11 @@ class Gathered:
             self.nudge(False)
 
     def keep_logs_from(self, least: int) -> None:
-        """Forget those below a level: nobody had said yet which were wanted."""
+        """Forget those below a level: nobody had said yet which were wanted. Before anybody takes."""
         for _ in range(len(self._logs)):
             log = self._logs.popleft()
             if log.level >= least:
                 self._logs.append(log)
-        if self._logs:
-            self.nudge(False)  # they came before there was anybody who sends
 
     def add_span(self, span: Span) -> None:
         """Any thread."""
@@ -121,7 +121,7 @@ class Gathered:
             with self._lock:
                 self._dropped_spans += 1
             return
-        self._spans.append(span)
+        self._spans.append(span._replace(message=cut(span.message, MAX_SPAN_MESSAGE_BYTES)))  # as in _record_of()
         self.nudge(len(self._spans) >= MAX_TELEMETRY_ITEMS)
 
     def take(self) -> bytes | None:
@@ -176,7 +176,7 @@ def _span_of(span: Span) -> control_pb2.Span:
         begin_ns=span.begin_ns,
         end_ns=span.end_ns,
         failed=span.failed,
-        message=cut(span.message, MAX_SPAN_MESSAGE_BYTES),
+        message=span.message,
         attributes=_fields_of(span.attributes),
         tracestate=cut(span.tracestate, MAX_TRACESTATE_BYTES),
     )

@@ -18,7 +18,7 @@ from itertools import chain
 from types import ModuleType
 from typing import TYPE_CHECKING, NoReturn
 
-from snakepit import _context, _grpc_settings, _life_line, _origin, _output, _strays
+from snakepit import _context, _grpc_settings, _life_line, _origin, _otel, _output, _strays
 from snakepit._failure import describe
 from snakepit._launch import Launch, read_launch, report_failure
 from snakepit._leave import at_last, leave
@@ -201,14 +201,16 @@ def _run(launch_descriptor: int, page: int, obtain: Callable[[Launch], ModuleTyp
         except _control.Refused as error:
             raise StartFailed("refused", error, EXIT_REFUSED) from None
         logs.welcome(welcome.log_level or _logs.NONE)
+        control.send_telemetry()
         _grpc_settings.take_back()  # programs that tools start shall not inherit them
         _close_in_children(*_connections_to(launch.address))
         limits = _runner.Limits(welcome.max_frame_bytes, welcome.max_message_bytes, welcome.max_inflight_bytes)
         runner = _runner_for(launch, toolbox, threads, limits, Page(page))
-        if welcome.wants_spans:
+        if welcome.wants_spans or _otel.is_imported():  # a tool's libraries may record spans of their own
             from snakepit._spans import Spans
 
-            runner.record(Spans(runner, gathered))
+            _otel.load()
+            runner.record(Spans(runner, gathered, welcome.wants_spans))
         if welcome.slow_call_us:
             from snakepit._slow import SlowWatch
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import time
@@ -10,7 +11,9 @@ from typing import Any
 
 import pytest
 from fake_host import FakeHost, until
-from snakepit._telemetry import MOST_LOGS, Gathered, Log
+from snakepit._outbox import Outbox
+from snakepit._protocol import MAX_SPAN_MESSAGE_BYTES
+from snakepit._telemetry import MOST_LOGS, Gathered, Log, Span
 from snakepit.v1 import control_pb2, work_pb2
 
 SOURCE = '''
@@ -72,6 +75,21 @@ def odd():
     log.error("x" * 20_000, extra={f"key{n}": "v" * 5_000 for n in range(40)})
     log.error("surrogate \\udc80")
     logging.getLogger("z" * 1_000).error("long name")
+
+
+@snakepit.tool
+def say_extras():
+    import pathlib
+
+    class Broken:
+        def __repr__(self):
+            raise RuntimeError("no")
+
+    endless = []
+    endless.append(endless)
+    extra = {1: 2, "text": "plain", "path": pathlib.Path("/tmp"), "nested": {"a": [1, (2,), None], b"b": set()}}
+    extra.update(large=list(range(100_000)), bytes=bytes(1_000_000), endless=endless, broken=[Broken()])
+    log.error("extras", extra=extra)
 
 
 @snakepit.tool
@@ -404,6 +422,21 @@ def test_a_host_that_does_not_listen_holds_up_nobody(start: Start) -> None:
     assert re.fullmatch(r"\d+", str(host.ping(1).ended_calls))
 
 
+def test_extras_may_be_anything(start: Start) -> None:
+    host = attached(start, 30)
+    host.call("say_extras")
+    (log,) = logs_until(host, "extras")
+    fields = {field.key: field.value for field in log.fields}
+    assert fields["1"] == "2"
+    assert fields["text"] == "plain"
+    assert fields["path"] == "/tmp"
+    assert fields["nested"] == "{'a': [1, (2,), None], b'b': set()}".replace("(2,)", "(2)").replace("set()", "{}")
+    assert fields["large"].startswith("[0, 1, 2, ")
+    assert fields["bytes"].startswith("b'\\x00\\x00")
+    assert fields["endless"] == "[[[[[[[...]]]]]]]"
+    assert fields["broken"] == "[<RuntimeError>"
+
+
 # What waits to be sent
 
 
@@ -446,3 +479,31 @@ def test_what_was_gathered_too_early_is_sifted() -> None:
         gathered.add_log(log_of("x", level))
     gathered.keep_logs_from(30)
     assert [log.level for log in taken(gathered).logs] == [40, 30]
+
+
+def test_nothing_leaves_before_the_host_has_said_what_it_wants() -> None:
+    gathered = Gathered()
+    outbox = Outbox(gathered)
+    gathered.add_log(log_of("unwanted", 20))
+    gathered.add_log(log_of("wanted", 40), at_once=True)
+    outbox.put(b"hello")
+    assert next(outbox) == b"hello"
+    gathered.keep_logs_from(30)
+    outbox.send_telemetry()
+    assert texts(list(control_pb2.ControlUp.FromString(next(outbox)).telemetry.logs)) == ["wanted"]
+
+
+def test_children_take_in_nothing() -> None:
+    gathered = Gathered()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if gathered.is_closed else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert not gathered.is_closed
+
+
+def test_what_spans_say_is_cut_before_it_waits() -> None:
+    gathered = Gathered()
+    gathered.add_span(Span("t", "s", "p", "name", 2, 1, 2, True, "x" * 1_000_000, (), ""))
+    assert len(gathered._spans[0].message) == MAX_SPAN_MESSAGE_BYTES
+    assert len(taken(gathered).spans[0].message) == MAX_SPAN_MESSAGE_BYTES

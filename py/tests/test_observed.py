@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import os
+import queue
 import re
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from fake_host import FakeHost
+from snakepit import _otel
+from snakepit._cancel import Cancelled
+from snakepit._interrupt import Interruptible
+from snakepit._origin import Origin
+from snakepit._slow import SlowWatch
+from snakepit._spans import Spans
+from snakepit._stacks import AtWork
+from snakepit._telemetry import Gathered
 from snakepit.v1 import control_pb2, work_pb2
 
 SOURCE = """
@@ -83,6 +93,17 @@ import time
 @snakepit.tool(batch=True)
 def doze_all(seconds):
     time.sleep(seconds[0])
+    return seconds
+"""
+
+ASYNC_BATCH = """
+import asyncio
+import snakepit
+
+@snakepit.tool(batch=True)
+async def doze_all(seconds):
+    print("asleep")
+    await asyncio.sleep(seconds[0])
     return seconds
 """
 
@@ -194,20 +215,53 @@ def test_a_host_that_wants_no_spans_gets_none(start: Start) -> None:
     assert seen == SAMPLED
 
 
-def test_spans_of_the_tools_libraries_are_below_its_call(start: Start) -> None:
+def library() -> str:
     python = Path(os.environ.get("SNAKEPIT_OTLP_PYTHON", ""))
     packages = list(python.parent.parent.glob("lib/python*/site-packages/opentelemetry/sdk"))
     if not packages:
         assert "CI" not in os.environ, "OpenTelemetry's SDK is not installed"
         pytest.skip("OpenTelemetry's SDK, from PyPI, is not installed: ./dev test does that where it can")
-    source = f"import sys\nsys.path.append({str(packages[0].parent.parent)!r})\n" + LIBRARY
-    host = recording(start, source)
+    return f"import sys\nsys.path.append({str(packages[0].parent.parent)!r})\n" + LIBRARY
+
+
+def test_spans_of_the_tools_libraries_are_below_its_call(start: Start) -> None:
+    host = recording(start, library())
     trace_id, parent_id = host.value(host.call("work", trace=trace(SAMPLED)))
     (span,) = spans_of(host, 1)
     assert (trace_id, parent_id) == (TRACE_ID, span.span_id)
     trace_id, parent_id = host.value(host.call("work"))
     assert trace_id != TRACE_ID
     assert parent_id is None
+
+
+def test_they_are_in_the_callers_trace_also_when_the_host_records_nothing(start: Start) -> None:
+    host = start(library()).attach()
+    assert host.value(host.call("work", trace=trace(SAMPLED))) == [TRACE_ID, PARENT_ID]
+    assert host.value(host.call("work"))[1] is None
+
+
+def test_a_cancel_while_a_span_begins_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    thread = Interruptible()
+    thread.enter(1)
+    left: list[str] = []
+
+    def enter(*_: object) -> Callable[[], None]:
+        thread.ask(1, "cancelled")
+        return lambda: left.append("context")
+
+    monkeypatch.setattr(_otel, "enter", enter)
+    calls = SimpleNamespace(served=lambda: [work_pb2.Call(id=1, trace=trace(SAMPLED))], shield=lambda call_id: thread)
+    tool = SimpleNamespace(
+        name="tool", where="", function=lambda: left.append("run"), coroutine_function=None, batch=None
+    )
+    gathered = Gathered()
+    spans = Spans(calls, gathered)
+    spans.adopt(tool)  # type: ignore[arg-type]
+    with pytest.raises(Cancelled):
+        tool.function()
+    assert left == ["context"]
+    assert spans.id_of(1) == ""
+    assert [span.failed for span in gathered._spans] == [True]
 
 
 @pytest.mark.parametrize("launch", PROFILES)
@@ -226,6 +280,36 @@ def test_a_slow_call_is_told_once_with_its_stack(start: Start, launch: dict[str,
     slow = host.hear("slow_call")
     assert (slow.id, slow.tool) == (3, "doze_async")
     assert "in doze_async" in slow.stack
+
+
+def test_slow_calls_are_told_of_also_after_a_look_that_failed() -> None:
+    looks = iter([MemoryError(), [1], [2], [3]])
+    told: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    def at_work() -> list[AtWork]:
+        look = next(looks, [])
+        if isinstance(look, Exception):
+            raise look
+        return [AtWork(Origin(number, "tool", "", ""), 0, 0.0, threading.get_ident()) for number in look]
+
+    over = threading.Event()
+    works = SimpleNamespace(is_busy=lambda: not over.is_set(), at_work=at_work, has_ended=lambda call_id: call_id == 2)
+    SlowWatch(0.001, works, lambda call, seconds, stack: told.put(call.id))
+    assert [told.get(timeout=5), told.get(timeout=5)] == [1, 3], "2 has ended while its stack was looked at"
+    over.set()
+
+
+def test_a_batch_is_told_as_the_first_call_that_goes_on(start: Start) -> None:
+    host = start(ASYNC_BATCH, profile="async", width=8).attach()
+    calls = [host.make_call("doze_all", [1.0]) for _ in range(3)]
+    host.send(*calls)
+    assert host.printed().endswith("asleep\n")
+    host.tell(cancel=control_pb2.Cancel(ids=[calls[0].id]))
+    assert host.reply(calls[0].id).failure is not None
+    host.tell(stacks_request=control_pb2.StacksRequest(number=1))
+    assert f"call {calls[1].id} and 1 more of 'doze_all'" in host.hear("stacks").text
+    for call in calls[1:]:
+        host.reply(call.id)
 
 
 def test_a_slow_batch_is_told_as_its_first_call(start: Start) -> None:
