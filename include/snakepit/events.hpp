@@ -184,7 +184,9 @@ struct attempt {
     std::string worker;
     std::chrono::steady_clock::time_point sent;
     std::chrono::steady_clock::time_point ended;
-    std::string outcome;  ///< "ok", the name of an errc, or "recalled"
+    std::string outcome;                             ///< "ok", the name of an errc, or "recalled"
+    std::chrono::steady_clock::time_point queued{};  ///< since when it had waited for a place at a worker
+    std::chrono::steady_clock::time_point placed{};  ///< since when it had one
 };
 struct call_ended {
     static constexpr std::string_view name = "call_ended";
@@ -199,9 +201,9 @@ struct call_ended {
     std::uint64_t sent_bytes = 0;  ///< arguments, encoded
     std::chrono::steady_clock::time_point submitted;
     std::chrono::steady_clock::time_point ended;
-    std::chrono::microseconds queued{};      ///< until it had a place at a worker
-    std::chrono::microseconds dispatched{};  ///< from there to the frame that took it
-    std::chrono::microseconds wire{};        ///< there and back, without the tool's time
+    std::chrono::microseconds queued{};      ///< without a place at a worker, before all attempts together
+    std::chrono::microseconds dispatched{};  ///< of the last attempt: from its place to the frame that took it
+    std::chrono::microseconds wire{};        ///< of the last attempt: there and back, without the tool's time
     std::chrono::microseconds running{};  ///< in the tool, as the worker says; 0: it did not run, or that is not known
     std::vector<attempt> attempts;        ///< each time that it was sent, in order
     std::optional<error> why;             ///< unless it is "ok"
@@ -230,8 +232,8 @@ struct setting_ignored {
 };
 struct telemetry_dropped {
     static constexpr std::string_view name = "telemetry_dropped";
-    static constexpr std::string_view when = "spans could not be exported and were given up";
-    std::uint64_t spans = 0;
+    static constexpr std::string_view when = "spans or metrics could not be exported and were given up";
+    std::uint64_t spans = 0;  ///< 0: metrics, which are told of once, until they go well again
     std::string why;
 };
 

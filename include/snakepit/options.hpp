@@ -127,9 +127,11 @@ struct group_options {
     What is not said here is taken from the environment as OpenTelemetry has it
    (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/): OTEL_SDK_DISABLED,
    OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES, OTEL_TRACES_EXPORTER, OTEL_METRICS_EXPORTER ("otlp" or "none"),
-   OTEL_TRACES_SAMPLER and _ARG, OTEL_EXPORTER_OTLP_ENDPOINT, _HEADERS, _TIMEOUT, _CERTIFICATE, _INSECURE and their
-   forms for TRACES and METRICS, OTEL_BSP_* and OTEL_METRIC_EXPORT_INTERVAL. Nothing is exported while no endpoint is
-   named. */
+   OTEL_TRACES_SAMPLER and _ARG, OTEL_EXPORTER_OTLP_ENDPOINT, _PROTOCOL (grpc), _HEADERS, _TIMEOUT, _COMPRESSION,
+   _CERTIFICATE, _CLIENT_CERTIFICATE, _CLIENT_KEY, _INSECURE and their forms for TRACES and METRICS,
+   OTEL_BSP_SCHEDULE_DELAY, _MAX_QUEUE_SIZE and _MAX_EXPORT_BATCH_SIZE, and OTEL_METRIC_EXPORT_INTERVAL. What cannot be
+   understood there is told of (`happened::setting_ignored`, a warning in the log) and is as if it was not there; no
+   start fails for it. Nothing is exported while no endpoint is named. */
 struct telemetry_options {
     /// "http://host:4317" without, "https://host:4317" with TLS. Empty: $OTEL_EXPORTER_OTLP_ENDPOINT.
     std::string otlp_endpoint{};
@@ -245,8 +247,11 @@ struct pool_options {
     worker_output output = worker_output::keep;
     telemetry_options telemetry{};
     log_options log{};
+    /// Whether calls and events are counted for `pool::metrics` and OTLP. It costs a call about half a microsecond.
+    bool metrics = true;
     /// Where Prometheus may scrape the pool's metrics (`pool::metrics`) as /metrics: "127.0.0.1:9464", port 0 for any
     /// that is free (`pool_stats::metrics_port`). Nobody is asked for a password there. Empty: nowhere.
+    /// Empty when `metrics` is false.
     std::string metrics_listen{};
     /// A call that has run for so long in its tool is told of once, with its Python stack: `happened::call_slow`, and a
     /// warning in the log. 0: none is. 1 ms to 24 hours.

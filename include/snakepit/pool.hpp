@@ -209,7 +209,8 @@ public:
     /// What happens in the pool, as it happens; also before `start`.
     [[nodiscard]] event_source events() const;
 
-    /// Its metrics, as Prometheus reads them (text format 0.0.4); docs/metrics.md lists them. Empty before `start()`.
+    /// Its metrics, as Prometheus reads them (text format 0.0.4); docs/metrics.md lists them. Empty before `start()`,
+    /// and when `pool_options::metrics` is false.
     /// Takes some 10 microseconds for each worker, and does not wait. Safe on any thread.
     [[nodiscard]] std::string metrics() const;
 

@@ -51,7 +51,8 @@ void life::departure::hear(const life_event& e) {
         exited = true;
         exited_at = clock::now();
     }
-    if (as<heard::work_ended>(e)) all_came = true;
+    if (as<heard::work_ended>(e)) work_ended = true;
+    if (as<heard::control_ended>(e)) control_ended = true;
     if (const auto* r = as<heard::report>(e)) report = r->what;
     if (const auto* s = as<heard::status>(e)) {
         told = true;
@@ -134,7 +135,7 @@ asio::awaitable<error> life::serve(std::shared_ptr<life> self, departure& gone, 
     bool cut_short = false;  // by us: how it ends is our doing
     while (reason.empty() && !gone.exited && !self->ending_) {
         auto e = co_await life_mailbox::next(self->mail_, clock::time_point::max());
-        gone.hear(*e);
+        self->hear(gone, *e);
         if (as<heard::served>(*e)) {
             if (self->retiring_) self->leave_if_idle();  // or it was the other limit, on its way already
             else self->lifecycle_->served();
@@ -151,14 +152,6 @@ asio::awaitable<error> life::serve(std::shared_ptr<life> self, departure& gone, 
             self->lifecycle_->pong(p->resident_bytes, latency);
             self->pool_->events->publish(
                 [&] { return happened::heartbeat_answered{self->worker_, self->number_, latency, p->resident_bytes}; });
-        } else if (const auto* blocked = as<heard::loop_blocked>(*e)) {
-            self->note_blocked(*blocked);
-        } else if (auto* t = as<heard::telemetry>(*e)) {
-            self->note_telemetry(*t);
-        } else if (auto* slow = as<heard::slow_call>(*e)) {
-            self->note_slow(*slow);
-        } else if (auto* s = as<heard::stacks>(*e)) {
-            self->note_stacks(s->number, std::move(s->text));
         } else if (as<heard::asked_to_stop>(*e)) {
             if (!std::exchange(self->grace_is_watched_, true))
                 asio::co_spawn(self->on_, watch_grace(self), [](std::exception_ptr) {});
@@ -246,7 +239,7 @@ void life::watch_slow_calls() {
         on_, threshold,
         slow_watch::subject{[weak] {
                                 const auto self = weak.lock();
-                                return self && !self->over_ ? self->occupied_by() : occupation();
+                                return self ? self->runs() : std::vector<slow_watch::at_work>();
                             },
                             [weak] {
                                 if (const auto self = weak.lock()) self->dump_stack();
@@ -255,7 +248,7 @@ void life::watch_slow_calls() {
                                 const auto self = weak.lock();
                                 return self ? self->body_->left().take_stack() : std::string();
                             },
-                            [weak](const occupation& at, clock::duration running, std::string stack) {
+                            [weak](const slow_watch::at_work& at, clock::duration running, std::string stack) {
                                 const auto self = weak.lock();
                                 if (!self) return;
                                 heard::slow_call slow{at.id,
@@ -300,8 +293,8 @@ asio::awaitable<void> life::let_others_finish(std::shared_ptr<life> self, depart
     self->body_->connection().drain(0);  // no more is begun
     const auto until = clock::now() + std::min(options.cancel_grace, options.drain_timeout);
     while (!gone.exited && clock::now() < until && board.wants_any(*l, self->body_->left().read_running())) {
-        const auto e = co_await life_mailbox::next(self->mail_, std::min(until, clock::now() + running_look));
-        if (e) gone.hear(*e);
+        auto e = co_await life_mailbox::next(self->mail_, std::min(until, clock::now() + running_look));
+        if (e) self->hear(gone, *e);
     }
 }
 
@@ -312,7 +305,7 @@ asio::awaitable<result<void>> life::boot(std::shared_ptr<life> self, departure& 
     std::optional<worker_hello> hello;
     auto missing = import_within(options.start_timeout, options.module);
     for (;;) {
-        const auto e = co_await life_mailbox::next(self->mail_, deadline);
+        auto e = co_await life_mailbox::next(self->mail_, deadline);
         if (!e) {
             self->body_->kill(dump_signal());
             co_await wait_gone(self, dump_time, gone);
@@ -330,7 +323,8 @@ asio::awaitable<result<void>> life::boot(std::shared_ptr<life> self, departure& 
                 co_return tl::unexpected(h->what.error());
             }
             hello = *h->what;
-            self->body_->connection().welcome(hello->protocol_minor, *self->pool_->python_level);
+            self->told_level_ = *self->pool_->python_level;
+            self->body_->connection().welcome(hello->protocol_minor, self->told_level_);
         }
         if (as<heard::work_open>(*e) && hello) {
             self->tools_ = std::move(hello->tools);
@@ -341,7 +335,7 @@ asio::awaitable<result<void>> life::boot(std::shared_ptr<life> self, departure& 
             self->as_told_ = true;
             co_return tl::unexpected(*self->ending_);
         }
-        gone.hear(*e);
+        self->hear(gone, *e);
         const auto* broken = as<heard::broken>(*e);
         if (gone.report || gone.exited || broken) {
             co_await wait_gone(self, broken ? options.stop_grace : status_limit, gone);
@@ -414,6 +408,15 @@ void life::let_go() {
     pid_ = 0;
 }
 
+/// What may come at any time, and tells of what it did before.
+void life::hear(departure& gone, life_event& e) {
+    gone.hear(e);
+    if (const auto* blocked = as<heard::loop_blocked>(e)) note_blocked(*blocked);
+    else if (auto* t = as<heard::telemetry>(e)) note_telemetry(*t);
+    else if (auto* slow = as<heard::slow_call>(e)) note_slow(*slow);
+    else if (auto* s = as<heard::stacks>(e)) note_stacks(s->number, std::move(s->text));
+}
+
 void life::note_progress(const heard::pong& p) {
     const auto now = clock::now();
     const std::lock_guard lock(mutex_);
@@ -426,14 +429,15 @@ void life::note_blocked(const heard::loop_blocked& b) {
         const std::lock_guard lock(mutex_);
         times_blocked_ += b.stack.empty() ? 0 : 1;
     }
-    pool_->events->publish([&] { return happened::loop_blocked{worker_, number_, b.so_far, b.by, b.stack}; });
+    pool_->events->publish(
+        [&] { return happened::loop_blocked{worker_, number_, b.so_far, b.by, pool_->redact_with->text(b.stack)}; });
 }
 
 /// Rates and sizes have been seen to by the worker, and checked.
 void life::note_telemetry(heard::telemetry& t) {
     const auto& events = *pool_->events;
     for (auto& r : t.logs)
-        events.publish([&] {
+        events.publish_at(r.time, [&] {
             return happened::worker_logged{worker_,
                                            number_,
                                            level_of(r.level),
@@ -448,17 +452,27 @@ void life::note_telemetry(heard::telemetry& t) {
     if (t.dropped_logs != 0)
         events.publish([&] { return happened::output_dropped{worker_, number_, "logging", t.dropped_logs}; });
     if (!pool_->spans) return;
+    pool_->spans->lost(t.dropped_spans, "a worker made more than it could send");
     for (auto& s : t.spans) {
-        s.process = {{"snakepit.worker", worker_}, {"process.pid", std::int64_t{body_->pid()}}};
+        s.message = pool_->redact_with->text(std::move(s.message));
+        s.process = {{"snakepit.worker", worker_},
+                     {"process.pid", std::int64_t{body_->pid()}},
+                     {"process.runtime.name", "cpython"},
+                     {"telemetry.sdk.language", "python"}};
         pool_->spans->take(std::move(s));
     }
 }
 
 void life::note_slow(heard::slow_call& s) {
-    if (slow_watch_) slow_watch_->told(s.id);
+    if (!slow_watch_ || !slow_watch_->is_first(s.id)) return;
     pool_->events->publish([&] {
-        return happened::call_slow{worker_,       number_,           s.id, std::move(s.tool), std::move(s.trace_id),
-                                   s.running_for, std::move(s.stack)};
+        return happened::call_slow{worker_,
+                                   number_,
+                                   s.id,
+                                   std::move(s.tool),
+                                   std::move(s.trace_id),
+                                   s.running_for,
+                                   pool_->redact_with->text(std::move(s.stack))};
     });
 }
 
@@ -469,7 +483,7 @@ void life::ask_for_stacks(std::function<void(result<std::string>)> done) {
         return done(tl::unexpected(error(errc::worker_lost, "the worker has no process now").with_worker(worker_)));
     const auto number = ++last_request_;
     wants_stacks_.emplace(number, std::move(done));
-    body_->connection().ask_for_stacks(number);
+    if (line_) body_->connection().ask_for_stacks(number);  // before it has one it cannot be asked
     asio::co_spawn(on_, dump_stacks(shared_from_this(), number), [](std::exception_ptr) {});
 }
 
@@ -482,9 +496,12 @@ asio::awaitable<void> life::dump_stacks(std::shared_ptr<life> self, std::uint64_
     self->dump_stack();
     patience.expires_after(dump_time);
     co_await patience.async_wait(asio::redirect_error(asio::use_awaitable, woken));
+    auto dumped = self->body_->left().take_stack();  // or it would be taken for what it wrote at its end
     if (!self->wants_stacks_.contains(number)) co_return;
-    auto dumped = self->body_->left().take_stack();
-    if (dumped.empty()) dumped = "the worker has not written its stacks: it may be stopped\n";
+    if (dumped.empty())
+        dumped = self->body_->left().has_room_for_stack()
+                     ? "the worker has not written its stacks: it may be stopped\n"
+                     : "the worker does not answer, and has no room left to write its stacks\n";
     self->note_stacks(number, std::move(dumped));
 }
 
@@ -501,7 +518,8 @@ void life::note_stacks(std::uint64_t number, result<std::string> text) {
 void life::kill() { body_->kill(SIGKILL); }
 
 void life::tell_log_level() {
-    if (!over_ && line_) body_->connection().set_log_level(*pool_->python_level);
+    const int least = *pool_->python_level;
+    if (!over_ && line_ && std::exchange(told_level_, least) != least) body_->connection().set_log_level(least);
 }
 
 std::uint64_t life::times_blocked() const {
@@ -519,9 +537,9 @@ void life::leave_if_idle() {
 asio::awaitable<bool> life::wait_gone(std::shared_ptr<life> self, clock::duration limit, departure& gone) {
     auto until = clock::now() + limit;
     while (!gone.exited || !gone.told) {
-        const auto e = co_await life_mailbox::next(self->mail_, until);
+        auto e = co_await life_mailbox::next(self->mail_, until);
         if (!e) break;
-        gone.hear(*e);
+        self->hear(gone, *e);
         if (as<heard::exited>(*e)) until = clock::now() + status_limit;
         if (as<heard::hurry>(*e) && std::exchange(self->draining_, false)) until = clock::now();
     }
@@ -531,10 +549,10 @@ asio::awaitable<bool> life::wait_gone(std::shared_ptr<life> self, clock::duratio
 /// What it had sent is still on its way when its end is known.
 asio::awaitable<void> life::wait_until_all_came(std::shared_ptr<life> self, departure& gone) {
     const auto until = clock::now() + tail_limit;
-    while (!gone.all_came) {
-        const auto e = co_await life_mailbox::next(self->mail_, until);
+    while (!gone.work_ended || !gone.control_ended) {
+        auto e = co_await life_mailbox::next(self->mail_, until);
         if (!e) break;
-        gone.hear(*e);
+        self->hear(gone, *e);
     }
 }
 
@@ -568,6 +586,7 @@ void life::publish() {
     // end_now came before there was a line
     if (ended) pool_->board->disconnect(*l, error(errc::pool_stopped, "the pool was destroyed"));
     else body_->connection().carry(std::move(l));
+    tell_log_level();  // it may have changed since the worker was welcomed
 }
 
 void life::withhold() {
@@ -627,6 +646,16 @@ std::uint64_t life::ended_calls() const {
     const auto before = ended_calls_;
     lock.unlock();
     return l ? pool_->board->ended(*l) : before;
+}
+
+std::vector<slow_watch::at_work> life::runs() const {
+    std::vector<slow_watch::at_work> found;
+    const auto l = over_ ? nullptr : carried();
+    if (!l) return found;
+    for (const auto& each : body_->left().read_at_work(runs_several()))
+        if (auto tool = pool_->board->tool_of(*l, each.id); !tool.empty())
+            found.push_back({each.id, std::move(tool), each.since});
+    return found;
 }
 
 life::activity life::doing() const {

@@ -102,7 +102,8 @@ private:
     struct departure {
         bool exited = false;
         bool told = false;               // the launcher has said how, or that it never will
-        bool all_came = false;           // what it had sent
+        bool work_ended = false;         // and all that it had sent there has come
+        bool control_ended = false;      // likewise
         std::optional<int> wait_status;  // what the launcher said
         std::optional<value> report;     // why it cannot start, in its own words
         clock::time_point exited_at;
@@ -129,6 +130,7 @@ private:
     [[nodiscard]] error boot_failure(const departure& gone, const std::optional<heard::broken>& broken) const;
     void abandon(const error& why);
     void leave_if_idle();
+    void hear(departure& gone, life_event& e);
     void note_progress(const heard::pong& p);
     void note_blocked(const heard::loop_blocked& b);
     void note_telemetry(heard::telemetry& t);
@@ -137,6 +139,7 @@ private:
     void note_stacks(std::uint64_t number, result<std::string> text);
     static asio::awaitable<void> dump_stacks(std::shared_ptr<life> self, std::uint64_t number);
     void let_go();
+    [[nodiscard]] std::vector<slow_watch::at_work> runs() const;
 
     const asio::strand<asio::any_io_executor> on_;
     const std::shared_ptr<const pool_services> pool_;
@@ -148,6 +151,7 @@ private:
     const clock::time_point born_ = clock::now();
     std::vector<tool_spec> tools_;
     std::string lane_;
+    int told_level_ = 0;  // of Python's logging, that the worker was told
     std::string exit_;
     memory_kills memory_kills_;
     std::string ended_because_;  // empty: it ended by itself

@@ -5,6 +5,7 @@
 #include "process/output_line.hpp"
 #include "telemetry/event_bus.hpp"
 #include "telemetry/redactor.hpp"
+#include "value/utf8.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -25,13 +26,15 @@ public:
           stream_(std::move(stream)) {}
 
     void take(const output_line& line) {
+        key_lines_ = in_private_key_ ? key_lines_ + 1 : 0;
+        if (key_lines_ > longest_key_lines) in_private_key_ = false;  // it was none
         if (events_->wants<happened::worker_wrote>()) {
             if (allowance_.take(line.text.size() + 1))
                 events_->publish([&] {
                     return happened::worker_wrote{worker_,
                                                   incarnation_,
                                                   stream_,
-                                                  redactor_->text(std::string(line.text)),
+                                                  redactor_->text(valid_utf8(std::string(line.text)), in_private_key_),
                                                   line.call,
                                                   std::string(line.tool),
                                                   std::string(line.trace_id)};
@@ -49,6 +52,7 @@ public:
 
 private:
     using clock = std::chrono::steady_clock;
+    static constexpr int longest_key_lines = 200;  // RSA of 16,384 bits has 200
 
     const std::shared_ptr<event_bus> events_;
     const std::shared_ptr<const redactor> redactor_;
@@ -56,6 +60,8 @@ private:
     const std::uint64_t incarnation_;
     const std::string stream_;
     allowance allowance_;
+    bool in_private_key_ = false;
+    int key_lines_ = 0;
     std::uint64_t dropped_ = 0;
     clock::time_point told_at_;
 };

@@ -14,6 +14,7 @@ using namespace std::chrono_literals;
 constexpr std::chrono::milliseconds patience = 500ms;  // that the worker has to tell of it by itself
 constexpr std::chrono::milliseconds shortest_look = 100ms;
 constexpr std::chrono::milliseconds longest_look = 1s;
+constexpr std::size_t most_told = 1'024;  // more than run at once
 
 }  // namespace
 
@@ -26,19 +27,29 @@ asio::awaitable<void> slow_watch::run(std::shared_ptr<slow_watch> self) {
         self->wake_.expires_after(std::clamp(self->threshold_ / 4, shortest_look, longest_look));
         co_await self->wake_.async_wait(asio::redirect_error(asio::use_awaitable, woken));
         if (self->stopped_) break;
-        const auto at = self->of_.at();
-        const auto now = clock::now();
-        if (at.id != self->seen_) {
-            self->seen_ = at.id;
-            self->since_ = now;
-        }
-        if (at.id == 0 || at.id <= self->told_ || now - self->since_ < self->threshold_ + patience) continue;
-        self->told_ = at.id;
+        const auto slow = self->slow_ones();
+        if (slow.empty()) continue;
         self->of_.dump();
         self->wake_.expires_after(dump_time);
         co_await self->wake_.async_wait(asio::redirect_error(asio::use_awaitable, woken));
-        if (!self->stopped_) self->of_.tell(at, clock::now() - self->since_, self->of_.dumped());
+        if (self->stopped_) break;
+        const auto stack = self->of_.dumped();
+        for (const auto& each : slow)
+            if (!self->told_.contains(each.id)) self->of_.tell(each, clock::now() - each.since, stack);
     }
+}
+
+std::vector<slow_watch::at_work> slow_watch::slow_ones() const {
+    auto all = of_.runs();
+    const auto latest = clock::now() - threshold_ - patience;
+    std::erase_if(all, [&](const at_work& each) { return each.since > latest || told_.contains(each.id); });
+    return all;
+}
+
+bool slow_watch::is_first(std::uint64_t id) {
+    const bool is_new = told_.insert(id).second;
+    if (told_.size() > most_told) told_.erase(told_.begin());
+    return is_new;
 }
 
 void slow_watch::stop() {

@@ -29,14 +29,14 @@ happened::call_ended describe(const call& c, call_trail& trail, const std::strin
         e.attempts.back().ended = e.ended;
         e.attempts.back().outcome = e.outcome;
     }
-    const bool was_placed = trail.placed != call::clock::time_point();
-    e.queued = between(trail.submitted, was_placed ? trail.placed : e.ended);
+    const auto waits_since = trail.placed < trail.queued ? trail.queued : e.ended;
+    e.queued = std::chrono::duration_cast<std::chrono::microseconds>(trail.waited) + between(waits_since, e.ended);
     if (!e.attempts.empty()) {
         const auto& last = e.attempts.back();
         e.worker = last.worker;
-        e.dispatched = between(trail.placed, last.sent);
-        e.running = std::min(std::chrono::microseconds(trail.run_us), between(last.sent, e.ended));
-        e.wire = between(last.sent, e.ended) - e.running;
+        e.dispatched = between(last.placed, last.sent);
+        e.running = std::min(std::chrono::microseconds(trail.run_us), between(last.sent, last.ended));
+        e.wire = between(last.sent, last.ended) - e.running;
     }
     e.trace_id = std::move(trail.span.trace_id);
     e.span_id = std::move(trail.span.id);
@@ -56,9 +56,10 @@ void switchboard::begin_trail(call& c) const {
 
 /// It is not at its worker any more, and goes on.
 void switchboard::note_attempt_over(call& c, std::string_view outcome) {
+    c.trail->queued = call::clock::now();
     if (c.id == 0 || c.trail->attempts.empty()) return;
     auto& last = c.trail->attempts.back();
-    last.ended = call::clock::now();
+    last.ended = c.trail->queued;
     last.outcome = outcome;
 }
 

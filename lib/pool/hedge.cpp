@@ -41,8 +41,9 @@ bool is_reply(const error& e) {
 
 }  // namespace
 
-hedge::hedge(std::shared_ptr<switchboard> board, std::shared_ptr<session_host> sessions, const tracer* traces)
-    : board_(std::move(board)), sessions_(std::move(sessions)), traces_(traces) {}
+hedge::hedge(std::shared_ptr<switchboard> board, std::shared_ptr<session_host> sessions,
+             std::shared_ptr<const tracer> traces)
+    : board_(std::move(board)), sessions_(std::move(sessions)), traces_(std::move(traces)) {}
 
 void hedge::follow(const call_ptr& first, std::chrono::milliseconds after, const asio::any_io_executor& on) {
     done_ = std::move(first->done);

@@ -22,8 +22,9 @@ class tracer;
     @par Thread safety  internally synchronized */
 class hedge : public std::enable_shared_from_this<hedge> {
 public:
-    /// @param traces  null: nothing is traced; must outlive the call
-    hedge(std::shared_ptr<switchboard> board, std::shared_ptr<session_host> sessions, const tracer* traces);
+    /// @param traces  null: nothing is traced
+    hedge(std::shared_ptr<switchboard> board, std::shared_ptr<session_host> sessions,
+          std::shared_ptr<const tracer> traces);
 
     /// Takes over the call's completion and its caller's cancellation; the call is to be submitted then.
     /// @param on  where the time is taken
@@ -47,7 +48,7 @@ private:
 
     const std::shared_ptr<switchboard> board_;
     const std::shared_ptr<session_host> sessions_;
-    const tracer* const traces_;
+    const std::shared_ptr<const tracer> traces_;  // a second attempt may begin when the pool object is gone
     std::mutex mutex_;
     completion<result<value>> done_;     // of the caller; empty once it has been called
     std::shared_ptr<served_by> served_;  // likewise; null: nobody asks

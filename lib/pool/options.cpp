@@ -134,6 +134,8 @@ std::vector<option_mistake> pool_options::mistakes() const {
     c.range("restart_limit.per_tool", restart_limit.per_tool, 1, 1'000'000);
     c.time("restart_limit.window", restart_limit.window, 1s, 24h);
     c.range<std::size_t>("max_message_bytes", max_message_bytes, 1 << 10, std::size_t{1} << 30);
+    c.require(metrics || metrics_listen.empty(), "metrics_listen", '"' + metrics_listen + '"',
+              "empty, since metrics is false");
     c.require(metrics_listen.empty() || detail::parse_listen_address(metrics_listen), "metrics_listen",
               '"' + metrics_listen + '"', std::string(detail::listen_addresses()));
     c.require(slow_call_threshold == 0ms || (slow_call_threshold >= 1ms && slow_call_threshold <= 24h),

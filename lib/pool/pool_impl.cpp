@@ -165,7 +165,7 @@ result<call_ptr> pool_impl::make_call(std::string& tool, const value& arguments,
     }
     if (!c->session.empty()) c->affinity = options.affinity().value_or(options_.sessions.affinity);
     c->tool = std::move(tool);
-    if (const auto* traces = telemetry_.traces()) traces->begin(*c);
+    if (const auto& traces = telemetry_.traces()) traces->begin(*c);
     return c;
 }
 

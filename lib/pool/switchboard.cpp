@@ -387,7 +387,8 @@ bool switchboard::take(line& from, out_frame& into) {
         }
         if (from.sent.empty() && !c.batched) from.credit.sent(c.id);  // a batch does not come back for one
         from.sent.emplace(c.id, &c);
-        if (has_telemetry && c.trail) c.trail->attempts.push_back({from.worker, call::clock::now(), {}, {}});
+        if (has_telemetry && c.trail)
+            c.trail->attempts.push_back({from.worker, call::clock::now(), {}, {}, c.trail->queued, c.trail->placed});
         if (c.stream) note_input(c);
         into.bytes += c.arguments.size() + c.overhead();
         into.calls.push_back({c.id, from.tools[c.tool_index], transfer, c.self});
@@ -449,16 +450,19 @@ void switchboard::written(line& to) {
     to.writing = false;
 }
 
-std::optional<std::string> switchboard::settle(line& from, std::vector<settlement>& replies, std::size_t bytes) {
+void switchboard::received(std::size_t bytes) noexcept {
+    frames_received_.fetch_add(1, std::memory_order_relaxed);
+    bytes_received_.fetch_add(bytes, std::memory_order_relaxed);
+}
+
+std::optional<std::string> switchboard::settle(line& from, std::vector<settlement>& replies) {
     std::optional<std::string> breach;
     consequences todo;
     todo.ended.reserve(replies.size());
     {
         const std::lock_guard lock(mutex_);
         if (from.closed) return std::nullopt;
-        ++counters_.frames_received;
         counters_.replies_received += replies.size();
-        counters_.bytes_received += bytes;
         // First, since a frame has its small values before all else.
         for (const auto& reply : replies)
             if (!reply.has_run) pass_on_move(from, reply.id);
@@ -888,6 +892,12 @@ occupation switchboard::occupation_of(const line& l, std::uint64_t begun) const 
     return found;
 }
 
+std::string switchboard::tool_of(const line& l, std::uint64_t id) const {
+    const std::lock_guard lock(mutex_);
+    const auto held = l.sent.find(id);
+    return held == l.sent.end() ? std::string() : held->second->tool;
+}
+
 int switchboard::at_once(const line& l) const {
     const std::lock_guard lock(mutex_);
     return l.at_once;
@@ -1018,6 +1028,8 @@ void switchboard::expect_workers(std::size_t most) {
 call_stats switchboard::stats() const {
     const std::lock_guard lock(mutex_);
     auto s = counters_;
+    s.frames_received = frames_received_.load(std::memory_order_relaxed);
+    s.bytes_received = bytes_received_.load(std::memory_order_relaxed);
     s.queued = queue_.waiting();
     s.queued_interactive = queue_.waiting(priority::interactive);
     s.queued_normal = queue_.waiting(priority::normal);
@@ -1130,7 +1142,7 @@ void switchboard::put_on(line& l, call& c) {
     if (c.affinity != affinity::none && c.home->waiting.empty() && (!c.parent || !line_of(*c.home)))
         c.home->line = l.number;
     ++counters_.in_flight;
-    if (has_telemetry && c.trail) c.trail->placed = call::clock::now();
+    if (has_telemetry && c.trail) c.trail->has_place();
     c.place = call_place::outbox;
     c.on = &l;
     l.outbox.push_back(c);

@@ -165,12 +165,12 @@ public:
     /// until then `into` is the caller's; after false it was not touched.
     [[nodiscard]] bool take(line& from, out_frame& into);
     void written(line& to);
+    /// A frame has come, of that size.
+    void received(std::size_t bytes) noexcept;
     /// The calls of a frame have ended at their worker, or were recalled.
-    /// @param bytes  of the frame
     /// @return  or the breach of protocol when the worker replied to a call that it does not hold, or gave one back
     ///          that it was not asked for
-    [[nodiscard]] std::optional<std::string> settle(line& from, std::vector<settlement>& replies,
-                                                    std::size_t bytes = 0);
+    [[nodiscard]] std::optional<std::string> settle(line& from, std::vector<settlement>& replies);
     /// No new calls for this worker until `resume`; what it was not sent goes back to the head of the queue. Strict
     /// calls of its sessions wait for it.
     /// @return  the last id it was sent
@@ -195,6 +195,8 @@ public:
     [[nodiscard]] std::size_t load(const line& l) const;
     /// @param begun  id of the last call that it has begun, as it says
     [[nodiscard]] occupation occupation_of(const line& l, std::uint64_t begun) const;
+    /// Empty: it does not hold that call.
+    [[nodiscard]] std::string tool_of(const line& l, std::uint64_t id) const;
     /// Most calls that it begins and ends together.
     [[nodiscard]] int at_once(const line& l) const;
     /// Whether somebody waits for one of these calls, which it holds.
@@ -367,6 +369,8 @@ private:
     std::vector<known_tool> tools_;           // of every module that there was; a number stays
     std::unordered_map<std::string, std::uint32_t> tool_index_;
     call_stats counters_;
+    std::atomic<std::uint64_t> frames_received_ = 0;  // these two not under the mutex: not every frame needs it
+    std::atomic<std::uint64_t> bytes_received_ = 0;
 };
 
 }  // namespace snakepit::detail

@@ -17,16 +17,16 @@ public:
     [[nodiscard]] bool take(std::size_t bytes) {
         const auto now = clock::now();
         const auto earned = std::chrono::duration<double>(now - earned_at_).count() * double{bytes_per_second};
-        left_ = std::min(burst_bytes, left_ + static_cast<std::size_t>(earned));
+        left_ = std::min(double{burst_bytes}, left_ + earned);
         earned_at_ = now;
-        if (left_ < bytes) return false;
-        left_ -= bytes;
+        if (left_ < static_cast<double>(bytes)) return false;
+        left_ -= static_cast<double>(bytes);
         return true;
     }
 
 private:
     using clock = std::chrono::steady_clock;
-    std::size_t left_ = burst_bytes;
+    double left_ = burst_bytes;  // what is earned between two lines may be less than a byte
     clock::time_point earned_at_ = clock::now();
 };
 

@@ -36,7 +36,8 @@ void output_tail::drain() {
 }
 
 void output_tail::close() {
-    if (!unfinished_.empty()) take_line(std::exchange(unfinished_, {}));
+    if (!output_line::parse(unfinished_).text.empty()) take_line(unfinished_);
+    unfinished_.clear();
     if (copy_) copy_->finish();
     asio::error_code none;
     shield_.lift();
@@ -66,7 +67,9 @@ void output_tail::take(std::string_view text) {
         text.remove_prefix(end + 1);
     }
     unfinished_.append(text);
-    if (unfinished_.size() >= longest_line) take_line(std::exchange(unfinished_, {}));
+    if (unfinished_.size() < longest_line) return;
+    take_line(unfinished_);
+    unfinished_.resize(unfinished_.size() - output_line::parse(unfinished_).text.size());  // whose the rest is
 }
 
 void output_tail::take_line(std::string_view line) {

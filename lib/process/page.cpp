@@ -113,6 +113,19 @@ std::optional<page::progress> page::read_progress(std::uint64_t last_sent, bool 
     return found;
 }
 
+std::vector<page::at_work> page::read_at_work(bool several) const {
+    std::vector<at_work> found;
+    if (!several) {
+        if (const auto done = word(done_word); done < begun()) found.push_back({done + 1, time_at(started_word)});
+        return found;
+    }
+    for (std::size_t i = 0; i < places; ++i) {
+        const auto at = first_place_word + 2 * i;
+        if (const auto id = word(at); id != 0 && word(at + 1) != 0) found.push_back({id, time_at(at + 1)});
+    }
+    return found;
+}
+
 std::vector<std::uint64_t> page::read_running() const {
     std::vector<std::uint64_t> ids;
     for (std::size_t i = 0; i < places; ++i)

@@ -81,6 +81,12 @@ public:
     /// @return  nothing when it cannot be true
     [[nodiscard]] std::optional<progress> read_progress(std::uint64_t last_sent, bool several = false,
                                                         int at_once = 1) const;
+    /// A call that runs now, in a process that lives: of a batch its first. One that waits in its place is none.
+    struct at_work {
+        std::uint64_t id = 0;
+        std::chrono::steady_clock::time_point since;
+    };
+    [[nodiscard]] std::vector<at_work> read_at_work(bool several) const;
     /// Id of the last call that was begun, as the process says, also while it lives.
     [[nodiscard]] std::uint64_t begun() const noexcept;
     /// Ids of what a worker runs that runs several at once. Also while it lives, when they are what it just ran.

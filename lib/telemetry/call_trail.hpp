@@ -25,8 +25,15 @@ struct call_trail {
     using clock = std::chrono::steady_clock;
 
     clock::time_point submitted = clock::now();
-    clock::time_point placed;  ///< it has a place at a worker, the last one
+    clock::time_point queued = submitted;  ///< since when it waits for a place at a worker, or has waited last
+    clock::time_point placed;              ///< it has one; before `queued`: none now
+    clock::duration waited{};              ///< for places that it has had
     std::vector<happened::attempt> attempts;
+
+    void has_place() {
+        placed = clock::now();
+        waited += placed - queued;
+    }
     std::uint64_t run_us = 0;
     bool hedge = false;
     span_ids span;  ///< that the call is; empty: it is not traced

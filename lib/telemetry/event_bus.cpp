@@ -1,5 +1,6 @@
 #include "telemetry/event_bus.hpp"
 
+#include <deque>
 #include <utility>
 
 namespace snakepit::detail {
@@ -12,10 +13,11 @@ struct subscription_entry {
     bool over = false;
 };
 
-void event_bus::list::count() {
-    std::uint64_t all = 0;
-    for (const auto& e : entries) all |= e->filter.wanted_kinds().to_ullong();
-    wanted.store(all, std::memory_order_release);
+void event_bus::list::replace(entries by) {
+    std::uint64_t kinds = 0;
+    for (const auto& e : by) kinds |= e->filter.wanted_kinds().to_ullong();
+    all = std::make_shared<const entries>(std::move(by));
+    wanted.store(kinds, std::memory_order_release);
 }
 
 event_subscription event_bus::subscribe(event_filter filter, subscriber s, std::function<void()> closed) {
@@ -27,18 +29,19 @@ event_subscription event_bus::subscribe(event_filter filter, subscriber s, std::
     made.entry_->closed = std::move(closed);
     std::unique_lock lock(list_->mutex);
     const bool is_over = list_->closed;
-    list_->entries.push_back(made.entry_);
-    list_->count();
+    auto more = *list_->all;
+    more.push_back(made.entry_);
+    list_->replace(std::move(more));
     lock.unlock();
     if (is_over && made.entry_->closed) made.entry_->closed();
     return made;
 }
 
-void event_bus::tell(const event& e) const {
-    std::unique_lock lock(list_->mutex);
-    const auto all = list_->entries;
+void event_bus::list::tell(const event& e) {
+    std::unique_lock lock(mutex);
+    const auto now = all;
     lock.unlock();
-    for (const auto& s : all) {
+    for (const auto& s : *now) {
         if (!s->filter.wants(e)) continue;
         const std::lock_guard one_at_a_time(s->mutex);
         if (s->over) continue;
@@ -50,12 +53,26 @@ void event_bus::tell(const event& e) const {
     }
 }
 
+void event_bus::tell(event e) const {
+    struct untold {
+        std::shared_ptr<list> to;
+        event what;
+    };
+    static thread_local std::deque<untold>* waiting = nullptr;
+    if (waiting) return waiting->push_back({list_, std::move(e)});
+    std::deque<untold> rest;
+    waiting = &rest;
+    list_->tell(e);
+    for (; !rest.empty(); rest.pop_front()) rest.front().to->tell(rest.front().what);
+    waiting = nullptr;
+}
+
 void event_bus::close() {
     std::unique_lock lock(list_->mutex);
     if (std::exchange(list_->closed, true)) return;
-    const auto all = list_->entries;
+    const auto now = list_->all;
     lock.unlock();
-    for (const auto& s : all) {
+    for (const auto& s : *now) {
         const std::lock_guard one_at_a_time(s->mutex);
         if (!s->over && s->closed) s->closed();
     }
@@ -74,8 +91,9 @@ event_subscription::~event_subscription() {
     const auto from = std::static_pointer_cast<detail::event_bus::list>(from_.lock());
     if (!from) return;
     const std::lock_guard lock(from->mutex);
-    std::erase(from->entries, entry_);
-    from->count();
+    auto fewer = *from->all;
+    std::erase(fewer, entry_);
+    from->replace(std::move(fewer));
 }
 
 }  // namespace snakepit

@@ -15,7 +15,8 @@ namespace snakepit::detail {
 
 /** Calls every subscriber that wants an event, there and then: on the strand of the worker that it is about, of the
     pool, or on gRPC's threads. What it throws is lost. An event that nobody wants is not even made: `wants` is one
-   load.
+    load. What a subscriber itself gives rise to is told when all have heard of the first: no subscriber is ever called
+    while another is at work on the same thread, so that two threads cannot wait for each other's.
 
     @par Thread safety  every member from any thread, also from within a subscriber */
 class event_bus {
@@ -34,21 +35,29 @@ public:
     void publish(Make make) const {
         if (wants<std::invoke_result_t<Make>>()) tell({std::chrono::system_clock::now(), make()});
     }
+    /// What happened at that time, elsewhere.
+    template <class Make>
+    void publish_at(std::chrono::system_clock::time_point time, Make make) const {
+        if (wants<std::invoke_result_t<Make>>()) tell({time, make()});
+    }
     /// Readers have nothing more to wait for: they get what there is, then nothing.
     void close();
 
 private:
     friend class snakepit::event_subscription;
+    using entries = std::vector<std::shared_ptr<subscription_entry>>;
     struct list {
         std::mutex mutex;
-        std::vector<std::shared_ptr<subscription_entry>> entries;
+        /// Never changed, but replaced: whoever tells an event takes them as they are then.
+        std::shared_ptr<const entries> all = std::make_shared<const entries>();
         bool closed = false;
         std::atomic<std::uint64_t> wanted = 0;  // a bit for each kind that somebody wants
-        void count();                           // with the mutex
+        void replace(entries by);               // with the mutex
+        void tell(const event& e);
     };
     static_assert(event_filter::kinds <= 64);
 
-    void tell(const event& e) const;
+    void tell(event e) const;
 
     const std::shared_ptr<list> list_ = std::make_shared<list>();
 };

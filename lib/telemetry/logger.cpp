@@ -160,22 +160,20 @@ event_filter filter_for(log_level least) {
 log_level logger::level_of(const happened::any& what) { return std::visit(levels(), what); }
 
 logger::logger(log_options how, std::shared_ptr<event_bus> events, std::shared_ptr<const redactor> redact_with)
-    : sink_(std::move(how.sink)), events_(std::move(events)), redactor_(std::move(redact_with)), level_(how.level) {
-    subscribe();
-}
-
-void logger::subscribe() {
-    auto made = level_ == log_level::off ? event_subscription()
-                                         : events_->subscribe(filter_for(level_), [this](const event& e) { take(e); });
-    std::swap(heard_, made);
+    : sink_(std::move(how.sink)), events_(std::move(events)), redactor_(std::move(redact_with)) {
+    set_level(how.level);
 }
 
 void logger::set_level(log_level least) {
+    const std::lock_guard one_at_a_time(change_mutex_);
     event_subscription before;  // ends without the mutex, which a record that is under way may want
-    auto now = least == log_level::off ? event_subscription()
-                                       : events_->subscribe(filter_for(least), [this](const event& e) { take(e); });
+    const auto number = subscription_ + 1;
+    auto now = least == log_level::off
+                   ? event_subscription()
+                   : events_->subscribe(filter_for(least), [this, number](const event& e) { take(e, number); });
     const std::lock_guard lock(mutex_);
     level_ = least;
+    subscription_ = number;  // meanwhile both have heard all, and only one takes it
     before = std::exchange(heard_, std::move(now));
 }
 
@@ -203,12 +201,13 @@ bool logger::is_allowed(const event& e, std::uint64_t& left_out) {
     return true;
 }
 
-void logger::take(const event& e) {
+void logger::take(const event& e, std::uint64_t subscription) {
     const auto level = level_of(e.what);
     std::uint64_t left_out = 0;
     {
         const std::lock_guard lock(mutex_);
-        if (level == log_level::off || level < level_ || !is_allowed(e, left_out)) return;
+        if (subscription != subscription_ || level == log_level::off || level < level_ || !is_allowed(e, left_out))
+            return;
     }
     log_record r{e.time, level, logger_of(e.what), redactor_->text(std::visit(in_words(), e.what)),
                  redactor_->fields(fields_of(e))};

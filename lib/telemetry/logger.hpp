@@ -44,17 +44,18 @@ private:
         std::uint64_t left_out = 0;
     };
 
-    void subscribe();
-    void take(const event& e);
+    void take(const event& e, std::uint64_t subscription);
     void write(const log_record& r);
     [[nodiscard]] bool is_allowed(const event& e, std::uint64_t& left_out);
 
     const log_sink sink_;
     const std::shared_ptr<event_bus> events_;
     const std::shared_ptr<const redactor> redactor_;
+    std::mutex change_mutex_;  // of the level
     mutable std::mutex mutex_;
     std::recursive_mutex write_mutex_;  // recursive: what a sink does may be logged too
-    log_level level_;
+    log_level level_ = log_level::off;
+    std::uint64_t subscription_ = 0;  // the number of the one that counts
     std::array<allowance, event_filter::kinds> allowances_;
     stderr_copy stderr_{""};
     event_subscription heard_;  // the last: it refers to what is above

@@ -92,6 +92,7 @@ private:
     struct group_series {
         Counter* restarts;
         Histogram* heartbeats;
+        Counter* silences;
         Counter* blocked;
         Counter* slow;
     };
@@ -116,7 +117,7 @@ private:
         for (const char* stream : {"stdout", "stderr", "logging"})
             dropped_lines_.Add({{"group", group}, {"stream", stream}});
         const group_series made{&restarts_.Add(labels), &heartbeats_.Add(labels, heartbeat_buckets),
-                                &blocked_.Add(labels), &slow_.Add(labels)};
+                                &silences_.Add(labels), &blocked_.Add(labels), &slow_.Add(labels)};
         return groups_.emplace(std::pair(group, std::string()), made).first->second;
     }
     [[nodiscard]] const std::string& group_of(const std::string& worker) const {
@@ -143,6 +144,9 @@ private:
     }
     void on(const happened::heartbeat_answered& e) {
         series_of_group(group_of(e.worker)).heartbeats->Observe(seconds(e.latency));
+    }
+    void on(const happened::worker_moved& e) {
+        if (e.to == worker_state::missed_heartbeat) series_of_group(group_of(e.worker)).silences->Increment();
     }
     void on(const happened::loop_blocked& e) {
         if (!e.stack.empty()) series_of_group(group_of(e.worker)).blocked->Increment();  // else it turns again
@@ -191,6 +195,8 @@ private:
         counter(registry, "snakepit_worker_ends_total", "Incarnations of workers that have ended: how, and on demand?");
     prometheus::Family<Histogram>& heartbeats_ =
         histogram(registry, "snakepit_heartbeat_latency_seconds", "From ping to pong.");
+    prometheus::Family<Counter>& silences_ =
+        counter(registry, "snakepit_worker_silences_total", "Times a worker began to leave heartbeats unanswered.");
     prometheus::Family<Counter>& blocked_ = counter(registry, "snakepit_blocked_loops_total",
                                                     "Times a worker's event loop did not turn because a tool held it.");
     prometheus::Family<Counter>& dropped_lines_ =
@@ -208,7 +214,7 @@ pool_metrics::pool_metrics(event_bus& bus, std::function<pool_stats()> stats, qu
       subscription_(
           bus.subscribe(event_filter::only<happened::worker_hired, happened::worker_left, happened::worker_ended,
                                            happened::worker_restarting, happened::worker_recycled,
-                                           happened::heartbeat_answered, happened::loop_blocked,
+                                           happened::heartbeat_answered, happened::worker_moved, happened::loop_blocked,
                                            happened::output_dropped, happened::call_slow, happened::call_ended>(),
                         [to = counts_.get()](const event& e) { to->count(e); })) {}
 

@@ -33,6 +33,7 @@ int python_level_of(log_level least) {
 
 pool_telemetry::pool_telemetry(const pool_options& options, std::function<pool_stats()> stats)
     : options_(options.telemetry),
+      wants_metrics_(options.metrics),
       metrics_listen_(options.metrics_listen),
       queue_limits_(queue_limits_of(options)),
       stats_(std::move(stats)),
@@ -45,8 +46,8 @@ pool_telemetry::~pool_telemetry() {
 }
 
 result<void> pool_telemetry::start() {
-    metrics_ = std::make_unique<pool_metrics>(*events_, stats_, queue_limits_);
-    has_metrics_ = true;
+    if (wants_metrics_) metrics_ = std::make_unique<pool_metrics>(*events_, stats_, queue_limits_);
+    has_metrics_ = wants_metrics_;
     if (auto exports = start_export(); !exports) return exports;
     return listen();
 }
@@ -55,6 +56,7 @@ result<void> pool_telemetry::start_export() {
     auto settings = otlp_settings_from(options_, [](const char* name) { return std::getenv(name); });
     if (!settings) return tl::unexpected(settings.error());
     for (const auto& w : settings->warnings) events_->publish([&] { return happened::setting_ignored{w}; });
+    if (!wants_metrics_) settings->metrics.reset();
     if (!settings->traces && !settings->metrics) return {};
     const auto traced = settings->traced;
     const bool traces = settings->traces.has_value();
@@ -65,7 +67,7 @@ result<void> pool_telemetry::start_export() {
         });
     if (traces) {
         spans_ = made;
-        tracer_ = std::make_unique<tracer>(traced, *events_, made);
+        tracer_ = std::make_shared<const tracer>(traced, *events_, redactor_, made);
     }
     const std::lock_guard lock(mutex_);
     exporter_ = std::move(made);

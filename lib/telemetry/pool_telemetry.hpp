@@ -43,7 +43,7 @@ public:
     [[nodiscard]] const std::shared_ptr<event_bus>& events() const noexcept { return events_; }
     [[nodiscard]] const std::shared_ptr<const redactor>& redact_with() const noexcept { return redactor_; }
     /// Null: nothing is traced.
-    [[nodiscard]] const tracer* traces() const noexcept { return tracer_.get(); }
+    [[nodiscard]] const std::shared_ptr<const tracer>& traces() const noexcept { return tracer_; }
     [[nodiscard]] const std::shared_ptr<span_sink>& spans() const noexcept { return spans_; }
     void set_log_level(log_level least);
     [[nodiscard]] snakepit::log_level log_level() const { return logger_.level(); }
@@ -62,6 +62,7 @@ private:
     [[nodiscard]] result<void> listen();
 
     const telemetry_options options_;
+    const bool wants_metrics_;
     const std::string metrics_listen_;
     const queue_limits queue_limits_;
     const std::function<pool_stats()> stats_;
@@ -72,7 +73,7 @@ private:
     mutable std::mutex mutex_;
     std::shared_ptr<otlp_exporter> exporter_;  // null: nothing is exported
     std::shared_ptr<span_sink> spans_;
-    std::unique_ptr<tracer> tracer_;
+    std::shared_ptr<const tracer> tracer_;
     std::unique_ptr<pool_metrics> metrics_;  // made before `has_metrics_` says so, and there from then on
     std::atomic<bool> has_metrics_ = false;
     std::mutex server_mutex_;

@@ -7,6 +7,32 @@ namespace snakepit::detail {
 namespace {
 
 constexpr std::string_view instead = "[redacted]";
+
+/// Of a private key in PEM (https://www.rfc-editor.org/rfc/rfc7468). @param within  it has begun before, and goes on
+std::string without_private_keys(std::string text, bool& within) {
+    constexpr std::string_view begin = "-----BEGIN ";
+    constexpr std::string_view end = "-----END ";
+    constexpr std::string_view dashes = "-----";
+    for (std::size_t at = 0;;) {
+        if (!within) {
+            at = text.find(begin, at);
+            if (at == text.npos) return text;
+            const auto label_end = text.find(dashes, at + begin.size());
+            const auto label = std::string_view(text).substr(at, label_end == text.npos ? text.npos : label_end - at);
+            if (label.find("PRIVATE KEY") == label.npos) {
+                at += begin.size();
+                continue;
+            }
+            within = true;
+        }
+        const auto last = text.find(end, at);
+        const auto closed = last == text.npos ? text.npos : text.find(dashes, last + end.size());
+        within = closed == text.npos;
+        text.replace(at, within ? text.npos : closed + dashes.size() - at, instead);
+        if (within) return text;
+        at += instead.size();
+    }
+}
 constexpr std::size_t longest_run = 8;  // of quotes and brackets at a key or behind a value: each byte is read again
 
 char folded(char c) {
@@ -282,7 +308,13 @@ std::vector<std::pair<std::string, std::string>> redactor::fields(
 }
 
 std::string redactor::text(std::string line) const {
+    bool in_private_key = false;
+    return text(std::move(line), in_private_key);
+}
+
+std::string redactor::text(std::string line, bool& in_private_key) const {
     if (keys_.empty()) return line;
+    line = without_private_keys(std::move(line), in_private_key);
     return reader(*this, line).read();
 }
 

@@ -23,9 +23,11 @@ public:
     explicit redactor(const std::vector<std::string>& keys);
 
     /** In `key=value`, `key: value`, `"key": "value"`, `--key value` and the like, and what stands before the host of
-        a URL. A value that is neither in quotes nor in brackets goes on to the next white space; "Authorization" and
-        "Cookie" to the end of their line. */
+        a URL, and private keys in PEM. A value that is neither in quotes nor in brackets goes on to the next white
+       space; "Authorization" and "Cookie" to the end of their line. */
     [[nodiscard]] std::string text(std::string line) const;
+    /// Of text that comes line by line. @param in_private_key  a key in PEM has begun in a line before, and goes on
+    [[nodiscard]] std::string text(std::string line, bool& in_private_key) const;
     [[nodiscard]] std::vector<std::pair<std::string, std::string>> fields(
         std::vector<std::pair<std::string, std::string>> all) const;
     [[nodiscard]] bool is_secret(std::string_view key) const;

@@ -50,6 +50,8 @@ class span_sink {
 public:
     virtual ~span_sink() = default;
     virtual void take(span s) = 0;
+    /// There were more, of which nothing is left. @param spans  0: there were none
+    virtual void lost(std::uint64_t spans, const std::string& why) = 0;
 };
 
 }  // namespace snakepit::detail

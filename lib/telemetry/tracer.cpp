@@ -9,8 +9,6 @@
 namespace snakepit::detail {
 namespace {
 
-constexpr auto never = std::chrono::steady_clock::time_point();
-
 std::uint64_t random_number() {
     thread_local std::mt19937_64 source = [] {
         std::random_device real;
@@ -42,8 +40,10 @@ private:
 
 }  // namespace
 
-tracer::tracer(sampling how, event_bus& events, std::shared_ptr<span_sink> to)
+tracer::tracer(sampling how, event_bus& events, std::shared_ptr<const redactor> redact_with,
+               std::shared_ptr<span_sink> to)
     : how_(how),
+      redactor_(std::move(redact_with)),
       to_(std::move(to)),
       calls_(events.subscribe(event_filter::only<happened::call_ended>(),
                               [this](const event& e) { ended(std::get<happened::call_ended>(e.what)); })) {}
@@ -77,8 +77,8 @@ void tracer::begin(call& c) const {
     c.trail = std::move(trail);
 }
 
-/// The call, with a child for each thing that it waited for: in the queue, at the worker until a frame took it, and
-/// each time that it was sent. What Python did comes from the worker.
+/// The call, with a child for each thing that it waited for, each time: in the queue, at the worker until a frame took
+/// it, and for the reply. What Python did comes from the worker.
 void tracer::ended(const happened::call_ended& e) const {
     if (!e.sampled) return;
     const wall_clock clock;
@@ -102,7 +102,7 @@ void tracer::ended(const happened::call_ended& e) const {
     if (e.hedge) whole.attributes.emplace_back("snakepit.hedge", true);
     if (e.why) {
         whole.outcome = span::status::error;
-        whole.message = e.why->message();
+        whole.message = redactor_->text(e.why->message());
         whole.attributes.emplace_back("error.type", e.outcome);
     }
     const auto part = [&](std::string name, std::chrono::steady_clock::time_point from,
@@ -117,12 +117,11 @@ void tracer::ended(const happened::call_ended& e) const {
         s.end = clock.at(to);
         return s;
     };
-    const auto placed = e.submitted + e.queued;
-    to_->take(part("queue", e.submitted, std::min(placed, e.ended)));
-    if (!e.attempts.empty()) to_->take(part("dispatch", placed, placed + e.dispatched));
     std::int64_t number = 0;
     for (const auto& a : e.attempts) {
-        auto s = part("wire", a.sent, a.ended == never ? e.ended : a.ended);
+        to_->take(part("queue", a.queued, a.placed));
+        to_->take(part("dispatch", a.placed, a.sent));
+        auto s = part("wire", a.sent, a.ended);
         s.attributes = {{"snakepit.worker", a.worker}, {"snakepit.attempt", ++number}};
         if (a.outcome != "ok") {
             s.outcome = span::status::error;
@@ -131,6 +130,8 @@ void tracer::ended(const happened::call_ended& e) const {
         if (e.attempts.size() > 1) whole.links.push_back({e.trace_id, s.id, e.tracestate});
         to_->take(std::move(s));
     }
+    const auto waits_since = e.attempts.empty() ? e.submitted : e.attempts.back().ended;
+    if (waits_since < e.ended) to_->take(part("queue", waits_since, e.ended));
     to_->take(std::move(whole));
 }
 

@@ -3,6 +3,7 @@
 
 #include "pool/call.hpp"
 #include "telemetry/event_bus.hpp"
+#include "telemetry/redactor.hpp"
 #include "telemetry/span.hpp"
 #include "telemetry/trace_context.hpp"
 
@@ -22,8 +23,9 @@ struct sampling {
     @par Thread safety  every member from any thread */
 class tracer {
 public:
-    /// @param to  gets the spans of what is recorded
-    tracer(sampling how, event_bus& events, std::shared_ptr<span_sink> to);
+    /// @param redact_with  what errors say
+    /// @param to           gets the spans of what is recorded
+    tracer(sampling how, event_bus& events, std::shared_ptr<const redactor> redact_with, std::shared_ptr<span_sink> to);
 
     /// The call becomes a span: of the trace that it names, or of a new one.
     void begin(call& c) const;
@@ -33,6 +35,7 @@ private:
     void ended(const happened::call_ended& e) const;
 
     const sampling how_;
+    const std::shared_ptr<const redactor> redactor_;
     const std::shared_ptr<span_sink> to_;
     event_subscription calls_;  // the last one: it refers to what is above
 };

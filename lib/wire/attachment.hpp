@@ -82,15 +82,17 @@ struct served {};         ///< as many calls as were agreed upon
 struct asked_to_stop {};  ///< the worker was told that calls are not wanted any more
 struct work_open {};      ///< the Work stream is there: calls can go
 struct work_ended {};     ///< nothing more will come on it
+struct control_ended {};  ///< likewise
 struct broken {
     std::string why;      ///< a stream ended, or the worker broke the protocol; once
     bool breach = false;  ///< the latter
 };
 }  // namespace heard
 
-using attachment_event = std::variant<heard::connected, heard::hello, heard::pong, heard::loop_blocked,
-                                      heard::telemetry, heard::slow_call, heard::stacks, heard::served,
-                                      heard::asked_to_stop, heard::work_open, heard::work_ended, heard::broken>;
+using attachment_event =
+    std::variant<heard::connected, heard::hello, heard::pong, heard::loop_blocked, heard::telemetry, heard::slow_call,
+                 heard::stacks, heard::served, heard::asked_to_stop, heard::work_open, heard::work_ended,
+                 heard::control_ended, heard::broken>;
 
 /** Expected from the moment the worker is started; bound to the first connection from its pid.
 

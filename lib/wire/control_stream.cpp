@@ -90,6 +90,9 @@ bool control_stream::take_telemetry(v1::ControlUp& in) {
     return false;
 }
 
-void control_stream::ended() { to_->report_broken("its control stream ended"); }
+void control_stream::ended() {
+    to_->report_broken("its control stream ended");
+    to_->tell_(heard::control_ended{});
+}
 
 }  // namespace snakepit::detail

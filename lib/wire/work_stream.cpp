@@ -39,6 +39,7 @@ void work_stream::written(bool ok) {
 
 bool work_stream::message(v1::WorkUp& in) {
     const auto l = carried();
+    if (l) to_->board_->received(in.ByteSizeLong());
     said_.clear();
     auto& [writes, items, grants, replies, questions] = said_;
     const auto is_silent = [&] {
@@ -50,7 +51,7 @@ bool work_stream::message(v1::WorkUp& in) {
         if (!breach) breach = to_->desk_->take(*l, std::move(w));
     writes_taken_.fetch_add(writes.size(), std::memory_order_release);
     if (!breach && !(items.empty() && grants.empty())) breach = to_->board_->take_streams(*l, items, grants);
-    if (!breach && !replies.empty()) breach = to_->board_->settle(*l, replies, in.ByteSizeLong());
+    if (!breach && !replies.empty()) breach = to_->board_->settle(*l, replies);
     for (auto& q : questions)
         if (!breach) breach = to_->desk_->take(l, std::move(q));
     if (breach) to_->report_broken("it broke the protocol: " + *breach, true);

@@ -40,6 +40,7 @@ void run() {
     loud.slow_call_threshold = 1s;
     auto silent = perf::options_for("profile_tools", 1);
     silent.log.level = log_level::off;
+    silent.metrics = false;
     perf::measured_pool with(loud);
     perf::measured_pool without(silent);
     const value message = std::string(100, 'x');

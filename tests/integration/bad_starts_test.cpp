@@ -354,6 +354,7 @@ TEST_P(BadStart, AllMistakesInOptionsAtOnce) {
     how.environment = {{"A=B", "x"}, {"", "x"}, {"OK", std::string("a\0b", 3)}};
     how.max_message_bytes = 1;
     how.metrics_listen = ":9464";
+    how.metrics = false;
     how.slow_call_threshold = -1ms;
     how.sessions.max_sessions = 0;
     how.sessions.max_variables = 0;
@@ -383,6 +384,7 @@ TEST_P(BadStart, AllMistakesInOptionsAtOnce) {
                   "max_message_bytes is 1",
                   "metrics_listen is \":9464\"",
                   "0.0.0.0:9464",
+                  "since metrics is false",
                   "slow_call_threshold is -1 ms",
                   "sessions.max_sessions is 0",
                   "sessions.max_variables is 0",
@@ -392,7 +394,7 @@ TEST_P(BadStart, AllMistakesInOptionsAtOnce) {
                   "sessions.affinity is 9",
                   "sessions.when_worker_goes is 9",
                   "allowed"});
-    EXPECT_EQ(how.mistakes().size(), 27u);
+    EXPECT_EQ(how.mistakes().size(), 28u);
     EXPECT_TRUE(options().mistakes().empty());
 }
 

@@ -56,6 +56,19 @@ protected:
     }
 };
 
+TEST_F(MetricsOfAPool, AreNotCountedWhereNobodyWantsThem) {
+    auto how = options();
+    how.metrics = false;
+    pool p(io->get_executor(), how);
+    run([&]() -> awaitable<> {
+        CO_ASSERT_OK(co_await p.start());
+        co_await load(p, 3);
+        EXPECT_EQ(p.metrics(), "");
+        EXPECT_EQ(p.stats().succeeded, 3u);
+        EXPECT_OK(co_await p.stop());
+    });
+}
+
 TEST_F(MetricsOfAPool, LeavePromtoolNothingToSay) {
     NEEDS_PROMETHEUS();
     std::string text;

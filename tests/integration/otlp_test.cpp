@@ -138,6 +138,15 @@ TEST_F(Otlp, ACallIsOneTraceThroughBothLanguages) {
     EXPECT_TRUE(named(spans, "fail", 2)["failed"].get<bool>());
 }
 
+TEST_F(Otlp, TheSpansOfTheLastCallsAreThereWhenThePoolHasStopped) {
+    NEEDS_RECEIVER();
+    const receiver there(scratch().path(), "");
+    with_pool(exporting(there.address()),
+              [](pool& p) -> awaitable<> { CO_ASSERT_OK(co_await p.execute("count", "a")); });
+    const auto spans = there.spans();
+    EXPECT_EQ(named(spans, "count", 2)["parent_id"], named(spans, "count", 3)["span_id"]);
+}
+
 TEST_F(Otlp, WhatAToolCallsBackForIsPartOfItsTrace) {
     NEEDS_RECEIVER();
     const receiver there(scratch().path(), "");

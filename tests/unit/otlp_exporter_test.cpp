@@ -28,7 +28,8 @@ public:
     struct answer {
         grpc::StatusCode code = grpc::StatusCode::OK;
         std::int64_t rejected = 0;
-        bool never = false;  ///< until the caller gives up
+        bool never = false;        ///< until the caller gives up
+        std::string details = {};  ///< with a failure
     };
 
     receiver() {
@@ -67,7 +68,7 @@ private:
             (void)in_.DumpToSingleSlice(&whole);
             const auto how = at_.take(method_, {reinterpret_cast<const char*>(whole.begin()), whole.size()});
             if (how.never) return;
-            if (how.code != grpc::StatusCode::OK) return Finish({how.code, "as it was told"});
+            if (how.code != grpc::StatusCode::OK) return Finish({how.code, "as it was told", how.details});
             otlp::ExportTraceServiceResponse response;
             if (how.rejected != 0) {
                 response.mutable_partial_success()->set_rejected_spans(how.rejected);
@@ -124,7 +125,7 @@ otlp_settings to(const std::string& address) {
     s.max_queue = 100;
     s.max_batch = 10;
     s.schedule_delay = 10ms;
-    s.resource = {{"service.name", "shop"}, {"process.pid", "1"}};
+    s.resource = {{"service.name", "shop"}, {"process.pid", std::int64_t{1}}};
     return s;
 }
 
@@ -238,6 +239,94 @@ TEST_F(OtlpExporter, TriesAgainWhatMaySucceedLater) {
     EXPECT_THAT(names_in(there.wait_for(2)), ::testing::ElementsAre("a", "a"));
     EXPECT_TRUE(comes_true([&] { return exports->exported() == 1; }));
     EXPECT_EQ(exports->dropped(), 0u);
+}
+
+TEST_F(OtlpExporter, LeavesAReceiverAloneForAsLongAsItWants) {
+    otlp::RetryInfo wish;
+    wish.mutable_retry_delay()->set_seconds(1);
+    wish.mutable_retry_delay()->set_nanos(500'000'000);
+    otlp::RpcStatus status;
+    auto& detail = *status.add_details();
+    detail.set_type_url("type.googleapis.com/google.rpc.RetryInfo");
+    detail.set_value(wish.SerializeAsString());
+    receiver there;
+    there.will({{grpc::StatusCode::RESOURCE_EXHAUSTED, 0, false, status.SerializeAsString()}});
+    const auto exports = make(to(there.address()));
+    exports->take(named("a"));
+    (void)there.wait_for(1);
+    const auto begin = std::chrono::steady_clock::now();
+    (void)there.wait_for(2);
+    EXPECT_GE(std::chrono::steady_clock::now() - begin, 1'400ms);
+    EXPECT_TRUE(comes_true([&] { return exports->exported() == 1; }));
+}
+
+TEST_F(OtlpExporter, DropsWhatIsTooLarge) {
+    receiver there;
+    there.will({{grpc::StatusCode::RESOURCE_EXHAUSTED}});
+    const auto exports = make(to(there.address()));
+    exports->take(named("large"));
+    wait_for_losses(1);
+    EXPECT_EQ(exports->dropped(), 1u);
+}
+
+TEST_F(OtlpExporter, SendsNoMoreAtOnceThanAReceiverTakes) {
+    receiver there;
+    auto how = to(there.address());
+    how.schedule_delay = 1h;
+    how.max_batch = 100;
+    const auto exports = make(how);
+    auto large = named("x");
+    large.attributes.emplace_back("text", std::string(50'000, 'x'));
+    for (int i = 0; i < 100; ++i) exports->take(large);
+    exports->begin_stop(20s);
+    EXPECT_TRUE(comes_true([&] { return exports->exported() == 100; }));
+    for (const auto& [method, bytes] : there.wait_for(2)) EXPECT_LT(bytes.size(), 4u << 20);
+}
+
+TEST_F(OtlpExporter, SendsMetricsWhileSpansCannotBe) {
+    receiver there;
+    auto how = to("127.0.0.1:1");
+    how.metrics = to(there.address()).traces;
+    how.metrics_interval = 100ms;
+    otlp_exporter exports(
+        how, [] { return std::vector<prometheus::MetricFamily>(); }, [](std::uint64_t, const std::string&) {});
+    for (int i = 0; i < 1'000; ++i) exports.take(named("x"));
+    (void)there.wait_for(5);
+    EXPECT_EQ(exports.exported(), 0u);
+}
+
+TEST_F(OtlpExporter, TellsOnceOfMetricsThatAreRefused) {
+    receiver there;
+    there.will({{grpc::StatusCode::UNAUTHENTICATED}, {grpc::StatusCode::UNAUTHENTICATED}});
+    auto how = to(there.address());
+    how.metrics = how.traces;
+    how.traces.reset();
+    how.metrics_interval = 20ms;
+    std::mutex mutex;
+    std::vector<std::string> whys;
+    {
+        otlp_exporter exports(
+            how, [] { return std::vector<prometheus::MetricFamily>(); },
+            [&](std::uint64_t spans, const std::string& why) {
+                EXPECT_EQ(spans, 0u);
+                const std::lock_guard lock(mutex);
+                whys.push_back(why);
+            });
+        (void)there.wait_for(4);
+    }
+    ASSERT_EQ(whys.size(), 1u);
+    EXPECT_THAT(whys[0], HasSubstr("metrics"));
+    EXPECT_THAT(whys[0], HasSubstr("as it was told"));
+}
+
+TEST_F(OtlpExporter, CountsWhatOthersHaveLost) {
+    receiver there;
+    const auto exports = make(to(there.address()));
+    exports->lost(0, "nothing");
+    exports->lost(3, "a worker");
+    wait_for_losses(3);
+    EXPECT_EQ(exports->dropped(), 3u);
+    EXPECT_THAT(whys_[0], HasSubstr("a worker"));
 }
 
 TEST_F(OtlpExporter, DropsWhatIsRefusedForGoodAndGoesOn) {

@@ -25,7 +25,7 @@ result<otlp_settings> read(const environment& env, const telemetry_options& opti
 
 std::string attribute_of(const otlp_settings& s, const std::string& key) {
     for (const auto& [k, v] : s.resource)
-        if (k == key) return v;
+        if (k == key) return std::holds_alternative<std::string>(v) ? std::get<std::string>(v) : "(no text)";
     return "(none)";
 }
 
@@ -99,28 +99,74 @@ TEST(OtlpSettings, IgnoreWhatTheyDoNotUnderstandAndSaySo) {
     ASSERT_TRUE(s);
     EXPECT_EQ(s->max_queue, 8'192u);
     EXPECT_EQ(s->traced.ratio, 1);
-    EXPECT_EQ(attribute_of(*s, "a"), "1");
-    EXPECT_EQ(attribute_of(*s, "b"), "2 x");
+    EXPECT_EQ(attribute_of(*s, "a"), "(none)") << "all of a list or nothing";
     EXPECT_TRUE(s->traces);
     EXPECT_GE(s->warnings.size(), 5u);
 }
 
 TEST(OtlpSettings, RefuseEndpointsThatCannotBe) {
-    for (const char* bad : {"ftp://h:1", "http://", "http://h:0", "http://h:99999", "http://h:x",
-                            "http://h:1/v1/traces", "http://h :1", "http://u@h:1"}) {
-        const auto s = read({{"OTEL_EXPORTER_OTLP_ENDPOINT", bad}});
-        ASSERT_FALSE(s) << bad;
-        EXPECT_EQ(s.error(), errc::invalid_options) << bad;
-        EXPECT_THAT(s.error().message(), HasSubstr("OTEL_EXPORTER_OTLP_ENDPOINT"));
-        EXPECT_THAT(s.error().message(), HasSubstr(bad));
+    for (const char* bad :
+         {"ftp://h:1", "http://", "http://h:0", "http://h:99999", "http://h:x", "http://h:1/v1/traces", "http://h :1",
+          "http://u@h:1", "http://[::1", "http://::1:4317", "http://[]:1", "unix:"}) {
         telemetry_options o;
         o.otlp_endpoint = bad;
-        EXPECT_THAT(read({}, o).error().message(), HasSubstr("telemetry.otlp_endpoint")) << bad;
+        const auto refused = read({}, o);
+        ASSERT_FALSE(refused) << bad;
+        EXPECT_EQ(refused.error(), errc::invalid_options) << bad;
+        EXPECT_THAT(refused.error().message(), HasSubstr("telemetry.otlp_endpoint")) << bad;
+        EXPECT_THAT(refused.error().message(), HasSubstr(bad));
+
+        const auto ignored = read({{"OTEL_EXPORTER_OTLP_ENDPOINT", bad}});
+        ASSERT_TRUE(ignored) << "the environment may be meant for others: " << bad;
+        EXPECT_FALSE(ignored->traces) << bad;
+        EXPECT_FALSE(ignored->metrics) << bad;
+        ASSERT_EQ(ignored->warnings.size(), 2u) << bad;
+        EXPECT_THAT(ignored->warnings[0], HasSubstr("OTEL_EXPORTER_OTLP_ENDPOINT"));
+        EXPECT_THAT(ignored->warnings[0], HasSubstr("no traces are exported"));
     }
-    const auto http =
-        read({{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://h:1"}, {"OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"}});
-    ASSERT_FALSE(http);
-    EXPECT_THAT(http.error().message(), HasSubstr("grpc"));
+}
+
+TEST(OtlpSettings, ExportNothingByAnotherProtocol) {
+    const auto http = read({{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://h:1"},
+                            {"OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"},
+                            {"OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "grpc"}});
+    ASSERT_TRUE(http);
+    EXPECT_FALSE(http->traces);
+    EXPECT_TRUE(http->metrics);
+    ASSERT_EQ(http->warnings.size(), 1u);
+    EXPECT_THAT(http->warnings[0], HasSubstr("OTEL_EXPORTER_OTLP_PROTOCOL"));
+    EXPECT_THAT(http->warnings[0], HasSubstr("grpc"));
+}
+
+TEST(OtlpSettings, TakeNamesThatGrpcKnows) {
+    for (const char* name : {"unix:/run/collector", "dns:///collector:4317", "ipv4:127.0.0.1:1"}) {
+        const auto s = read({{"OTEL_EXPORTER_OTLP_ENDPOINT", name}, {"OTEL_EXPORTER_OTLP_INSECURE", "true"}});
+        ASSERT_TRUE(s && s->traces) << name;
+        EXPECT_EQ(s->traces->address, name);
+        EXPECT_FALSE(s->traces->tls) << name;
+    }
+}
+
+TEST(OtlpSettings, LeaveOutHeadersThatHttpCannotCarry) {
+    for (const char* bad : {"api key=1", "a=caf%C3%A9", "a=abc%0A", "a=x%2", "a", "=b", "trace-bin=x", "\xc3\xa9=1"}) {
+        const auto s = read({{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://h:1"},
+                             {"OTEL_EXPORTER_OTLP_TRACES_HEADERS", std::string(bad) + ",good=1"}});
+        ASSERT_TRUE(s && s->traces) << bad;
+        ASSERT_EQ(s->traces->headers.size(), 1u) << bad;
+        EXPECT_EQ(s->traces->headers[0].first, "good") << bad;
+        ASSERT_EQ(s->warnings.size(), 1u) << bad;
+        EXPECT_EQ(s->warnings[0].find("abc"), std::string::npos) << "it may be a secret";
+    }
+}
+
+TEST(OtlpSettings, KnowCompression) {
+    const auto with = [](const char* name) {
+        return read({{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://h:1"}, {"OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", name}});
+    };
+    EXPECT_TRUE(with("gzip")->traces->gzip);
+    EXPECT_FALSE(with("none")->traces->gzip);
+    EXPECT_FALSE(with("zstd")->traces->gzip);
+    EXPECT_EQ(with("zstd")->warnings.size(), 1u);
 }
 
 TEST(OtlpSettings, SayWhoExports) {
@@ -128,6 +174,8 @@ TEST(OtlpSettings, SayWhoExports) {
     EXPECT_THAT(attribute_of(*s, "service.name"), HasSubstr("unknown_service:"));
     EXPECT_EQ(attribute_of(*s, "telemetry.sdk.name"), "snakepit");
     EXPECT_EQ(attribute_of(*s, "service.instance.id").size(), 36u);
+    EXPECT_THAT(s->resource,
+                ::testing::Contains(std::pair<std::string, attribute>("process.pid", std::int64_t{::getpid()})));
 }
 
 }  // namespace

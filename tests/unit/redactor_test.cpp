@@ -38,6 +38,29 @@ TEST_P(Redactor, ShowsTheTextWithoutItsSecrets) {
     EXPECT_EQ(by.text(marked(shown)), marked(shown)) << "once more";
 }
 
+const std::vector<example> private_keys = {
+    {"a\n-----BEGIN RSA PRIVATE KEY-----\nMIIE\nabc=\n-----END RSA PRIVATE KEY-----\nb", "a\n#\nb"},
+    {"-----BEGIN PRIVATE KEY-----\nMIIE\n", "#"},
+    {"-----BEGIN EC PRIVATE KEY", "#"},
+    {"private_key=-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY----- x", "private_key=# x"},
+    {"-----BEGIN CERTIFICATE-----\nMIIE\n-----END CERTIFICATE-----",
+     "-----BEGIN CERTIFICATE-----\nMIIE\n-----END CERTIFICATE-----"},
+    {"-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\ny",
+     "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n#"},
+};
+INSTANTIATE_TEST_SUITE_P(PrivateKeys, Redactor, testing::ValuesIn(private_keys));
+
+TEST(Redactor, KnowsAPrivateKeyThatComesLineByLine) {
+    const auto by = usual();
+    bool in_key = false;
+    std::vector<std::string> shown;
+    for (const char* line :
+         {"before", "-----BEGIN PRIVATE KEY-----", "MIIE", "abc=", "-----END PRIVATE KEY-----", "after"})
+        shown.push_back(by.text(line, in_key));
+    EXPECT_EQ(shown,
+              (std::vector<std::string>{"before", "[redacted]", "[redacted]", "[redacted]", "[redacted]", "after"}));
+}
+
 const std::vector<example> assignments = {
     {"password=abc", "password=#"},
     {"password: abc", "password: #"},

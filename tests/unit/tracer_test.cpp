@@ -21,6 +21,7 @@ const std::string parent_id = "b7ad6b7169203331";
 
 class kept_spans final : public span_sink {
 public:
+    void lost(std::uint64_t, const std::string&) override {}
     void take(span s) override { all.push_back(std::move(s)); }
     std::vector<span> all;
 };
@@ -44,7 +45,7 @@ protected:
         e.wire = 4ms;
         e.running = 3ms;
         e.ended = e.submitted + 10ms;
-        e.attempts = {{"w0", e.submitted + 3ms, e.ended, "ok"}};
+        e.attempts = {{"w0", e.submitted + 3ms, e.ended, "ok", e.submitted, e.submitted + 2ms}};
         e.trace_id = c.trail->span.trace_id;
         e.span_id = c.trail->span.id;
         e.parent_span_id = c.trail->span.parent_id;
@@ -59,11 +60,12 @@ protected:
     }
 
     event_bus bus_;
+    const std::shared_ptr<const redactor> redactor_ = std::make_shared<const redactor>(log_options().redact);
     std::shared_ptr<kept_spans> spans_ = std::make_shared<kept_spans>();
 };
 
 TEST_F(Tracer, GoesOnWithTheTraceOfTheCaller) {
-    const tracer t({}, bus_, spans_);
+    const tracer t({}, bus_, redactor_, spans_);
     const auto c = call_of("00-" + trace_id + "-" + parent_id + "-01", "vendor=1");
     t.begin(*c);
     const auto& ids = c->trail->span;
@@ -75,7 +77,7 @@ TEST_F(Tracer, GoesOnWithTheTraceOfTheCaller) {
 }
 
 TEST_F(Tracer, BeginsATraceForACallThatNamesNone) {
-    const tracer t({}, bus_, spans_);
+    const tracer t({}, bus_, redactor_, spans_);
     const auto a = call_of("");
     const auto b = call_of("");
     t.begin(*a);
@@ -86,7 +88,7 @@ TEST_F(Tracer, BeginsATraceForACallThatNamesNone) {
 }
 
 TEST_F(Tracer, HeedsTheFlagOfTheCallerAndItsOwnRatioOtherwise) {
-    const tracer never({0.0, true}, bus_, spans_);
+    const tracer never({0.0, true}, bus_, redactor_, spans_);
     const auto flagged = call_of("00-" + trace_id + "-" + parent_id + "-01");
     const auto unflagged = call_of("00-" + trace_id + "-" + parent_id + "-00");
     const auto own = call_of("");
@@ -98,14 +100,14 @@ TEST_F(Tracer, HeedsTheFlagOfTheCallerAndItsOwnRatioOtherwise) {
     EXPECT_FALSE(own->trail->span.sampled);
     EXPECT_EQ(own->trace->traceparent.substr(53), "00");
 
-    const tracer always({1.0, false}, bus_, spans_);
+    const tracer always({1.0, false}, bus_, redactor_, spans_);
     const auto overruled = call_of("00-" + trace_id + "-" + parent_id + "-00");
     always.begin(*overruled);
     EXPECT_TRUE(overruled->trail->span.sampled);
 }
 
 TEST_F(Tracer, SamplesAboutAsManyAsItIsTold) {
-    const tracer t({0.1, true}, bus_, spans_);
+    const tracer t({0.1, true}, bus_, redactor_, spans_);
     int sampled = 0;
     for (int i = 0; i < 10'000; ++i) {
         const auto c = call_of("");
@@ -117,7 +119,7 @@ TEST_F(Tracer, SamplesAboutAsManyAsItIsTold) {
 }
 
 TEST_F(Tracer, MakesASpanOfTheCallAndOneOfEachThingThatItWaitedFor) {
-    const tracer t({}, bus_, spans_);
+    const tracer t({}, bus_, redactor_, spans_);
     const auto c = call_of("00-" + trace_id + "-" + parent_id + "-01");
     t.begin(*c);
     bus_.publish([&] { return ended(*c); });
@@ -141,11 +143,14 @@ TEST_F(Tracer, MakesASpanOfTheCallAndOneOfEachThingThatItWaitedFor) {
 }
 
 TEST_F(Tracer, LinksACallToEachOfItsAttempts) {
-    const tracer t({}, bus_, spans_);
+    const tracer t({}, bus_, redactor_, spans_);
     const auto c = call_of("");
     t.begin(*c);
     auto e = ended(*c);
-    e.attempts.insert(e.attempts.begin(), {"w1", e.submitted + 1ms, e.submitted + 2ms, "worker_lost"});
+    e.attempts.insert(e.attempts.begin(),
+                      {"w1", e.submitted + 1ms, e.submitted + 2ms, "worker_lost", e.submitted, e.submitted + 1ms});
+    e.attempts[1].queued = e.submitted + 2ms;
+    e.attempts[1].placed = e.submitted + 3ms;
     bus_.publish([&] { return e; });
     const auto& whole = named("count");
     ASSERT_EQ(whole.links.size(), 2U);
@@ -156,25 +161,32 @@ TEST_F(Tracer, LinksACallToEachOfItsAttempts) {
             workers.push_back(std::get<std::string>(s.attributes.front().second));
         }
     EXPECT_THAT(workers, ElementsAre("w1", "w0"));
+    std::vector<std::pair<std::string, std::chrono::milliseconds>> parts;
+    for (const auto& s : spans_->all)
+        parts.emplace_back(s.name, std::chrono::round<std::chrono::milliseconds>(s.end - s.begin));
+    parts.pop_back();  // the whole
+    const auto p = [](const char* name, std::chrono::milliseconds took) { return std::pair(std::string(name), took); };
+    EXPECT_THAT(parts, ElementsAre(p("queue", 1ms), p("dispatch", 0ms), p("wire", 1ms), p("queue", 1ms),
+                                   p("dispatch", 0ms), p("wire", 7ms)));
 }
 
 TEST_F(Tracer, SaysWhyACallFailed) {
-    const tracer t({}, bus_, spans_);
+    const tracer t({}, bus_, redactor_, spans_);
     const auto c = call_of("");
     t.begin(*c);
     auto e = ended(*c);
     e.outcome = "queue_full";
-    e.why = error(errc::queue_full, "too many");
+    e.why = error(errc::queue_full, "too many for password=hunter22");
     e.attempts.clear();
     bus_.publish([&] { return e; });
     const auto& whole = named("count");
     EXPECT_EQ(whole.outcome, span::status::error);
-    EXPECT_EQ(whole.message, "too many");
+    EXPECT_EQ(whole.message, "too many for password=[redacted]");
     EXPECT_EQ(spans_->all.size(), 2U);  // and the queue; it was sent nowhere
 }
 
 TEST_F(Tracer, RecordsNothingOfWhatIsNotSampled) {
-    const tracer t({0.0, true}, bus_, spans_);
+    const tracer t({0.0, true}, bus_, redactor_, spans_);
     const auto c = call_of("");
     t.begin(*c);
     bus_.publish([&] { return ended(*c); });

@@ -40,7 +40,7 @@ void put_all(const Attributes& attributes, To* to) {
     for (const auto& [key, value] : attributes) {
         auto& each = *to->Add();
         each.set_key(valid_utf8(key));
-        put(attribute(value), *each.mutable_value());
+        put(value, *each.mutable_value());
     }
 }
 
@@ -122,6 +122,22 @@ void put_histogram(const prometheus::ClientMetric& m, std::uint64_t since, std::
 
 }  // namespace
 
+std::size_t encoded_size(const span& s) {
+    constexpr std::size_t each_field = 16;
+    const auto size_of = [](const std::vector<std::pair<std::string, attribute>>& attributes) {
+        std::size_t all = 0;
+        for (const auto& [key, value] : attributes) {
+            const auto* text = std::get_if<std::string>(&value);
+            all += each_field + key.size() + (text ? text->size() : 0);
+        }
+        return all;
+    };
+    auto all = 10 * each_field + s.tracestate.size() + s.name.size() + s.message.size() + size_of(s.attributes);
+    for (const auto& e : s.events) all += 2 * each_field + e.name.size() + size_of(e.attributes);
+    for (const auto& l : s.links) all += 4 * each_field + l.tracestate.size();
+    return all;
+}
+
 otlp::ExportTraceServiceRequest encode(const std::vector<span>& spans, const resource_attributes& host) {
     otlp::ExportTraceServiceRequest request;
     std::map<std::vector<std::pair<std::string, attribute>>, otlp::ScopeSpans*> by_process;
@@ -135,8 +151,8 @@ otlp::ExportTraceServiceRequest encode(const std::vector<span>& spans, const res
             for (const auto& pair : host) {
                 if (is_own(pair)) continue;
                 auto& each = *of.mutable_resource()->add_attributes();
-                each.set_key(pair.first);
-                each.mutable_value()->set_string_value(valid_utf8(pair.second));
+                each.set_key(valid_utf8(pair.first));
+                put(pair.second, *each.mutable_value());
             }
             put_all(s.process, of.mutable_resource()->mutable_attributes());
             scope = of.add_scope_spans();

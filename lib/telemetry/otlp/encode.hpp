@@ -7,14 +7,17 @@
 #include <prometheus/metric_family.h>
 
 #include <chrono>
+#include <cstddef>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace snakepit::detail {
 
-using resource_attributes = std::vector<std::pair<std::string, std::string>>;
+using resource_attributes = std::vector<std::pair<std::string, attribute>>;
 
+/// About, of what `encode` makes of it.
+[[nodiscard]] std::size_t encoded_size(const span& s);
 /// Spans of one process are one resource: the host's with what `span::process` says.
 [[nodiscard]] otlp::ExportTraceServiceRequest encode(const std::vector<span>& spans, const resource_attributes& host);
 

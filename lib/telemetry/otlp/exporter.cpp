@@ -25,20 +25,36 @@ constexpr int most_attempts = 6;  // 1 + 2 + 4 + 8 + 16 s between them, and what
 constexpr auto first_pause = 1'000ms;
 constexpr auto longest_pause = 16'000ms;
 constexpr auto between_losses = 10s;
+constexpr auto longest_wish = 60'000ms;                   // of a receiver, for a pause
+constexpr std::size_t most_bytes = std::size_t{3} << 20;  // of a batch; receivers take 4 MiB, unless told otherwise
 
 const std::string trace_service = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 const std::string metrics_service = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
 
+/// For how long a receiver wants to be left alone. @return  nothing: it does not say
+std::optional<std::chrono::milliseconds> wished_pause(const grpc::Status& status) {
+    otlp::RpcStatus details;
+    if (!details.ParseFromString(status.error_details())) return std::nullopt;
+    for (const auto& d : details.details()) {
+        otlp::RetryInfo info;
+        if (!d.type_url().ends_with("/google.rpc.RetryInfo") || !info.ParseFromString(d.value())) continue;
+        const auto seconds = std::clamp<std::int64_t>(info.retry_delay().seconds(), 0, longest_wish / 1s);
+        return std::chrono::milliseconds(1'000 * seconds + std::max(info.retry_delay().nanos(), 0) / 1'000'000);
+    }
+    return std::nullopt;
+}
+
 /// https://opentelemetry.io/docs/specs/otlp/#failures
-bool may_succeed_later(grpc::StatusCode code) {
-    switch (code) {
+bool may_succeed_later(const grpc::Status& status) {
+    switch (status.error_code()) {
         case grpc::StatusCode::CANCELLED:
         case grpc::StatusCode::DEADLINE_EXCEEDED:
         case grpc::StatusCode::ABORTED:
         case grpc::StatusCode::OUT_OF_RANGE:
         case grpc::StatusCode::UNAVAILABLE:
-        case grpc::StatusCode::RESOURCE_EXHAUSTED:
         case grpc::StatusCode::DATA_LOSS: return true;
+        case grpc::StatusCode::RESOURCE_EXHAUSTED:
+            return wished_pause(status).has_value();  // or the batch is too large
         default: return false;
     }
 }
@@ -56,7 +72,7 @@ public:
         how.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 5'000);
         how.SetUserAgentPrefix("OTel-OTLP-Exporter-snakepit");
         auto credentials = grpc::InsecureChannelCredentials();
-        if (to.tls) credentials = grpc::SslCredentials({to.certificate, "", ""});
+        if (to.tls) credentials = grpc::SslCredentials({to.certificate, to.client_key, to.client_certificate});
         channel_ = grpc::CreateCustomChannel(to.address, credentials, how);
     }
 
@@ -72,6 +88,7 @@ public:
         const auto left = std::min<clock::duration>(to_.timeout, std::max<clock::duration>(until - clock::now(), 1ms));
         context.set_deadline(std::chrono::system_clock::now() + std::chrono::ceil<std::chrono::milliseconds>(left));
         for (const auto& [key, text] : to_.headers) context.AddMetadata(key, text);
+        if (to_.gzip) context.set_compression_algorithm(GRPC_COMPRESS_GZIP);
         const auto done = std::make_shared<std::promise<grpc::Status>>();  // it may still notify when we have its word
         auto outcome = done->get_future();
         grpc::TemplatedGenericStub<Request, Response> stub(channel_);
@@ -104,7 +121,13 @@ otlp_exporter::otlp_exporter(otlp_settings how, metrics_source source, loss_list
         metrics_ = std::make_unique<channel>(*how_.metrics);
         metrics_at_ = clock::now() + how_.metrics_interval;
     }
-    thread_ = std::thread([this] { run(); });
+    thread_ = std::thread([this] {
+        try {
+            run();
+        } catch (...) {  // no memory: telemetry ends, the application goes on
+            ended_ = true;
+        }
+    });
 }
 
 otlp_exporter::~otlp_exporter() { stop(); }
@@ -122,9 +145,18 @@ void otlp_exporter::take(span s) {
     if (waiting_.size() == 1 || waiting_.size() == how_.max_batch) changed_.notify_one();
 }
 
+void otlp_exporter::lost(std::uint64_t spans, const std::string& why) {
+    if (spans == 0) return;
+    const std::lock_guard lock(mutex_);
+    drop(spans, why);
+    changed_.notify_one();
+}
+
 void otlp_exporter::begin_stop(std::chrono::milliseconds limit) {
     const std::lock_guard lock(mutex_);
-    if (!stop_by_) stop_by_ = clock::now() + (is_failing_ ? 0ms : limit);
+    if (!stop_by_) stop_by_ = clock::now() + limit;
+    if (traces_ && traces_fail_) traces_->cancel();
+    if (metrics_ && metrics_fail_) metrics_->cancel();
     changed_.notify_one();
 }
 
@@ -151,32 +183,42 @@ otlp_exporter::clock::time_point otlp_exporter::next_look() const {
 void otlp_exporter::run() {
     std::unique_lock lock(mutex_);
     while (!stop_by_) {
+        export_metrics_if_due(lock);
+        if (stop_by_) break;
         const bool has_batch = waiting_.size() >= how_.max_batch;
         const auto now = clock::now();
         if (has_batch || (!waiting_.empty() && now >= oldest_at_ + how_.schedule_delay)) {
             export_spans(lock);
-        } else if (now >= metrics_at_) {
-            metrics_at_ = now + how_.metrics_interval;
-            export_metrics(lock);
         } else if (const auto until = next_look(); until > now) {
             if (until == clock::time_point::max()) changed_.wait(lock);
             else changed_.wait_until(lock, until);
         }
         tell_of_losses(lock);
     }
-    while (!waiting_.empty() && clock::now() < *stop_by_) export_spans(lock);
-    if (metrics_ && clock::now() < *stop_by_) export_metrics(lock);
+    while (!waiting_.empty() && !traces_fail_ && clock::now() < *stop_by_) export_spans(lock);
+    if (metrics_ && !metrics_fail_ && clock::now() < *stop_by_) export_metrics(lock);
     drop(waiting_.size(), "the pool has stopped");
     waiting_.clear();
+    told_at_ = {};
+    tell_of_losses(lock);
     ended_ = true;
 }
 
-void otlp_exporter::export_spans(std::unique_lock<std::mutex>& lock) {
-    const auto count = static_cast<std::ptrdiff_t>(std::min(waiting_.size(), how_.max_batch));
-    std::vector<span> batch(std::make_move_iterator(waiting_.begin()),
-                            std::make_move_iterator(waiting_.begin() + count));
-    waiting_.erase(waiting_.begin(), waiting_.begin() + count);
+/// The oldest, as many as one export may have.
+std::vector<span> otlp_exporter::next_batch() {
+    std::vector<span> batch;
+    for (std::size_t bytes = 0; !waiting_.empty() && batch.size() < how_.max_batch; waiting_.pop_front()) {
+        bytes += encoded_size(waiting_.front());
+        if (bytes > most_bytes && !batch.empty()) break;
+        batch.push_back(std::move(waiting_.front()));
+    }
     oldest_at_ = clock::now();
+    return batch;
+}
+
+void otlp_exporter::export_spans(std::unique_lock<std::mutex>& lock) {
+    const auto batch = next_batch();
+    const auto count = static_cast<std::int64_t>(batch.size());
     for (int attempt = 1;; ++attempt) {
         const auto until = stop_by_.value_or(clock::time_point::max());
         lock.unlock();
@@ -184,22 +226,30 @@ void otlp_exporter::export_spans(std::unique_lock<std::mutex>& lock) {
         otlp::ExportTraceServiceResponse response;
         const auto status = traces_->send(trace_service, request, response, until);
         lock.lock();
-        is_failing_ = !status.ok();
+        traces_fail_ = !status.ok();
         if (status.ok()) {
             const auto rejected = std::clamp<std::int64_t>(response.partial_success().rejected_spans(), 0, count);
             exported_ += static_cast<std::uint64_t>(count - rejected);
-            if (rejected != 0)
-                drop(static_cast<std::uint64_t>(rejected),
-                     "the receiver rejected some: " + response.partial_success().error_message());
+            if (told_of_ == dropped_) why_dropped_.clear();  // nothing was: it went well in the end
+            drop(static_cast<std::uint64_t>(rejected),
+                 "the receiver rejected some: " + response.partial_success().error_message());
             return;
         }
         const auto why = fmt::format("{}: {}", how_.traces->address, status.error_message());
-        if (!may_succeed_later(status.error_code()) || attempt == most_attempts || stop_by_)
+        if (!may_succeed_later(status) || attempt == most_attempts || stop_by_)
             return drop(static_cast<std::uint64_t>(count), why);
         if (why_dropped_.empty()) why_dropped_ = why;  // of what the queue will not take meanwhile
         tell_of_losses(lock);
-        if (!pause(lock, attempt)) return drop(static_cast<std::uint64_t>(count), why);
+        if (!pause(lock, attempt, wished_pause(status).value_or(0ms)))
+            return drop(static_cast<std::uint64_t>(count), why);
     }
+}
+
+void otlp_exporter::export_metrics_if_due(std::unique_lock<std::mutex>& lock) {
+    const auto now = clock::now();
+    if (now < metrics_at_) return;
+    metrics_at_ = now + how_.metrics_interval;
+    export_metrics(lock);
 }
 
 /// Not tried again: the next ones have all that these had.
@@ -208,18 +258,26 @@ void otlp_exporter::export_metrics(std::unique_lock<std::mutex>& lock) {
     lock.unlock();
     const auto request = encode(source_(), how_.resource, since_);
     otlp::ExportMetricsServiceResponse response;
-    (void)metrics_->send(metrics_service, request, response, until);
+    const auto status = metrics_->send(metrics_service, request, response, until);
+    const auto& part = response.partial_success();
+    std::string why;
+    if (!status.ok()) why = fmt::format("metrics: {}: {}", how_.metrics->address, status.error_message());
+    else if (part.rejected_data_points() > 0) why = "metrics: the receiver rejected some: " + part.error_message();
+    const bool is_news = !why.empty() && !metrics_fail_;
+    if (is_news) on_loss_(0, why);
     lock.lock();
+    metrics_fail_ = !why.empty();
 }
 
 /// @return  false: there is no time for that
-bool otlp_exporter::pause(std::unique_lock<std::mutex>& lock, int attempt) {
+bool otlp_exporter::pause(std::unique_lock<std::mutex>& lock, int attempt, std::chrono::milliseconds at_least) {
     thread_local std::minstd_rand random{std::random_device{}()};
     const auto whole = std::min<std::chrono::milliseconds>(first_pause * (1 << (attempt - 1)), longest_pause);
     std::uniform_int_distribution<std::chrono::milliseconds::rep> jitter(0, whole.count() / 2);
-    const auto until = clock::now() + whole - std::chrono::milliseconds(jitter(random));
+    const auto until = clock::now() + std::max(at_least, whole - std::chrono::milliseconds(jitter(random)));
     while (!stop_by_ && clock::now() < until) {
         changed_.wait_until(lock, std::min(until, clock::now() + 200ms));
+        export_metrics_if_due(lock);
         tell_of_losses(lock);
     }
     return !stop_by_;

@@ -31,7 +31,7 @@ class otlp_exporter final : public span_sink {
 public:
     using clock = std::chrono::steady_clock;
     using metrics_source = std::function<std::vector<prometheus::MetricFamily>()>;
-    /// @param spans  how many more were given up
+    /// @param spans  how many more were given up; 0: metrics were, for the first time since they went well
     using loss_listener = std::function<void(std::uint64_t spans, const std::string& why)>;
 
     /// @param source   asked for metrics on the exporter's thread; empty: none are exported
@@ -41,6 +41,7 @@ public:
     ~otlp_exporter() override;
 
     void take(span s) override;
+    void lost(std::uint64_t spans, const std::string& why) override;
     /// Exports what there is within that time, and ends. A receiver that has failed last is not waited for.
     void begin_stop(std::chrono::milliseconds limit);
     [[nodiscard]] bool has_ended() const noexcept { return ended_; }
@@ -52,12 +53,13 @@ public:
 
 private:
     class channel;
-    enum class verdict { taken, retry, refused };
 
     void run();
     void export_spans(std::unique_lock<std::mutex>& lock);
+    [[nodiscard]] std::vector<span> next_batch();
+    void export_metrics_if_due(std::unique_lock<std::mutex>& lock);
     void export_metrics(std::unique_lock<std::mutex>& lock);
-    [[nodiscard]] bool pause(std::unique_lock<std::mutex>& lock, int attempt);
+    [[nodiscard]] bool pause(std::unique_lock<std::mutex>& lock, int attempt, std::chrono::milliseconds at_least);
     void drop(std::uint64_t spans, std::string why);
     void tell_of_losses(std::unique_lock<std::mutex>& lock);
     [[nodiscard]] clock::time_point next_look() const;
@@ -77,7 +79,8 @@ private:
     std::deque<span> waiting_;
     clock::time_point oldest_at_;  // when the first of them came
     clock::time_point metrics_at_ = clock::time_point::max();
-    bool is_failing_ = false;                   // the last export did
+    std::atomic<bool> traces_fail_ = false;     // the last export did
+    std::atomic<bool> metrics_fail_ = false;    // likewise
     std::optional<clock::time_point> stop_by_;  // nothing: it goes on
     std::string why_dropped_;
     std::uint64_t told_of_ = 0;  // of dropped_

@@ -9,6 +9,7 @@
 #include <climits>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <random>
 #include <string_view>
 
@@ -34,18 +35,17 @@ int digit_of(char c) {
     return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
 }
 
-/// Of W3C Baggage, which these lists are written in. What is no valid escape stays as it is.
-std::string percent_decoded(std::string_view text) {
+/// Of W3C Baggage, which these lists are written in. @return  nothing: an escape is none
+std::optional<std::string> percent_decoded(std::string_view text) {
     std::string made;
     for (std::size_t i = 0; i < text.size(); ++i) {
-        const bool is_escape =
-            text[i] == '%' && i + 2 < text.size() && digit_of(text[i + 1]) >= 0 && digit_of(text[i + 2]) >= 0;
-        if (is_escape) {
-            made += static_cast<char>(digit_of(text[i + 1]) * 16 + digit_of(text[i + 2]));
-            i += 2;
-        } else {
+        if (text[i] != '%') {
             made += text[i];
+            continue;
         }
+        if (i + 2 >= text.size() || digit_of(text[i + 1]) < 0 || digit_of(text[i + 2]) < 0) return std::nullopt;
+        made += static_cast<char>(digit_of(text[i + 1]) * 16 + digit_of(text[i + 2]));
+        i += 2;
     }
     return made;
 }
@@ -138,26 +138,47 @@ private:
         return otlp;
     }
 
+    /// What the options say must be right. What only the environment says may be meant for others: then nothing is
+    /// exported, and that is told of.
     result<void> target(const std::string& kind, std::optional<otlp_target>& into) {
         auto [where, url] = get_for(kind, "ENDPOINT");
-        if (!options_.otlp_endpoint.empty()) {
+        const bool is_option = !options_.otlp_endpoint.empty();
+        if (is_option) {
             where = "telemetry.otlp_endpoint";
             url = options_.otlp_endpoint;
         }
         if (url.empty() || !is_wanted(kind)) return {};
-        const auto [protocol_name, protocol] = get_for(kind, "PROTOCOL");
-        if (!protocol.empty() && lower(protocol) != "grpc" && options_.otlp_endpoint.empty())
-            return tl::unexpected(mistake(protocol_name, protocol, "grpc"));
         otlp_target made;
-        const std::string allowed = "http://HOST:PORT, or https://HOST:PORT for TLS, without a path";
+        auto understood = endpoint(kind, where, url, made);
+        if (!understood && is_option) return understood;
+        if (understood && !is_option) understood = protocol(kind);
+        if (understood) understood = credentials(kind, made);
+        if (!understood) {
+            made_.warnings.push_back(fmt::format("{}: no {} are exported", understood.error().message(), lower(kind)));
+            return {};
+        }
+        headers(kind, made);
+        made.gzip = compression(kind);
+        made.timeout = time(get_for(kind, "TIMEOUT").first, made.timeout);
+        into = std::move(made);
+        return {};
+    }
+
+    result<void> endpoint(const std::string& kind, const std::string& where, const std::string& url, otlp_target& to) {
+        const auto wrong = tl::unexpected(
+            mistake(where, url, "http://HOST:PORT, or https://HOST:PORT for TLS, without a path; or a name of gRPC's"));
         std::string_view rest = url;
-        const auto scheme = rest.find("://");
-        if (scheme == rest.npos) {
-            made.tls = lower(get_for(kind, "INSECURE").second) != "true";
-        } else {
+        to.tls = lower(get_for(kind, "INSECURE").second) != "true";
+        for (const std::string_view own : {"unix:", "dns:", "ipv4:", "ipv6:"}) {
+            if (!rest.starts_with(own)) continue;
+            if (rest.size() == own.size()) return wrong;
+            to.address = url;
+            return {};
+        }
+        if (const auto scheme = rest.find("://"); scheme != rest.npos) {
             const auto name = lower(rest.substr(0, scheme));
-            if (name != "http" && name != "https") return tl::unexpected(mistake(where, url, allowed));
-            made.tls = name == "https";
+            if (name != "http" && name != "https") return wrong;
+            to.tls = name == "https";
             rest.remove_prefix(scheme + 3);
         }
         if (!rest.empty() && rest.back() == '/') rest.remove_suffix(1);
@@ -169,32 +190,59 @@ private:
             const auto digits = rest.substr(colon + 1);
             const auto [end, failed] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
             if (failed != std::errc() || end != digits.data() + digits.size() || port == 0 || port > 65'535)
-                return tl::unexpected(mistake(where, url, allowed));
+                return wrong;
         }
-        if (host.empty() || host.find_first_of("/?#@ ") != host.npos)
-            return tl::unexpected(mistake(where, url, allowed));
-        made.address = fmt::format("{}:{}", host, port);
-        if (auto there = certificate(kind, made); !there) return there;
-        for_each_item(get_for(kind, "HEADERS").second, [&](std::string_view item) {
-            const auto equals = item.find('=');
-            if (equals == item.npos || equals == 0)
-                made_.warnings.push_back(fmt::format("a header for OTLP without {} was ignored", "\"=\""));
-            else
-                made.headers.emplace_back(lower(trimmed(item.substr(0, equals))),
-                                          percent_decoded(trimmed(item.substr(equals + 1))));
-        });
-        made.timeout = time(get_for(kind, "TIMEOUT").first, made.timeout);
-        into = std::move(made);
+        const bool is_in_brackets = host.size() > 2 && host.front() == '[' && host.back() == ']';
+        const auto name = is_in_brackets ? host.substr(1, host.size() - 2) : host;
+        if (name.empty() || name.find_first_of("/?#@[] ") != name.npos) return wrong;
+        if (!is_in_brackets && name.find(':') != name.npos) return wrong;
+        to.address = fmt::format("{}:{}", host, port);
         return {};
     }
 
-    result<void> certificate(const std::string& kind, otlp_target& to) {
-        const auto [name, path] = get_for(kind, "CERTIFICATE");
-        if (path.empty() || !to.tls) return {};
-        std::ifstream file(path);
-        to.certificate.assign(std::istreambuf_iterator<char>(file), {});
-        if (to.certificate.empty())
-            return tl::unexpected(mistake(name, path, "a file with a PEM certificate that can be read"));
+    result<void> protocol(const std::string& kind) const {
+        const auto [where, name] = get_for(kind, "PROTOCOL");
+        if (name.empty() || lower(name) == "grpc") return {};
+        return tl::unexpected(mistake(where, name, "grpc"));
+    }
+
+    bool compression(const std::string& kind) {
+        const auto [where, name] = get_for(kind, "COMPRESSION");
+        if (!name.empty() && name != "gzip" && name != "none")
+            made_.warnings.push_back(fmt::format("{}=\"{}\" is neither gzip nor none and was ignored", where, name));
+        return name == "gzip";
+    }
+
+    /// gRPC would end the process for one that HTTP/2 cannot carry. Values are not told: they may be secrets.
+    void headers(const std::string& kind, otlp_target& to) {
+        const auto [where, list] = get_for(kind, "HEADERS");
+        for_each_item(list, [&](std::string_view item) {
+            const auto equals = std::min(item.find('='), item.size());
+            auto key = lower(trimmed(item.substr(0, equals)));
+            auto text = percent_decoded(trimmed(item.substr(std::min(equals + 1, item.size()))));
+            const bool is_key = !key.empty() && std::ranges::all_of(key, [](char c) {
+                return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+            });
+            const bool is_text = text && std::ranges::all_of(*text, [](char c) { return c >= 0x20 && c <= 0x7e; });
+            if (equals < item.size() && is_key && is_text && !key.ends_with("-bin"))
+                to.headers.emplace_back(std::move(key), std::move(*text));
+            else
+                made_.warnings.push_back(
+                    fmt::format("{}: a header that is no key=value of printable ASCII was ignored", where));
+        });
+    }
+
+    result<void> credentials(const std::string& kind, otlp_target& to) const {
+        if (!to.tls) return {};
+        for (const auto& [what, into] :
+             {std::pair("CERTIFICATE", &to.certificate), std::pair("CLIENT_CERTIFICATE", &to.client_certificate),
+              std::pair("CLIENT_KEY", &to.client_key)}) {
+            const auto [name, path] = get_for(kind, what);
+            if (path.empty()) continue;
+            std::ifstream file(path);
+            into->assign(std::istreambuf_iterator<char>(file), {});
+            if (into->empty()) return tl::unexpected(mistake(name, path, "a file in PEM that can be read"));
+        }
         return {};
     }
 
@@ -228,31 +276,41 @@ private:
 
     void resource() {
         auto& all = made_.resource;
-        const auto put = [&](const std::string& key, const std::string& value) {
+        const auto put = [&](const std::string& key, attribute value) {
             const auto there = std::ranges::find(all, key, [](const auto& pair) { return pair.first; });
-            if (there == all.end()) all.emplace_back(key, value);
-            else there->second = value;
+            if (there == all.end()) all.emplace_back(key, std::move(value));
+            else there->second = std::move(value);
         };
         put("service.name", "unknown_service:" + program_name());
         put("service.instance.id", random_uuid());
-        put("process.pid", std::to_string(::getpid()));
+        put("process.pid", std::int64_t{::getpid()});
         put("process.executable.name", program_name());
         put("host.name", host_name());
         put("telemetry.sdk.name", "snakepit");
         put("telemetry.sdk.language", "cpp");
         put("telemetry.sdk.version", SNAKEPIT_VERSION);
-        for_each_item(get("OTEL_RESOURCE_ATTRIBUTES"), [&](std::string_view item) {
-            const auto equals = item.find('=');
-            if (equals == item.npos || equals == 0)
-                made_.warnings.push_back(
-                    fmt::format("\"{}\" in OTEL_RESOURCE_ATTRIBUTES is no key=value and was ignored", item));
-            else
-                put(percent_decoded(trimmed(item.substr(0, equals))),
-                    percent_decoded(trimmed(item.substr(equals + 1))));
-        });
+        for (auto& [key, value] : resource_of_environment()) put(key, std::move(value));
         if (const auto name = get("OTEL_SERVICE_NAME"); !name.empty()) put("service.name", name);
         for (const auto& [key, value] : options_.resource) put(key, value);
         if (!options_.service_name.empty()) put("service.name", options_.service_name);
+    }
+
+    /// All or nothing, as the specification has it.
+    std::vector<std::pair<std::string, std::string>> resource_of_environment() {
+        std::vector<std::pair<std::string, std::string>> all;
+        bool is_valid = true;
+        for_each_item(get("OTEL_RESOURCE_ATTRIBUTES"), [&](std::string_view item) {
+            const auto equals = std::min(item.find('='), item.size());
+            const auto key = percent_decoded(trimmed(item.substr(0, equals)));
+            const auto value = percent_decoded(trimmed(item.substr(std::min(equals + 1, item.size()))));
+            is_valid = is_valid && equals < item.size() && key && !key->empty() && value;
+            if (is_valid) all.emplace_back(*key, *value);
+        });
+        if (is_valid) return all;
+        made_.warnings.emplace_back(
+            "OTEL_RESOURCE_ATTRIBUTES is no list of key=value with %XX for other characters and "
+            "was ignored");
+        return {};
     }
 
     template <class F>

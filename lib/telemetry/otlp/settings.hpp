@@ -1,6 +1,7 @@
 #pragma once
 // Where and how a pool exports, as its options and the environment say.
 
+#include "telemetry/span.hpp"
 #include "telemetry/tracer.hpp"
 
 #include <snakepit/error.hpp>
@@ -20,7 +21,10 @@ namespace snakepit::detail {
 struct otlp_target {
     std::string address;  ///< "host:4317", as gRPC has it
     bool tls = false;
-    std::string certificate;  ///< PEM, of who signed the receiver's; empty: the system's
+    std::string certificate;         ///< PEM, of who signed the receiver's; empty: the system's
+    std::string client_certificate;  ///< PEM, our own; empty: none
+    std::string client_key;          ///< PEM
+    bool gzip = false;
     std::vector<std::pair<std::string, std::string>> headers;  ///< sent with each export
     std::chrono::milliseconds timeout{10'000};                 ///< of one attempt
 };
@@ -34,14 +38,15 @@ struct otlp_settings {
     std::size_t max_batch = 512;    ///< likewise
     std::chrono::milliseconds schedule_delay{5'000};
     std::chrono::milliseconds metrics_interval{60'000};
-    std::vector<std::pair<std::string, std::string>> resource;
+    std::vector<std::pair<std::string, attribute>> resource;
     std::vector<std::string> warnings;  ///< what could not be understood and is as if it was not there
 };
 
 /// The value of an environment variable; null: it is not set.
 using environment_lookup = std::function<const char*(const char* name)>;
 
-/// @return  or errc::invalid_options, naming what cannot be and what may
+/// @return  or errc::invalid_options, naming what cannot be in the options and what may. The environment is never
+///          refused: what cannot be there is a warning
 [[nodiscard]] result<otlp_settings> otlp_settings_from(const telemetry_options& options, const environment_lookup& env);
 
 }  // namespace snakepit::detail
