@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pwd
@@ -128,6 +129,22 @@ def test_a_pool_that_lets_nobody_in_any_more_says_so_itself(snakepit: Command) -
             assert err == "snakepit: 32 operators are ?[31mconnected (too_many_connections)\n"
     finally:
         pool.end()
+
+
+def test_a_pool_that_takes_no_more_connections_holds_nobody_up(snakepit: Command) -> None:
+    path = snakepit.directory / "full.admin"
+    with contextlib.ExitStack() as open_ones:
+        door = open_ones.enter_context(socket.socket(socket.AF_UNIX))
+        door.bind(str(path))
+        door.listen(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                peer = open_ones.enter_context(socket.socket(socket.AF_UNIX))
+                peer.setblocking(False)
+                peer.connect(str(path))
+        code, _, err = snakepit("status", "--pool", str(path))
+    assert code == 2
+    assert "does not answer" in err
 
 
 def test_an_answer_that_lacks_something_is_told(snakepit: Command) -> None:

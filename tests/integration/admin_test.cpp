@@ -231,6 +231,32 @@ TEST_F(Admin, ResizeAnswersWhenThePoolHasItsSize) {
     });
 }
 
+TEST_F(Admin, ResizeWhileThePoolStartsIsRefusedInAnOperatorsWords) {
+    const auto go = scratch().path() / "go";
+    scratch().write("slow.py", fmt::format("import os, time, snakepit\n"
+                                           "while not os.path.exists('{}'): time.sleep(0.01)\n"
+                                           "@snakepit.tool\ndef here(): pass\n",
+                                           go.string()));
+    run([&]() -> awaitable<> {
+        pool p(io->get_executor(), options("slow"));
+        bool is_up = false;
+        asio::co_spawn(*io, p.start(), [&](std::exception_ptr, const result<void>& r) {
+            EXPECT_OK(r);
+            is_up = true;
+        });
+        const std::function<bool()> listens = [this] { return !sockets().empty(); };
+        CO_ASSERT(co_await comes_true(listens, 10s * slow));
+        auto c = connect();
+        const value reply = co_await c.ask(R"({"command": "resize", "min": 1})");
+        EXPECT_EQ(code_of(reply), "not_started");
+        EXPECT_THAT(message_of(reply), HasSubstr("still starting"));
+        scratch().write("go", "");
+        const std::function<bool()> started = [&is_up] { return is_up; };
+        EXPECT_TRUE(co_await comes_true(started, 10s * slow));
+        EXPECT_OK(co_await p.stop());
+    });
+}
+
 TEST_F(Admin, KillEndsAWorkerAsACrashWould) {
     with_pool(one_worker(), [&](pool& p) -> awaitable<> {
         const auto pid = p.workers()[0].pid;
