@@ -14,6 +14,7 @@
 #include <asio/use_awaitable.hpp>
 #include <asio/write.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <utility>
@@ -26,6 +27,20 @@ constexpr auto write_limit = 10s;              // for an answer that nobody read
 constexpr std::size_t event_capacity = 1'024;  // that wait for who follows
 constexpr int burst = 64;                      // events, then the pool has its turn
 constexpr auto pause_after_burst = 10ms;
+
+/// As with `stack`: what has no process now cannot be killed.
+result<void> kill(pool_impl& in, const std::string& worker) {
+    const auto all = in.workers();
+    const auto found = std::ranges::find(all, worker, &worker_stats::id);
+    if (found == all.end() || found->pid != 0) return in.kill(worker);
+    return tl::unexpected(error(errc::worker_lost, "the worker has no process now").with_worker(worker));
+}
+
+/// In words for whoever has not started the pool.
+result<void> can_resize(const pool_impl& pool) {
+    if (pool.phase_name() != "starting") return {};
+    return tl::unexpected(error(errc::not_started, "the pool is still starting; ask again when its workers are up"));
+}
 
 /// The answer to what is done at once, or has failed.
 std::string line_of(const result<void>& done, const value& content = value::object()) {
@@ -62,9 +77,12 @@ void admin_connection::finish() {
 void admin_connection::stop() {
     if (std::exchange(gone_, true)) return;
     patience_.cancel();
-    shield_.lift();
-    asio::error_code none;
-    peer_.close(none);
+    {
+        const fork_pause until_it_is_closed;
+        shield_.lift(until_it_is_closed);
+        asio::error_code none;
+        peer_.close(none);
+    }
     stop_.emit(asio::cancellation_type::terminal);
 }
 
@@ -151,7 +169,7 @@ asio::awaitable<std::string> admin_connection::answer(std::shared_ptr<admin_conn
         co_return admin::ok_line();
     }
     if (const auto* k = std::get_if<admin::kill>(&*asked))
-        co_return line_of(pool->kill(k->worker), args("worker", k->worker));
+        co_return line_of(kill(*pool, k->worker), args("worker", k->worker));
     if (const auto* l = std::get_if<admin::loglevel>(&*asked)) {
         if (l->level) pool->set_log_level(*l->level);
         co_return admin::ok_line(args("level", to_string(pool->least_logged())));
@@ -170,14 +188,14 @@ asio::awaitable<std::string> admin_connection::answer(std::shared_ptr<admin_conn
         co_return line_of(done);
     }
     if (const auto* r = std::get_if<admin::resize>(&*asked)) {
+        const auto can = can_resize(*pool);
+        if (!can) co_return line_of(can);
         const auto begin = [&](completion<result<void>> done) { pool->begin_resize(r->group, r->to, std::move(done)); };
         const auto done = co_await outcome_of<void>(self, begin);
         co_return line_of(done);
     }
     const auto& e = std::get<admin::events>(*asked);
-    const auto known = e.worker.empty() ? result<void>() : pool->check_worker(e.worker);
-    if (!known) co_return line_of(known);
-    if (e.follow) {
+    if (e.follow) {  // also of a worker that there is not yet, or no more
         self->to_follow_ = e;
         co_return std::string();
     }
@@ -186,7 +204,13 @@ asio::awaitable<std::string> admin_connection::answer(std::shared_ptr<admin_conn
             const error why(errc::bad_arguments, fmt::format("\"{}\" is not kept: follow the events to see it", name));
             co_return line_of(tl::unexpected(why));
         }
-    co_return admin::ok_line(args("events", admin::list_of(self->facts_->recent.matching(e.filter))));
+    const auto kept = self->facts_->recent.matching(e.filter);
+    // Those of a worker that has left are told as long as they are kept.
+    if (kept.empty() && !e.worker.empty() && self->facts_->recent.matching(event_filter().worker(e.worker)).empty()) {
+        const auto known = pool->check_worker(e.worker);
+        if (!known) co_return line_of(known);
+    }
+    co_return admin::ok_line(args("events", admin::list_of(kept)));
 }
 
 asio::awaitable<void> admin_connection::follow(std::shared_ptr<admin_connection> self, event_filter wanted) {

@@ -65,10 +65,13 @@ result<void> admin_server::listen() {
     asio::error_code why;
     door_.assign(protocol(), fd, why);
     if (why) {
-        door_shield_.lift();
+        const fork_pause until_it_is_closed;
+        door_shield_.lift(until_it_is_closed);
         ::close(fd);
         return failed(why.message());
     }
+    // Before there is a name by which others could come.
+    if (::fchmod(fd, 0600) != 0) return failed(std::strerror(errno));
     try {
         door_.bind(protocol::endpoint(path_));
     } catch (const std::system_error& e) {  // also of a path that is too long
@@ -76,7 +79,9 @@ result<void> admin_server::listen() {
     }
     const std::lock_guard lock(mutex_);
     listens_ = true;
-    if (::chmod(path_.c_str(), 0600) != 0) return failed(std::strerror(errno));
+    struct stat made{};
+    if (::lstat(path_.c_str(), &made) != 0) return failed(std::strerror(errno));
+    if ((made.st_mode & 0077) != 0) return failed("it would be open to other users");
     door_.listen(asio::socket_base::max_listen_connections, why);
     if (why) return failed(why.message());
     link_.make(path_);
@@ -105,7 +110,8 @@ void admin_server::admit(int fd, fork_shield shield) {
     socklen_t size = sizeof who;
     const bool known = ::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) == 0;
     const auto turn_away = [&] {
-        shield.lift();
+        const fork_pause until_it_is_closed;
+        shield.lift(until_it_is_closed);
         ::close(fd);
     };
     if (!known || (who.uid != ::geteuid() && who.uid != 0)) {
@@ -144,9 +150,12 @@ void admin_server::remove() noexcept {
 void admin_server::close() noexcept {
     remove();
     asio::post(on_, [self = shared_from_this()] {
-        self->door_shield_.lift();
-        asio::error_code none;
-        self->door_.close(none);
+        {
+            const fork_pause until_it_is_closed;
+            self->door_shield_.lift(until_it_is_closed);
+            asio::error_code none;
+            self->door_.close(none);
+        }
         self->pause_.cancel();
         for (const auto& c : std::vector(self->connections_)) c->finish();
     });

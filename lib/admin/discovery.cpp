@@ -42,9 +42,11 @@ std::vector<fs::path> places(bool of_all_users) {
     return found;
 }
 
-bool is_admin_socket(const fs::path& path) {
+/// @param owner  whose it is to be
+bool is_admin_socket(const fs::path& path, uid_t owner) {
     struct stat s{};
-    return path.filename().string().ends_with(admin_ending) && ::lstat(path.c_str(), &s) == 0 && S_ISSOCK(s.st_mode);
+    return path.filename().string().ends_with(admin_ending) && ::lstat(path.c_str(), &s) == 0 && S_ISSOCK(s.st_mode) &&
+           s.st_uid == owner;
 }
 
 }  // namespace
@@ -62,18 +64,22 @@ std::vector<found_pool> find_pools(bool of_all_users) {
             if (s.st_uid != ::geteuid() && !of_all_users) continue;
             if (S_ISDIR(s.st_mode)) {
                 for (const auto& inside : entries_of(entry))
-                    if (is_admin_socket(inside)) add(inside, {});
+                    if (is_admin_socket(inside, s.st_uid)) add(inside, {});
             } else if (S_ISLNK(s.st_mode) && entry.string().ends_with(admin_ending)) {
                 std::error_code failed;
-                if (const auto socket = fs::read_symlink(entry, failed); !failed && socket.is_absolute())
-                    add(socket, entry);
+                const auto socket = fs::read_symlink(entry, failed);
+                if (failed || !socket.is_absolute()) continue;
+                // Another user's link leads us to that user's sockets alone.
+                if (s.st_uid == ::geteuid() || is_admin_socket(socket, s.st_uid)) add(socket, entry);
             }
         }
     return found;
 }
 
 void forget(const found_pool& gone) noexcept {
-    if (!gone.link.empty()) ::unlink(gone.link.c_str());
+    struct stat s{};
+    if (gone.link.empty() || ::lstat(gone.link.c_str(), &s) != 0 || s.st_uid != ::geteuid()) return;
+    ::unlink(gone.link.c_str());
 }
 
 void discovery_link::make(const std::string& socket) {

@@ -18,7 +18,7 @@ struct found_pool {
     @param of_all_users  else only this user's */
 [[nodiscard]] std::vector<found_pool> find_pools(bool of_all_users = false);
 
-/// Removes the link to a socket that nobody listens at any more.
+/// Removes the link to a socket that nobody listens at any more, if it is this user's.
 void forget(const found_pool& gone) noexcept;
 
 /** By which a socket is found that lies in a directory that the application has named: a symbolic link in the default

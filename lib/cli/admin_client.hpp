@@ -7,6 +7,8 @@
 
 #include <tl/expected.hpp>
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <optional>
 #include <string>
@@ -15,9 +17,18 @@ namespace snakepit::cli {
 
 /// Why a pool has not done what it was asked for.
 struct admin_failure {
-    std::string code;      ///< as docs/admin.md has it; empty: nothing was heard of the pool
-    std::string message;   ///< for people
-    bool is_gone = false;  ///< nobody listens at the socket any more
+    enum class source {
+        pool,     ///< it said so
+        silence,  ///< it has not answered, or not in our language
+        end,      ///< nobody listens at the socket any more
+        choice,   ///< there is not exactly one pool to ask
+    };
+
+    std::string code;     ///< as docs/admin.md has it
+    std::string message;  ///< for people
+    source from = source::pool;
+
+    [[nodiscard]] bool is_gone() const noexcept { return from == source::end; }
 };
 template <class T>
 using admin_result = tl::expected<T, admin_failure>;
@@ -31,7 +42,8 @@ public:
 
     [[nodiscard]] static admin_result<admin_client> connect(const std::string& path);
 
-    /// The reply, if it is a good one.
+    /// The reply, if it is a good one. Where there was none the connection is closed: one that came late would be taken
+    /// for that to the next request.
     [[nodiscard]] admin_result<value> ask(const value& request, milliseconds limit = short_limit);
     [[nodiscard]] admin_result<void> send(const value& request);
     /// The next line, whatever is in it.
@@ -40,6 +52,8 @@ public:
     [[nodiscard]] const std::string& path() const noexcept { return path_; }
     /// Of the process that listens; 0: not known.
     [[nodiscard]] int pid() const noexcept { return pid_; }
+    /// Its user; nothing: not known.
+    [[nodiscard]] std::optional<uid_t> user() const noexcept { return user_; }
     /// Readable when there is something to hear.
     [[nodiscard]] int descriptor() const noexcept { return socket_.get(); }
 
@@ -49,6 +63,7 @@ private:
     std::string path_;
     detail::unique_fd socket_;
     int pid_ = 0;
+    std::optional<uid_t> user_;
     std::string in_;
 };
 

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <asio/this_coro.hpp>
 #include <memory>
 #include <thread>
@@ -108,6 +109,9 @@ int run(const bench_arguments& given) {
     auto options = make_pool_options(given.common, name.module,
                                      given.workers > 0 ? given.workers : std::min(processors, most_by_default));
     options.profile = profile_of(given.profile);
+    // All callers may wait at once: calls of one priority have seven eighths of the queue at most.
+    options.queue_limit =
+        std::max(options.queue_limit, std::size_t{2} * static_cast<std::size_t>(std::ranges::max(given.concurrency)));
     const load each{name.tool, std::move(*arguments), make_call_options(given.common)};
     return with_pool(std::move(options), [&](pool& workers) { return measure(workers, given, each); });
 }
@@ -133,7 +137,7 @@ command add_bench(CLI::App& to) {
         ->capture_default_str();
     to.add_option("--seconds", given->seconds, "for each of them")
         ->type_name("SECONDS")
-        ->check(CLI::Range(0.01, 3600.0))
+        ->check(seconds_between(0.01, 3600))
         ->capture_default_str();
     to.add_option("--workers", given->workers, "Python processes; default: one per processor, at most 8")
         ->type_name("N")

@@ -80,8 +80,8 @@ asio::awaitable<load_outcome> run_load(pool& on, load what) {
     if (thrown) std::rethrow_exception(thrown);
     load_outcome outcome{what.concurrency, seen.took.size(), seen.errors, seen.first_error};
     if (!seen.took.empty()) {
-        outcome.per_second =
-            static_cast<double>(seen.took.size()) / std::chrono::duration<double>(seen.last - begun).count();
+        outcome.per_second = static_cast<double>(seen.took.size() - seen.errors) /
+                             std::chrono::duration<double>(seen.last - begun).count();
         outcome.p50 = part_of(seen.took, 0.5);
         outcome.p99 = part_of(seen.took, 0.99);
         outcome.longest = static_cast<double>(*std::ranges::max_element(seen.took));

@@ -25,8 +25,8 @@ struct load_outcome {
     std::uint64_t calls = 0;  ///< that have ended, errors among them
     std::uint64_t errors = 0;
     std::optional<error> first_error;
-    double per_second = 0;
-    double p50 = 0;  ///< seconds, as what follows
+    double per_second = 0;  ///< without errors
+    double p50 = 0;         ///< seconds, as what follows
     double p99 = 0;
     double longest = 0;
 };

@@ -128,7 +128,7 @@ int run(const call_arguments& given) {
         complain(variables.error().message());
         return exit_usage;
     }
-    return with_pool(make_pool_options(given.common, name.module, 1), [&](pool& workers) {
+    return with_pool(make_brief_pool_options(given.common, name.module), [&](pool& workers) {
         return call_and_print(workers, name.tool, *std::move(arguments), given, *variables);
     });
 }

@@ -20,17 +20,6 @@ namespace snakepit::cli {
 namespace {
 using namespace std::chrono_literals;
 
-CLI::Validator seconds_between(double least, double most) {
-    return {
-        [least, most](const std::string& text) -> std::string {
-            double number = 0;
-            if (CLI::detail::lexical_cast(text, number) && std::isfinite(number) && number >= least && number <= most)
-                return {};
-            return fmt::format("{} is not a number of seconds from {} to {}", text, least, most);
-        },
-        ""};
-}
-
 std::chrono::nanoseconds from_seconds(double seconds) {
     return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(seconds));
 }
@@ -78,6 +67,17 @@ asio::awaitable<int> session(pool& workers, const std::function<asio::awaitable<
 
 }  // namespace
 
+CLI::Validator seconds_between(double least, double most) {
+    return {
+        [least, most](const std::string& text) -> std::string {
+            double number = 0;
+            if (CLI::detail::lexical_cast(text, number) && std::isfinite(number) && number >= least && number <= most)
+                return {};
+            return fmt::format("{} is not a number of seconds from {} to {}", text, least, most);
+        },
+        ""};
+}
+
 void add_pool_options(CLI::App& to, common_options& into) {
     to.add_option("--python", into.python, "the Python that runs the tools; default: the first one that can")
         ->type_name("PROGRAM");
@@ -122,6 +122,12 @@ pool_options make_pool_options(const common_options& common, std::string module,
     o.drain_timeout = 0ms;
     o.stop_grace = 500ms;
     o.output = worker_output::forward;
+    return o;
+}
+
+pool_options make_brief_pool_options(const common_options& common, std::string module) {
+    auto o = make_pool_options(common, std::move(module), 1);
+    o.admin_socket = false;
     return o;
 }
 

@@ -14,6 +14,7 @@
 namespace CLI {
 class App;
 class Option;
+class Validator;
 }  // namespace CLI
 
 namespace snakepit::cli {
@@ -30,6 +31,8 @@ struct common_options {
 
 /// --python, --path, --start-timeout.
 void add_pool_options(CLI::App& to, common_options& into);
+/// For options in seconds: a number, and neither infinite nor none, as CLI::Range lets through.
+[[nodiscard]] CLI::Validator seconds_between(double least, double most);
 /// --timeout.
 void add_timeout_option(CLI::App& to, common_options& into, const std::string& of_what);
 
@@ -42,6 +45,8 @@ struct tool_name {
 bool parse_tool_name(const std::string& text, tool_name& into);
 
 [[nodiscard]] pool_options make_pool_options(const common_options& common, std::string module, int workers);
+/// Of one worker, and too short-lived for operators: without a socket for them.
+[[nodiscard]] pool_options make_brief_pool_options(const common_options& common, std::string module);
 [[nodiscard]] call_options make_call_options(const common_options& common);
 
 /// To stderr, behind "snakepit: ".

@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -18,15 +19,19 @@ struct described {
     std::string name;
     std::string what;
     std::vector<std::string> options;  ///< "--json"
+    std::set<std::string> with_value;  ///< those of them that take one
     bool takes_worker = false;         ///< as its first argument
 };
 
 std::vector<described> commands_of(const CLI::App& program) {
     std::vector<described> all;
     for (const auto* sub : program.get_subcommands([](const CLI::App*) { return true; })) {
-        described d{sub->get_name(), sub->get_description(), {}};
+        described d{sub->get_name(), sub->get_description(), {}, {}};
         for (const auto* option : sub->get_options()) {
-            for (const auto& name : option->get_lnames()) d.options.push_back("--" + name);
+            for (const auto& name : option->get_lnames()) {
+                d.options.push_back("--" + name);
+                if (option->get_items_expected_max() > 0) d.with_value.insert("--" + name);
+            }
             d.takes_worker = d.takes_worker || option->get_name(true) == "worker";
         }
         std::ranges::sort(d.options);
@@ -134,17 +139,37 @@ compdef _snakepit snakepit
                        names, cases, names_of(all, takes_worker, " "));
 }
 
+/// What completes the value of an option.
+std::string fish_value_of(const described& of, const std::string& option) {
+    if (option == "--pool") return " -x -a '(__snakepit_pools)'";
+    if (option == "--worker") return " -x -a '(__snakepit_workers)'";
+    return of.with_value.contains(option) ? " -r" : "";
+}
+
 std::string fish(const std::vector<described>& all) {
-    std::string text = "# fish completion of snakepit: snakepit completion fish | source\n";
+    std::string text =
+        "# fish completion of snakepit: snakepit completion fish | source\n"
+        "function __snakepit_workers\n"
+        "    # Of the pool that is meant, if it has been said.\n"
+        "    set -l words (commandline -opc)\n"
+        "    set -l pool\n"
+        "    if set -l at (contains -i -- --pool $words); and test $at -lt (count $words)\n"
+        "        set pool --pool $words[(math $at + 1)]\n"
+        "    end\n"
+        "    snakepit workers --ids $pool 2>/dev/null\n"
+        "end\n"
+        "function __snakepit_pools\n"
+        "    snakepit ps 2>/dev/null | awk 'NR > 1 { print $1 }'\n"
+        "end\n";
     for (const auto& d : all) {
         text += fmt::format("complete -c snakepit -n __fish_use_subcommand -f -a {} -d '{}'\n", d.name, quoted(d.what));
         for (const auto& o : d.options)
-            text +=
-                fmt::format("complete -c snakepit -n '__fish_seen_subcommand_from {}' -l {}\n", d.name, o.substr(2));
+            text += fmt::format("complete -c snakepit -n '__fish_seen_subcommand_from {}' -l {}{}\n", d.name,
+                                o.substr(2), fish_value_of(d, o));
     }
     text += fmt::format(
         "complete -c snakepit -n '__fish_seen_subcommand_from {}' -f -a "
-        "'(snakepit workers --ids 2>/dev/null)'\n",
+        "'(__snakepit_workers)'\n",
         names_of(all, takes_worker, " "));
     text +=
         "complete -c snakepit -n '__fish_seen_subcommand_from loglevel' -f -a 'debug info warning error off'\n"

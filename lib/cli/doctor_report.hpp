@@ -37,7 +37,7 @@ std::optional<std::string> examine_pythons(const common_options& common, doctor_
 void examine_system(doctor_report& into);
 /// What the kernel has to have: pidfds and memfds.
 void examine_kernel(doctor_report& into);
-/// Whether what $OTEL_EXPORTER_OTLP_ENDPOINT names can be reached.
+/// Whether what the variables OTEL_... say makes sense, and can be reached: as a pool reads them.
 void examine_telemetry(doctor_report& into);
 /// Packages without which something else does. @param python  the one that was chosen
 void examine_optional_packages(const std::string& python, doctor_report& into);

@@ -87,8 +87,10 @@ void examine_shared_memory(value& facts, doctor_report& into) {
     const bool low = bytes < scarce;
     into.add(low ? level::warning : level::ok, "limits",
              there ? fmt::format("/dev/shm: {} free", in_mebibytes(bytes)) : std::string("/dev/shm is not there"),
-             low ? "tools that use multiprocessing need it: mount a tmpfs there, in a container with --shm-size" : "",
-             low ? "sudo mount -t tmpfs -o nosuid,nodev tmpfs /dev/shm" : "");
+             low ? "tools that use multiprocessing need it: make it larger, in a container with --shm-size" : "",
+             !low    ? ""
+             : there ? "sudo mount -o remount,size=1G /dev/shm"
+                     : "sudo mkdir -p /dev/shm && sudo mount -t tmpfs -o nosuid,nodev tmpfs /dev/shm");
 }
 
 void examine_socket(doctor_report& into) {
@@ -96,9 +98,10 @@ void examine_socket(doctor_report& into) {
     const auto made = detail::socket_directory::make("");
     if (!made)
         return into.add(level::problem, "socket", made.error().message(),
-                        "set TMPDIR or XDG_RUNTIME_DIR to a short path of a directory that only you can write to, or "
-                        "that is sticky as /tmp is",
-                        "install -d -m 700 ~/.snakepit && export XDG_RUNTIME_DIR=~/.snakepit");
+                        "name a directory in pool_options::socket_directory, or start the program with TMPDIR or "
+                        "XDG_RUNTIME_DIR set to one: a short path, and only you can write there, or it is sticky as "
+                        "/tmp is",
+                        "install -d -m 700 ~/.snakepit && XDG_RUNTIME_DIR=~/.snakepit snakepit doctor");
     facts["path"] = made->socket_path();
     facts["path_bytes"] = made->socket_path().size();
     facts["private"] = true;

@@ -1,5 +1,6 @@
 #include "cli/doctor_report.hpp"
 #include "process/unique_fd.hpp"
+#include "telemetry/otlp/settings.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -10,11 +11,12 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <string_view>
+#include <vector>
 
 namespace snakepit::cli {
 namespace {
 
-constexpr auto variable = "OTEL_EXPORTER_OTLP_ENDPOINT";
 constexpr int limit_ms = 2'000;
 
 struct place {
@@ -22,24 +24,12 @@ struct place {
     std::string port;
 };
 
-/// "http://host:4317", its port 4317 unless it is said. Nothing: it is no such thing.
-std::optional<place> place_of(std::string text) {
-    std::string port = "4317";
-    if (!text.starts_with("http://") && !text.starts_with("https://")) return std::nullopt;
-    text.erase(0, text.find("://") + 3);
-    text = text.substr(0, text.find('/'));
-    const auto colon = text.rfind(':');
-    if (text.starts_with('[')) {  // an address of IPv6
-        const auto close = text.find(']');
-        if (close == text.npos) return std::nullopt;
-        if (colon != text.npos && colon > close) port = text.substr(colon + 1);
-        text = text.substr(1, close - 1);
-    } else if (colon != text.npos) {
-        port = text.substr(colon + 1);
-        text.resize(colon);
-    }
-    if (text.empty() || port.empty()) return std::nullopt;
-    return place{text, port};
+/// "host:4317" or "[::1]:4317".
+place place_of(const std::string& address) {
+    const auto colon = address.rfind(':');
+    auto host = address.substr(0, colon);
+    if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+    return {std::move(host), address.substr(colon + 1)};
 }
 
 /// @return  why not; empty: somebody listens
@@ -68,23 +58,48 @@ std::string reach(const place& wanted) {
     return why;
 }
 
+/// A line for a shell.
+std::string unset_endpoints() {
+    std::string line;
+    for (const char* name :
+         {"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"})
+        if (const char* given = std::getenv(name); given && *given) line += fmt::format(" {}", name);
+    return line.empty() ? line : "unset" + line;
+}
+
+/// @return  whether somebody listens there
+bool probe(std::string_view what, const std::string& address, doctor_report& into) {
+    const auto why = reach(place_of(address));
+    if (why.empty()) into.add(level::ok, "telemetry", fmt::format("{}: somebody listens there", address));
+    else
+        into.add(level::warning, "telemetry", fmt::format("{} for {} cannot be reached: {}", address, what, why),
+                 "start what collects traces and metrics there, or correct the variable; a pool runs without it and "
+                 "drops them",
+                 unset_endpoints());
+    return why.empty();
+}
+
 }  // namespace
 
 void examine_telemetry(doctor_report& into) {
-    auto& facts = into.facts["telemetry"] = {{"otlp_endpoint", nullptr}, {"reachable", nullptr}};
-    const char* given = std::getenv(variable);
-    if (!given || !*given) return into.add(level::ok, "telemetry", fmt::format("{} is not set", variable));
-    facts["otlp_endpoint"] = given;
-    const auto where = place_of(given);
-    const auto why = where ? reach(*where) : std::string("it is no http://HOST:PORT");
-    facts["reachable"] = why.empty();
-    if (why.empty()) return into.add(level::ok, "telemetry", fmt::format("{}: somebody listens there", given));
-    into.add(level::warning, "telemetry", fmt::format("{} {} cannot be reached: {}", variable, given, why),
-             where
-                 ? "start what collects traces and metrics there, or correct the variable; a pool runs without it and "
-                   "drops them"
-                 : "make it http://HOST:PORT, such as http://localhost:4317, or unset it",
-             fmt::format("unset {}", variable));
+    auto& facts = into.facts["telemetry"] = {{"traces", nullptr}, {"metrics", nullptr}, {"reachable", nullptr}};
+    const auto settings = detail::otlp_settings_from({}, [](const char* name) { return std::getenv(name); });
+    if (!settings)
+        return into.add(level::problem, "telemetry", settings.error().message(),
+                        "correct the variable, or unset it: no pool starts with it", unset_endpoints());
+    for (const auto& w : settings->warnings)
+        into.add(level::warning, "telemetry", w, "correct the variable, or unset it; a pool runs all the same",
+                 w.find("ENDPOINT") != w.npos ? unset_endpoints() : "");
+    if (settings->traces) facts["traces"] = settings->traces->address;
+    if (settings->metrics) facts["metrics"] = settings->metrics->address;
+    if (!settings->traces && !settings->metrics)
+        return into.add(level::ok, "telemetry",
+                        "nothing is exported: no variable OTEL_EXPORTER_OTLP_... names a place");
+    bool all = true;
+    if (settings->traces) all = probe("traces", settings->traces->address, into);
+    if (settings->metrics && facts["metrics"] != facts["traces"])
+        all = probe("metrics", settings->metrics->address, into) && all;
+    facts["reachable"] = all;
 }
 
 }  // namespace snakepit::cli

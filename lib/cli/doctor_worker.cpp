@@ -110,8 +110,9 @@ int examine_worker(const common_options& common, doctor_report& into) {
     int code = exit_failed;
     try {
         const trial_directory trial;
-        auto options = make_pool_options(common, module_name, 1);
+        auto options = make_brief_pool_options(common, module_name);
         options.python_path = {trial.path().string()};
+        options.log.level = log_level::error;  // warnings are findings
         const auto begun = clock::now();
         code = with_pool(
             std::move(options), [&](pool& workers) { return try_echo(workers, begun, facts, into); },

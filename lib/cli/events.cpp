@@ -24,7 +24,7 @@ std::string json_line(const value& v) { return v.dump(-1, ' ', false, value::err
 /// "2026-01-31T12:00:00.000Z worker_ended worker=w0 ..."
 std::string line_of(const value& e) {
     if (e.contains("dropped"))
-        return fmt::format("({} events were left out, since they came too fast)", e["dropped"].get<std::uint64_t>());
+        return fmt::format("({} events were left out, since they came too fast)", e.at("dropped").get<std::uint64_t>());
     auto line = fmt::format("{} {}", e.value("time", "?"), e.value("event", "?"));
     for (const auto& [key, item] : e.items()) {
         if (key == "time" || key == "event" || item.is_null() || item == value("")) continue;
@@ -39,14 +39,14 @@ std::string line_of(const value& e) {
 
 int follow(admin_client& from, const value& request, bool json) {
     const auto begun = from.ask(request);
-    if (!begun) return refused(begun.error());
+    if (!begun) return refused(begun.error(), json);
     for (;;) {
         const auto next = from.hear(admin_client::no_limit);
-        if (!next && next.error().is_gone) {
+        if (!next && next.error().is_gone()) {
             complain("the pool has gone");
             return exit_ok;
         }
-        if (!next) return refused(next.error());
+        if (!next) return refused(next.error(), json);
         if (const int printed = print_line(json ? json_line(*next) : line_of(*next)); printed != exit_ok)
             return printed;
     }
@@ -58,11 +58,11 @@ int run(const events_arguments& given) {
     if (!given.worker.empty()) request["worker"] = given.worker;
     if (given.follow) request["follow"] = true;
     auto client = choose(given.choice);
-    if (!client) return exit_usage;
+    if (!client) return refused(client.error(), given.choice.json);
     if (given.follow) return follow(*client, request, given.choice.json);
     const auto reply = client->ask(request);
-    if (!reply) return refused(reply.error());
-    for (const auto& e : (*reply)["events"])
+    if (!reply) return refused(reply.error(), given.choice.json);
+    for (const auto& e : reply->at("events"))
         if (const int printed = print_line(given.choice.json ? json_line(e) : line_of(e)); printed != exit_ok)
             return printed;
     return exit_ok;

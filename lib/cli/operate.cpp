@@ -41,14 +41,12 @@ std::string nothing(const value&) { return {}; }
 
 /// A stack may hold what the program's users have typed.
 std::string stack_of(const value& reply) {
-    auto text = reply["stack"].get<std::string>();
+    auto text = reply.at("stack").get<std::string>();
     while (!text.empty() && text.back() == '\n') text.pop_back();
-    for (auto& c : text)
-        if (c != '\n' && c != '\t') c = printable(std::string_view(&c, 1))[0];
-    return text;
+    return printable_lines(text);
 }
 
-std::string level_of(const value& reply) { return reply["level"].get<std::string>(); }
+std::string level_of(const value& reply) { return reply.at("level").get<std::string>(); }
 
 struct size_range {
     int min = 0;
@@ -64,16 +62,15 @@ std::optional<size_range> parse_size(const std::string& text) {
     if (first.ptr == end) return r;
     if (end - first.ptr < 3 || first.ptr[0] != '.' || first.ptr[1] != '.') return std::nullopt;
     const auto second = std::from_chars(first.ptr + 2, end, r.max);
-    if (second.ec != std::errc() || second.ptr != end || r.max < 0) return std::nullopt;
+    if (second.ec != std::errc() || second.ptr != end || r.max < 1) return std::nullopt;
     return r;
 }
 
 int run_resize(const operation& given) {
     const auto size = parse_size(given.size);
-    if (!size) {
-        complain(fmt::format("'{}' is no size; say N or MIN..MAX, such as 4 or 2..8", given.size));
-        return exit_usage;
-    }
+    if (!size)
+        return misused(fmt::format("'{}' is no size; say N or MIN..MAX, such as 4 or 2..8", given.size),
+                       given.choice.json);
     value request{{"command", "resize"}, {"min", size->min}};
     if (size->max != 0) request["max"] = size->max;
     if (!given.group.empty()) request["group"] = given.group;
@@ -81,12 +78,11 @@ int run_resize(const operation& given) {
 }
 
 int run_recycle(const operation& given) {
-    if (given.all != given.worker.empty()) {
-        complain("say which worker, or --all, and not both");
-        return exit_usage;
-    }
+    if (given.all != given.worker.empty())
+        return misused("say which worker, or --all, and not both", given.choice.json);
     // The protocol's word for all of them is no worker's name.
-    if (given.worker == "all") return refused({"bad_arguments", "no worker \"all\"; --all recycles all of them"});
+    if (given.worker == "all")
+        return refused({"bad_arguments", "no worker \"all\"; --all recycles all of them"}, given.choice.json);
     const value request{{"command", "recycle"}, {"worker", given.all ? "all" : given.worker}};
     return ask_pool(given.choice, request, nothing, admin_client::no_limit);
 }

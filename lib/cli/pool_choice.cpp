@@ -2,9 +2,11 @@
 
 #include "admin/discovery.hpp"
 #include "cli/common.hpp"
+#include "cli/text_table.hpp"
 #include "wire/socket_directory.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
@@ -22,12 +24,13 @@ std::optional<running_pool> look_at(const std::string& path) {
     auto status = client->ask({{"command", "status"}}, limit);
     running_pool found{std::move(*client)};
     if (status) found.status = std::move(*status);
-    else found.trouble = status.error().message;
+    else found.trouble = std::move(status.error());
     return found;
 }
 
 std::string module_of(const running_pool& p) {
-    return p.status ? p.status->value("module", std::string()) : std::string();
+    const auto found = p.status ? p.status->find("module") : value::const_iterator();
+    return p.status && found != p.status->end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
 std::string list_of(const std::vector<running_pool>& pools) {
@@ -48,12 +51,16 @@ std::vector<std::string> sockets_at(const std::string& path) {
     return found;
 }
 
-std::optional<admin_client> choose_at(const std::string& path) {
+tl::unexpected<admin_failure> no_pool(std::string message) {
+    return tl::unexpected(admin_failure{"no_pool", std::move(message), admin_failure::source::choice});
+}
+tl::unexpected<admin_failure> several_pools(std::string message) {
+    return tl::unexpected(admin_failure{"several_pools", std::move(message), admin_failure::source::choice});
+}
+
+admin_result<admin_client> choose_at(const std::string& path) {
     const auto sockets = sockets_at(path);
-    if (sockets.empty()) {
-        complain(fmt::format("no pool has its socket in {}", path));
-        return std::nullopt;
-    }
+    if (sockets.empty()) return no_pool(fmt::format("no pool has its socket in {}", path));
     std::vector<admin_client> open;
     admin_failure why;
     for (const auto& s : sockets) {
@@ -61,13 +68,19 @@ std::optional<admin_client> choose_at(const std::string& path) {
         else why = client.error();
     }
     if (open.size() == 1) return std::move(open.front());
-    if (open.empty()) complain(fmt::format("no pool listens at {}: {}", path, why.message));
-    else {
-        std::string text;
-        for (const auto& c : open) text += fmt::format("\n  {} {}", c.pid(), c.path());
-        complain(fmt::format("{} pools have their sockets in {}; {}:{}", open.size(), path, how_to_choose, text));
-    }
-    return std::nullopt;
+    if (open.empty()) return no_pool(fmt::format("no pool listens at {}: {}", path, why.message));
+    std::string text;
+    for (const auto& c : open) text += fmt::format("\n  {} {}", c.pid(), c.path());
+    return several_pools(
+        fmt::format("{} pools have their sockets in {}; {}:{}", open.size(), path, how_to_choose, text));
+}
+
+/// The connection by which it was asked how it is, or a new one where that was closed for want of an answer.
+admin_result<admin_client> open_again(running_pool&& found) {
+    if (found.status) return std::move(found.client);
+    if (found.trouble && found.trouble->from == admin_failure::source::pool)
+        return tl::unexpected(std::move(*found.trouble));
+    return admin_client::connect(found.client.path());
 }
 
 }  // namespace
@@ -82,10 +95,11 @@ void add_pool_choice(CLI::App& to, pool_choice& into) {
 
 std::vector<running_pool> running_pools() {
     std::vector<running_pool> all;
-    for (const auto& place : detail::find_pools()) {
+    const bool of_all_users = ::geteuid() == 0;
+    for (const auto& place : detail::find_pools(of_all_users)) {
         if (auto found = look_at(place.socket)) {
             all.push_back(std::move(*found));
-        } else if (const auto again = admin_client::connect(place.socket); !again && again.error().is_gone) {
+        } else if (const auto again = admin_client::connect(place.socket); !again && again.error().is_gone()) {
             detail::forget(place);
         }
     }
@@ -93,39 +107,48 @@ std::vector<running_pool> running_pools() {
     return all;
 }
 
-std::optional<admin_client> choose(const pool_choice& choice) {
+admin_result<admin_client> choose(const pool_choice& choice) {
     if (choice.pool.find('/') != choice.pool.npos) return choose_at(choice.pool);
     auto all = running_pools();
     std::vector<running_pool> fit;
     for (auto& p : all)
         if (choice.pool.empty() || choice.pool == std::to_string(p.client.pid()) || choice.pool == module_of(p))
             fit.push_back(std::move(p));
-    if (fit.size() == 1) return std::move(fit.front().client);
+    if (fit.size() == 1) return open_again(std::move(fit.front()));
     if (fit.size() > 1)
-        complain(fmt::format("{} pools run{}; {}:{}", fit.size(),
-                             choice.pool.empty() ? "" : fmt::format(" that {} fits", choice.pool), how_to_choose,
-                             list_of(fit)));
-    else if (all.empty())
-        complain(
+        return several_pools(fmt::format("{} pools run{}; {}:{}", fit.size(),
+                                         choice.pool.empty() ? "" : fmt::format(" that {} fits", choice.pool),
+                                         how_to_choose, list_of(fit)));
+    if (all.empty())
+        return no_pool(
             "no pool of this user runs here (or its `admin_socket` is off, or its socket lies where only its "
             "path leads: --pool PATH)");
-    else
-        complain(
-            fmt::format("no pool that runs has the pid or the module {}; there are:{}", choice.pool, list_of(all)));
-    return std::nullopt;
+    return no_pool(
+        fmt::format("no pool that runs has the pid or the module {}; there are:{}", choice.pool, list_of(all)));
 }
 
-int refused(const admin_failure& why) {
-    complain(why.code.empty() ? why.message : fmt::format("{} ({})", why.message, why.code));
-    return exit_failed;
+int refused(const admin_failure& why, bool json) {
+    using source = admin_failure::source;
+    complain(printable_lines(why.from == source::pool ? fmt::format("{} ({})", why.message, why.code) : why.message));
+    if (json) {
+        const value all{{"ok", false}, {"error", {{"code", why.code}, {"message", why.message}}}};
+        if (const int printed = print_line(all.dump(-1, ' ', false, value::error_handler_t::replace));
+            printed != exit_ok)
+            return printed;
+    }
+    return why.from == source::choice ? exit_usage : exit_failed;
+}
+
+int misused(std::string message, bool json) {
+    return refused({"bad_usage", std::move(message), admin_failure::source::choice}, json);
 }
 
 int ask_pool(const pool_choice& choice, const value& request, std::string (*words)(const value& reply),
              admin_client::milliseconds limit) {
     auto client = choose(choice);
-    if (!client) return exit_usage;
+    if (!client) return refused(client.error(), choice.json);
     const auto reply = client->ask(request, limit);
-    if (!reply) return refused(reply.error());
+    if (!reply) return refused(reply.error(), choice.json);
     constexpr int indent = 2;
     if (choice.json) return print_line(reply->dump(indent, ' ', false, value::error_handler_t::replace));
     const auto text = words(*reply);

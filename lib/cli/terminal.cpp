@@ -57,9 +57,10 @@ terminal::extent terminal::size() const {
     return {s.ws_col, s.ws_row};
 }
 
-key_press terminal::wait(std::chrono::milliseconds limit, int also) {
+key_press terminal::wait(std::chrono::milliseconds limit, std::array<int, 2> also) {
     if (!typed_.empty()) return next_key();
-    std::array<pollfd, 3> what{{{STDIN_FILENO, POLLIN, 0}, {signals_, POLLIN, 0}, {also, POLLIN, 0}}};
+    std::array<pollfd, 4> what{
+        {{STDIN_FILENO, POLLIN, 0}, {signals_, POLLIN, 0}, {also[0], POLLIN, 0}, {also[1], POLLIN, 0}}};
     if (::poll(what.data(), what.size(), static_cast<int>(std::max(limit, decltype(limit)(0)).count())) <= 0) return {};
     signalfd_siginfo heard{};
     if (what[1].revents != 0 && ::read(signals_, &heard, sizeof heard) == sizeof heard) {

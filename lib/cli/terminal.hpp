@@ -1,6 +1,7 @@
 #pragma once
 // The terminal, while a program has all of it.
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <string>
@@ -33,9 +34,9 @@ public:
         std::size_t rows;
     };
     [[nodiscard]] extent size() const;
-    /// @param also  a descriptor that ends the waiting when it is readable; -1: none
-    /// @return  key::none: the time is over, or `also` is readable
-    [[nodiscard]] key_press wait(std::chrono::milliseconds limit, int also = -1);
+    /// @param also  descriptors that end the waiting when one is readable; -1: none
+    /// @return  key::none: the time is over, or one of `also` is readable
+    [[nodiscard]] key_press wait(std::chrono::milliseconds limit, std::array<int, 2> also);
     /// All of it at once, so that nothing flickers.
     void draw(const std::string& frame) const;
 

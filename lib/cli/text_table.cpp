@@ -45,6 +45,18 @@ std::string printable(std::string_view text) {
     return shown;
 }
 
+std::string printable_lines(std::string_view text) {
+    constexpr auto tab = "    ";
+    std::string shown;
+    for (;;) {
+        const auto end = text.find_first_of("\n\t");
+        shown += printable(text.substr(0, end));
+        if (end == text.npos) return shown;
+        shown += text[end] == '\n' ? "\n" : tab;
+        text.remove_prefix(end + 1);
+    }
+}
+
 std::size_t columns_of(std::string_view text) {
     return static_cast<std::size_t>(std::ranges::count_if(text, begins_character));
 }

@@ -14,6 +14,8 @@ namespace snakepit::cli {
 [[nodiscard]] std::string bytes_text(double bytes);
 /// Without characters that a terminal obeys: names come from anywhere.
 [[nodiscard]] std::string printable(std::string_view text);
+/// The same for a text of several lines, which stay; a tab becomes blanks.
+[[nodiscard]] std::string printable_lines(std::string_view text);
 /// How many columns it takes; of characters that take two or none this is only about right.
 [[nodiscard]] std::size_t columns_of(std::string_view text);
 /// At most so many columns of it.

@@ -101,7 +101,7 @@ command add_tools(CLI::App& to) {
     to.add_flag("--json", given->json, "print everything that is known, as JSON");
     add_pool_options(to, given->common);
     return [given] {
-        return with_pool(make_pool_options(given->common, given->module, 1),
+        return with_pool(make_brief_pool_options(given->common, given->module),
                          [&](pool& workers) { return list(workers, given->json); });
     };
 }

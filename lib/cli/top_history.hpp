@@ -36,8 +36,10 @@ struct top_history {
     std::deque<double> rates;
     std::map<std::string, worker_history> by_worker;
 
-    /// Asks the pool for one more.
+    /// Asks the pool for one more, and waits for it.
     [[nodiscard]] admin_result<void> sample(admin_client& from);
+    /// Adds one. @param metrics  as Prometheus reads them; nothing: there are none
+    void add(value newest, value all_workers, const std::optional<std::string>& metrics);
 
 private:
     void note_calls(const value& status, double seconds);

@@ -20,20 +20,20 @@ std::string percent_text(double part) { return fmt::format("{:.1f}%", part * 100
 std::string processors_text(double part) { return fmt::format("{:.0f}", part * 100); }
 
 std::vector<std::string> row_of(const value& w, const worker_history& h, bool utf8) {
-    const auto running = printable(w["running"].get<std::string>());
-    const auto group = w["group"].get<std::string>();
-    return {w["id"].get<std::string>(),
+    const auto running = printable(w.at("running").get<std::string>());
+    const auto group = w.at("group").get<std::string>();
+    return {w.at("id").get<std::string>(),
             group.empty() ? "-" : group,
-            w["state"].get<std::string>(),
+            w.at("state").get<std::string>(),
             running.empty() ? "-" : running,
-            running.empty() ? "-" : duration_text(w["running_for"].get<double>()),
-            duration_text(w["age"].get<double>()),
-            std::to_string(w["total_calls"].get<std::uint64_t>()),
-            std::to_string(w["outstanding"].get<std::uint64_t>()),
-            std::to_string(w["credit"].get<std::uint64_t>()),
-            bytes_text(w["heartbeat"]["resident_bytes"].get<double>()),
+            running.empty() ? "-" : duration_text(w.at("running_for").get<double>()),
+            duration_text(w.at("age").get<double>()),
+            std::to_string(w.at("total_calls").get<std::uint64_t>()),
+            std::to_string(w.at("outstanding").get<std::uint64_t>()),
+            std::to_string(w.at("credit").get<std::uint64_t>()),
+            bytes_text(w.at("heartbeat").at("resident_bytes").get<double>()),
             or_dash(h.processors, processors_text),
-            std::to_string(w["restarts"].get<std::uint64_t>()),
+            std::to_string(w.at("restarts").get<std::uint64_t>()),
             sparkline(h.rates, worker_bars, utf8)};
 }
 
@@ -41,17 +41,18 @@ std::vector<std::string> row_of(const value& w, const worker_history& h, bool ut
 
 std::vector<std::string> header_lines(const top_history& of, const view_options& how) {
     const auto& s = of.status;
-    const auto& calls = s["calls"];
+    const auto& calls = s.at("calls");
     std::vector<std::string> lines{
-        fmt::format("snakepit {}  {}  pid {}  up {}  {}  workers {}/{}", s["version"].get<std::string>(),
-                    s["module"].get<std::string>(), s["pid"].get<int>(), duration_text(s["uptime"].get<double>()),
-                    s["state"].get<std::string>(), s["workers"]["ready"].get<int>(), s["workers"]["all"].get<int>()),
+        fmt::format("snakepit {}  {}  pid {}  up {}  {}  workers {}/{}", s.at("version").get<std::string>(),
+                    s.at("module").get<std::string>(), s.at("pid").get<int>(),
+                    duration_text(s.at("uptime").get<double>()), s.at("state").get<std::string>(),
+                    s.at("workers").at("ready").get<int>(), s.at("workers").at("all").get<int>()),
         fmt::format("calls/s {}  errors {}  p50 {}  p95 {}  p99 {}  queued {}  in flight {}",
                     or_dash(of.rate, rate_text), or_dash(of.error_rate, percent_text),
                     or_dash(quantile(of.recent, 0.5), duration_text), or_dash(quantile(of.recent, 0.95), duration_text),
-                    or_dash(quantile(of.recent, 0.99), duration_text), calls["queued"].get<std::uint64_t>(),
-                    calls["in_flight"].get<std::uint64_t>())};
-    if (const auto why = s["degraded"].get<std::string>(); !why.empty()) lines.push_back("degraded: " + why);
+                    or_dash(quantile(of.recent, 0.99), duration_text), calls.at("queued").get<std::uint64_t>(),
+                    calls.at("in_flight").get<std::uint64_t>())};
+    if (const auto why = s.at("degraded").get<std::string>(); !why.empty()) lines.push_back("degraded: " + why);
     for (auto& l : lines) l = clipped(printable(l), how.columns);
     if (!of.rates.empty()) lines.push_back(sparkline(of.rates, std::min(top_history::kept, how.columns), how.utf8));
     return lines;
@@ -60,7 +61,8 @@ std::vector<std::string> header_lines(const top_history& of, const view_options&
 std::vector<std::string> worker_lines(const top_history& of, const view_options& how) {
     std::vector<std::vector<std::string>> rows{
         {"ID", "GROUP", "STATE", "TOOL", "FOR", "AGE", "CALLS", "OUT", "CREDIT", "MEM", "CPU%", "RESTARTS", "CALLS/S"}};
-    for (const auto& w : of.workers) rows.push_back(row_of(w, of.by_worker.at(w["id"].get<std::string>()), how.utf8));
+    for (const auto& w : of.workers)
+        rows.push_back(row_of(w, of.by_worker.at(w.at("id").get<std::string>()), how.utf8));
     auto lines = table_lines(rows, {false, false, false, false, true, true, true, true, true, true, true, true, false});
     for (auto& l : lines) l = clipped(l, how.columns);
     return lines;

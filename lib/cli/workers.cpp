@@ -13,19 +13,19 @@ namespace snakepit::cli {
 namespace {
 
 std::vector<std::string> row_of(const value& w) {
-    const auto running = w["running"].get<std::string>();
+    const auto running = w.at("running").get<std::string>();
     std::uint64_t recycles = 0;
-    for (const auto& [reason, times] : w["recycles"].items()) recycles += times.get<std::uint64_t>();
-    return {w["id"].get<std::string>(),
-            w["group"].get<std::string>().empty() ? "-" : w["group"].get<std::string>(),
-            w["state"].get<std::string>(),
-            std::to_string(w["pid"].get<int>()),
-            duration_text(w["age"].get<double>()),
-            std::to_string(w["total_calls"].get<std::uint64_t>()),
-            std::to_string(w["outstanding"].get<std::uint64_t>()),
-            bytes_text(w["heartbeat"]["resident_bytes"].get<double>()),
-            w["cpu"].is_null() ? "-" : duration_text(w["cpu"].get<double>()),
-            std::to_string(w["restarts"].get<std::uint64_t>()),
+    for (const auto& [reason, times] : w.at("recycles").items()) recycles += times.get<std::uint64_t>();
+    return {w.at("id").get<std::string>(),
+            w.at("group").get<std::string>().empty() ? "-" : w.at("group").get<std::string>(),
+            w.at("state").get<std::string>(),
+            std::to_string(w.at("pid").get<int>()),
+            duration_text(w.at("age").get<double>()),
+            std::to_string(w.at("total_calls").get<std::uint64_t>()),
+            std::to_string(w.at("outstanding").get<std::uint64_t>()),
+            bytes_text(w.at("heartbeat").at("resident_bytes").get<double>()),
+            w.at("cpu").is_null() ? "-" : duration_text(w.at("cpu").get<double>()),
+            std::to_string(w.at("restarts").get<std::uint64_t>()),
             std::to_string(recycles),
             running.empty() ? "-" : printable(running)};
 }
@@ -33,15 +33,15 @@ std::vector<std::string> row_of(const value& w) {
 std::string words(const value& reply) {
     std::vector<std::vector<std::string>> rows{
         {"ID", "GROUP", "STATE", "PID", "AGE", "CALLS", "OUT", "MEMORY", "CPU", "RESTARTS", "RECYCLES", "RUNS"}};
-    for (const auto& w : reply["workers"]) rows.push_back(row_of(w));
-    return joined_lines(
-        table_lines(rows, {false, false, false, true, true, true, true, true, true, true, true, false}));
+    for (const auto& w : reply.at("workers")) rows.push_back(row_of(w));
+    return printable_lines(
+        joined_lines(table_lines(rows, {false, false, false, true, true, true, true, true, true, true, true, false})));
 }
 
 std::string ids(const value& reply) {
     std::vector<std::string> all;
-    for (const auto& w : reply["workers"]) all.push_back(w["id"].get<std::string>());
-    return joined_lines(all);
+    for (const auto& w : reply.at("workers")) all.push_back(w.at("id").get<std::string>());
+    return printable_lines(joined_lines(all));
 }
 
 struct workers_arguments {

@@ -71,6 +71,17 @@ def test_every_script_knows_every_command_and_is_one(snakepit: Command, shell: s
         assert (checked.returncode, checked.stderr) == (0, b"")
 
 
+def test_fish_knows_pools_workers_and_which_options_take_a_value(snakepit: Command) -> None:
+    _, out, _ = snakepit("completion", "fish")
+    lines = out.splitlines()
+    of = "complete -c snakepit -n '__fish_seen_subcommand_from "
+    assert f"{of}top' -l interval -r" in lines
+    assert f"{of}top' -l once" in lines
+    assert f"{of}events' -l worker -x -a '(__snakepit_workers)'" in lines
+    assert f"{of}drain' -l pool -x -a '(__snakepit_pools)'" in lines
+    assert "workers --ids $pool" in out
+
+
 def test_another_shell_is_refused(snakepit: Command) -> None:
     code, _, err = snakepit("completion", "csh")
     assert code == 2

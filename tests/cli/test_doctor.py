@@ -175,21 +175,36 @@ def test_the_kernel_and_optional_packages_are_looked_at(snakepit: Command) -> No
     _, report = examine(snakepit, env={"OTEL_EXPORTER_OTLP_ENDPOINT": ""})
     assert report["kernel"] == {"memfd": True, "pidfd": True}
     assert set(report["optional"]) == {"numpy", "uvloop", "opentelemetry"}
-    assert report["telemetry"] == {"otlp_endpoint": None, "reachable": None}
+    assert report["telemetry"] == {"traces": None, "metrics": None, "reachable": None}
 
 
 def test_an_otlp_endpoint_is_reached_or_a_warning(snakepit: Command) -> None:
     with socket.create_server(("127.0.0.1", 0)) as receiver:
-        endpoint = f"http://127.0.0.1:{receiver.getsockname()[1]}"
-        code, report = examine(snakepit, env={"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
-        assert (code, report["telemetry"]) == (0, {"otlp_endpoint": endpoint, "reachable": True})
-    for gone, remedy in ((endpoint, "a pool runs without it"), ("http://:4317", "http://HOST:PORT")):
-        code, report = examine(snakepit, env={"OTEL_EXPORTER_OTLP_ENDPOINT": gone})
-        assert report["telemetry"]["reachable"] is False
-        assert code == (0 if gone == endpoint else 1)
-        [warning] = [one for one in findings(report, "warning") if one["subject"] == "telemetry"]
-        assert gone in warning["text"]
-        assert remedy in warning["remedy"]
+        place = f"127.0.0.1:{receiver.getsockname()[1]}"
+        code, report = examine(snakepit, env={"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{place}"})
+        assert (code, report["telemetry"]) == (0, {"traces": place, "metrics": place, "reachable": True})
+        # As a pool reads them: not an endpoint alone.
+        only_traces = {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"http://{place}/", "OTEL_METRICS_EXPORTER": "none"}
+        _, report = examine(snakepit, env=only_traces)
+        assert report["telemetry"] == {"traces": place, "metrics": None, "reachable": True}
+    code, report = examine(snakepit, env={"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{place}"})
+    assert (code, report["telemetry"]["reachable"]) == (0, False)
+    [warning] = [one for one in findings(report, "warning") if one["subject"] == "telemetry"]
+    assert place in warning["text"]
+    assert "a pool runs without it" in warning["remedy"]
+
+
+def test_what_a_pool_does_not_understand_of_otlp_is_told(snakepit: Command) -> None:
+    code, report = examine(snakepit, env={"OTEL_EXPORTER_OTLP_ENDPOINT": "http://:4317"})
+    told = [one for one in report["findings"] if one["subject"] == "telemetry" and "http://:4317" in one["text"]]
+    assert told
+    assert {one["level"] for one in told} in ({"warning"}, {"problem"})
+    assert code == (0 if report["usable"] else 1)
+    assert report["telemetry"]["reachable"] is None
+    variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_TRACES_SAMPLER": "sometimes"}
+    code, report = examine(snakepit, env=variables)
+    assert code == 0
+    assert [one["subject"] for one in findings(report, "warning") if "sometimes" in one["text"]] == ["telemetry"]
 
 
 def test_hints_are_lines_for_a_shell(snakepit: Command) -> None:

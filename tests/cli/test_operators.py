@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pwd
 import select
 import signal
-from collections.abc import Iterator
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,13 +32,16 @@ def test_ps_lists_the_pool(host: Host) -> None:
     code, out, err = host.snakepit("ps")
     assert (code, err) == (0, "")
     lines = out.splitlines()
-    assert lines[0].split() == ["PID", "MODULE", "WORKERS", "IN", "FLIGHT", "QUEUED", "UPTIME", "STATE", "SOCKET"]
+    header = ["PID", "USER", "MODULE", "WORKERS", "IN", "FLIGHT", "QUEUED", "UPTIME", "STATE", "SOCKET"]
+    assert lines[0].split() == header
     [line] = [one.split() for one in lines[1:] if one.split()[0] == host.pid]
-    assert line[1:3] == ["cli_tools", "2/2"]
-    assert line[6] == "running"
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    assert line[1:4] == [user, "cli_tools", "2/2"]
+    assert line[7] == "running"
     code, out, err = host.snakepit("ps", "--json")
     [one] = [each for each in json.loads(out) if each["pid"] == host.process.pid]
     assert (one["module"], one["workers"], one["state"]) == ("cli_tools", {"all": 2, "ready": 2}, "running")
+    assert one["user"] == user
     assert os.path.exists(one["socket"])
 
 
@@ -49,6 +57,106 @@ def test_a_pool_whose_process_is_stopped_is_silent(host: Host) -> None:
     assert "does not answer" in one["trouble"]
     assert code == 1
     assert "does not answer" in err
+
+
+class FakePool:
+    """A socket for operators whose pool says what it is told to say, to each connection."""
+
+    def __init__(self, snakepit: Command, answer: Callable[[int, bytes], bytes]) -> None:
+        self.directory = snakepit.temporary / "snakepit-fake"
+        self.directory.mkdir(mode=0o700)
+        self.answer = answer
+        self.door = socket.socket(socket.AF_UNIX)
+        self.door.bind(str(self.directory / "0.admin"))
+        self.door.listen()
+        self.ended = threading.Event()
+        self.threads: list[threading.Thread] = []
+        self.begin(self.accept)
+
+    def begin(self, what: Callable[..., None], *arguments: object) -> None:
+        self.threads.append(threading.Thread(target=what, args=arguments))
+        self.threads[-1].start()
+
+    def accept(self) -> None:
+        self.door.settimeout(0.1)
+        number = 0
+        while not self.ended.is_set():
+            try:
+                peer, _ = self.door.accept()
+            except TimeoutError:
+                continue
+            self.begin(self.serve, peer, number)
+            number += 1
+
+    def serve(self, peer: socket.socket, number: int) -> None:
+        with peer, peer.makefile("rb") as lines:
+            for line in lines:
+                try:
+                    peer.sendall(self.answer(number, line))
+                except OSError:
+                    return
+
+    def end(self) -> None:
+        self.ended.set()
+        for thread in self.threads:
+            thread.join()
+        self.door.close()
+        (self.directory / "0.admin").unlink()
+        self.directory.rmdir()
+
+
+def test_a_late_answer_is_not_taken_for_that_to_the_next_request(snakepit: Command) -> None:
+    def answer(number: int, line: bytes) -> bytes:
+        if json.loads(line)["command"] != "status":
+            return b'{"ok": true, "level": "right"}\n'
+        time.sleep(2.2)  # longer than it is waited for
+        return b'{"ok": true, "level": "that of the status"}\n'
+
+    pool = FakePool(snakepit, answer)
+    try:
+        assert snakepit("loglevel", "--pool", str(os.getpid())) == (0, "right\n", "")
+    finally:
+        pool.end()
+
+
+def test_a_pool_that_lets_nobody_in_any_more_says_so_itself(snakepit: Command) -> None:
+    why = {"code": "too_many_connections", "message": "32 operators are \x1b[31mconnected"}
+    pool = FakePool(snakepit, lambda number, line: json.dumps({"ok": False, "error": why}).encode() + b"\n")
+    try:
+        for arguments in (("drain",), ("workers",), ("events",), ("top", "--once")):
+            code, out, err = snakepit(*arguments, "--pool", str(os.getpid()), "--json")
+            assert (code, json.loads(out)) == (1, {"ok": False, "error": why})
+            assert err == "snakepit: 32 operators are ?[31mconnected (too_many_connections)\n"
+    finally:
+        pool.end()
+
+
+def test_a_pool_that_takes_no_more_connections_holds_nobody_up(snakepit: Command) -> None:
+    path = snakepit.directory / "full.admin"
+    with contextlib.ExitStack() as open_ones:
+        door = open_ones.enter_context(socket.socket(socket.AF_UNIX))
+        door.bind(str(path))
+        door.listen(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                peer = open_ones.enter_context(socket.socket(socket.AF_UNIX))
+                peer.setblocking(False)
+                peer.connect(str(path))
+        code, _, err = snakepit("status", "--pool", str(path))
+    assert code == 2
+    assert "does not answer" in err
+
+
+def test_an_answer_that_lacks_something_is_told(snakepit: Command) -> None:
+    pool = FakePool(snakepit, lambda number, line: b'{"ok": true}\n')
+    try:
+        for arguments in (("status",), ("workers",), ("stack", "w0"), ("top", "--once")):
+            code, out, err = snakepit(*arguments, "--pool", str(os.getpid()))
+            assert (code, out) == (1, "")
+            assert "not found" in err
+        assert " unknown " in snakepit("ps")[1]
+    finally:
+        pool.end()
 
 
 def test_status_in_words_and_as_json(host: Host) -> None:
@@ -102,6 +210,9 @@ def test_without_a_pool_that_is_said(snakepit: Command) -> None:
         code, out, err = snakepit(*arguments, "--pool", "no_such_module")
         assert (code, out) == (2, "")
         assert "no pool" in err
+        code, out, _ = snakepit(*arguments, "--pool", "no_such_module", "--json")
+        failed = json.loads(out)
+        assert (code, failed["ok"], failed["error"]["code"]) == (2, False, "no_pool")
     code, _, err = snakepit("status", "--pool", "/no/such/socket")
     assert code == 2
     assert "No such file" in err
@@ -141,7 +252,8 @@ def test_recycle(host: Host) -> None:
     assert host("recycle", "--all") == (0, "", "")
     assert not set(pids()) & set(second)
     for arguments in (("recycle",), ("recycle", "w0", "--all")):
-        code, _, err = host(*arguments)
+        code, out, err = host(*arguments, "--json")
+        assert json.loads(out)["error"]["code"] == "bad_usage"
         assert code == 2
         assert "--all" in err
     for unknown in ("w9", "all"):
@@ -155,12 +267,12 @@ def test_resize(host: Host) -> None:
     assert host.json("status")["workers"]["all"] == 3
     assert host("resize", "1..2") == (0, "", "")
     eventually(lambda: host.json("status")["workers"]["all"] <= 2, "it has shrunk")
-    for wrong in ("x", "-1", "1..", "1...2", "2..x", "1-2", ""):
+    for wrong in ("x", "-1", "1..", "1...2", "2..x", "1-2", "4..0", ""):
         code, _, err = host("resize", "--", wrong) if wrong.startswith("-") else host("resize", wrong)
         assert code == 2, wrong
         assert err
-    code, _, err = host("resize", "5..2")
-    assert code == 1
+    code, out, err = host("resize", "5..2", "--json")
+    assert (code, json.loads(out)["error"]["code"]) == (1, "invalid_options")
     assert "invalid_options" in err
     code, _, err = host("resize", "2", "io")
     assert code == 1
@@ -211,4 +323,4 @@ def test_unknown_events_are_named(host: Host) -> None:
     code, _, err = host("events", "--only", "worker_endet")
     assert code == 1
     assert "worker_ended" in err
-    assert host("events", "--follow", "--worker", "w9")[0] == 1
+    assert host("events", "--worker", "w9")[0] == 1

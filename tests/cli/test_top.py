@@ -139,7 +139,7 @@ def test_keys(screen: Screen) -> None:
     screen.wait_for("w1")
     screen.type("j")
     screen.type("s")
-    screen.wait_for("stack of w1", "File", "any key")
+    screen.wait_for("stack of w1", "File", "key: back")
     screen.type("x")
     screen.wait_for("calls/s")
     screen.type("d")
@@ -185,6 +185,62 @@ def foreground_of(screen: Screen) -> int:
         "the shell runs something",
     )
     return int(children[0])
+
+
+def test_fewer_workers_than_the_one_that_is_selected(screen: Screen) -> None:
+    assert screen.host("resize", "4")[0] == 0
+    screen.top()
+    screen.wait_for("w3")
+    for _ in range(3):
+        screen.type("j")
+    assert screen.host("resize", "1")[0] == 0
+    screen.wait_for("workers 1/1")
+    screen.type("s")
+    screen.wait_for("stack of w0", "key: back")
+    screen.type("q")
+    screen.wait_for("ended with 0")
+
+
+def test_a_stack_that_is_longer_than_the_screen_is_scrolled(screen: Screen) -> None:
+    screen.tmux("resize-window", "-x", "140", "-y", "6")
+    screen.top()
+    screen.wait_for("calls/s")
+    screen.type("s")
+    screen.wait_for("stack of w0", "lines 1 to 5 of ")
+    screen.type("j")
+    screen.wait_for("lines 2 to 6 of ")
+    screen.type("k")
+    screen.wait_for("stack of w0", "lines 1 to 5 of ")
+    screen.type("x")
+    screen.wait_for("calls/s")
+    screen.type("q")
+    screen.wait_for("ended with 0")
+
+
+def test_a_pool_that_is_stuck_is_waited_for(screen: Screen) -> None:
+    screen.top()
+    screen.wait_for("calls/s")
+    screen.host.process.send_signal(signal.SIGSTOP)
+    try:
+        screen.wait_for("calls/s", "w1", f"process {screen.host.pid} does not answer since 6 s")
+    finally:
+        screen.host.process.send_signal(signal.SIGCONT)
+    eventually(lambda: "does not answer" not in screen.text(), "it goes on")
+    screen.wait_for("calls/s")
+    screen.host.process.send_signal(signal.SIGSTOP)
+    try:
+        screen.wait_for("does not answer")
+        screen.type("q")
+        screen.wait_for("ended with 0")
+    finally:
+        screen.host.process.send_signal(signal.SIGCONT)
+
+
+def test_what_is_no_number_of_seconds(host: Host) -> None:
+    for wrong in ("nan", "inf", "0", "x"):
+        code, out, err = host("top", "--once", "--interval", wrong)
+        assert (code, out) == (2, "")
+        assert "--interval" in err
 
 
 def test_a_narrow_terminal_and_a_change_of_size(screen: Screen) -> None:

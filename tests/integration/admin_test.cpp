@@ -231,6 +231,32 @@ TEST_F(Admin, ResizeAnswersWhenThePoolHasItsSize) {
     });
 }
 
+TEST_F(Admin, ResizeWhileThePoolStartsIsRefusedInAnOperatorsWords) {
+    const auto go = scratch().path() / "go";
+    scratch().write("slow.py", fmt::format("import os, time, snakepit\n"
+                                           "while not os.path.exists('{}'): time.sleep(0.01)\n"
+                                           "@snakepit.tool\ndef here(): pass\n",
+                                           go.string()));
+    run([&]() -> awaitable<> {
+        pool p(io->get_executor(), options("slow"));
+        bool is_up = false;
+        asio::co_spawn(*io, p.start(), [&](std::exception_ptr, const result<void>& r) {
+            EXPECT_OK(r);
+            is_up = true;
+        });
+        const std::function<bool()> listens = [this] { return !sockets().empty(); };
+        CO_ASSERT(co_await comes_true(listens, 10s * slow));
+        auto c = connect();
+        const value reply = co_await c.ask(R"({"command": "resize", "min": 1})");
+        EXPECT_EQ(code_of(reply), "not_started");
+        EXPECT_THAT(message_of(reply), HasSubstr("still starting"));
+        scratch().write("go", "");
+        const std::function<bool()> started = [&is_up] { return is_up; };
+        EXPECT_TRUE(co_await comes_true(started, 10s * slow));
+        EXPECT_OK(co_await p.stop());
+    });
+}
+
 TEST_F(Admin, KillEndsAWorkerAsACrashWould) {
     with_pool(one_worker(), [&](pool& p) -> awaitable<> {
         const auto pid = p.workers()[0].pid;
@@ -243,6 +269,24 @@ TEST_F(Admin, KillEndsAWorkerAsACrashWould) {
         };
         EXPECT_TRUE(co_await comes_true(is_back, 10s * slow));
         EXPECT_THAT(p.workers()[0].last_exit, HasSubstr("SIGKILL"));
+    });
+}
+
+TEST_F(Admin, AWorkerWithoutAProcessCannotBeKilled) {
+    auto how = one_worker();
+    how.restart_backoff.first = 30s;
+    how.restart_backoff.longest = 30s;
+    with_pool(how, [&](pool& p) -> awaitable<> {
+        auto c = connect();
+        value reply = co_await c.ask(R"({"command": "kill", "worker": "w0"})");
+        EXPECT_EQ(reply["ok"], true);
+        const std::function<bool()> is_down = [&p] { return p.workers()[0].pid == 0; };
+        CO_ASSERT(co_await comes_true(is_down, 10s * slow));
+        for (const auto* command : {"kill", "stack"}) {
+            reply = co_await c.ask(fmt::format(R"({{"command": "{}", "worker": "w0"}})", command));
+            EXPECT_EQ(code_of(reply), "worker_lost");
+            EXPECT_EQ(message_of(reply), "the worker has no process now");
+        }
     });
 }
 
@@ -314,6 +358,22 @@ TEST_F(Admin, EventsThatHaveHappenedAreKept) {
         EXPECT_GT(reply["events"].size(), 3u);
         reply = co_await c.ask(R"({"command": "events", "only": ["call_ended"]})");
         EXPECT_EQ(message_of(reply), "\"call_ended\" is not kept: follow the events to see it");
+    });
+}
+
+TEST_F(Admin, EventsOfAWorkerThatHasLeftAreKept) {
+    with_pool(options(), [&](pool& p) -> awaitable<> {
+        auto c = connect();
+        value reply = co_await c.ask(R"({"command": "resize", "min": 1})");
+        const std::function<bool()> has_left = [&p] { return p.workers().size() == 1; };
+        CO_ASSERT(co_await comes_true(has_left, 10s * slow));
+        const std::string gone = p.workers()[0].id == "w0" ? "w1" : "w0";
+        reply = co_await c.ask(fmt::format(R"({{"command": "events", "worker": "{}"}})", gone));
+        EXPECT_FALSE(reply["events"].empty()) << reply;
+        reply = co_await c.ask(R"({"command": "events", "worker": "w9"})");
+        EXPECT_EQ(code_of(reply), "bad_arguments");
+        reply = co_await c.ask(R"({"command": "events", "worker": "w9", "follow": true})");
+        EXPECT_EQ(reply, value({{"ok", true}}));
     });
 }
 
@@ -587,6 +647,37 @@ TEST_F(Admin, SeveralPoolsInOneNamedDirectoryAreFoundByLinks) {
     });
     EXPECT_TRUE(fs::is_empty(how.socket_directory));
     EXPECT_TRUE(fs::is_empty(runtime()));
+}
+
+TEST_F(Admin, PoolsOfAllUsersAreFoundOnlyWhenTheyAreWanted) {
+    if (::geteuid() != 0) GTEST_SKIP() << "only root can make what another user has";
+    constexpr uid_t nobody = 65534;
+    const auto theirs = runtime() / "snakepit-theirs";
+    fs::create_directory(theirs);
+    const auto socket_of = [](const fs::path& path, uid_t owner) {
+        asio::io_context any;
+        const protocol::acceptor made(any, protocol::endpoint(path));
+        EXPECT_EQ(::lchown(path.c_str(), owner, owner), 0);
+    };
+    socket_of(theirs / "0.admin", nobody);
+    socket_of(theirs / "1.admin", 0);  // not that user's, whatever the directory
+    const auto link = [](const fs::path& from, const fs::path& to) {
+        fs::create_symlink(to, from);
+        EXPECT_EQ(::lchown(from.c_str(), nobody, nobody), 0);
+    };
+    socket_of(runtime() / "ours.admin", 0);
+    link(runtime() / "snakepit-2.admin", runtime() / "ours.admin");
+    EXPECT_EQ(::lchown(theirs.c_str(), nobody, nobody), 0);
+    EXPECT_TRUE(sockets().empty());
+    std::vector<std::string> found;
+    for (const auto& p : detail::find_pools(true))
+        if (p.socket.starts_with(runtime().string())) found.push_back(p.socket);
+    EXPECT_THAT(found, ::testing::ElementsAre((theirs / "0.admin").string()));
+    detail::forget({"/no/such/socket", (runtime() / "snakepit-2.admin").string()});
+    EXPECT_TRUE(fs::is_symlink(runtime() / "snakepit-2.admin")) << "another user's link stays";
+    fs::remove_all(theirs);
+    fs::remove(runtime() / "snakepit-2.admin");
+    fs::remove(runtime() / "ours.admin");
 }
 
 TEST_F(Admin, APoolThatCannotHaveTheSocketDoesNotStart) {
