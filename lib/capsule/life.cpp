@@ -22,7 +22,7 @@ using namespace std::chrono_literals;
 constexpr auto hello_limit = 5s;     // from accept to hello
 constexpr auto suspicion = 100ms;    // a stream ended: is the process about to? mostly 1 ms
 constexpr auto kill_limit = 2s;      // from SIGKILL to the end of the process
-constexpr auto tail_limit = 100ms;   // from the end of the process to that of its stream; mostly 1 ms
+constexpr auto tail_limit = 250ms;   // from the end of the process to that of its streams; mostly 1 ms
 constexpr auto stacks_limit = 1s;    // from asking a worker for its stacks to asking faulthandler
 constexpr auto running_look = 10ms;  // from one look at what a worker still runs to the next
 constexpr int exit_lost = 75;        // py/snakepit/_protocol.py: the worker's connection or a stream ended

@@ -9,6 +9,7 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -63,12 +64,12 @@ private:
 
     private:
         void OnReadDone(bool ok) override {
-            if (!ok) return Finish(grpc::Status::OK);
+            if (!ok) return end(grpc::Status::OK);
             grpc::Slice whole;
             (void)in_.DumpToSingleSlice(&whole);
             const auto how = at_.take(method_, {reinterpret_cast<const char*>(whole.begin()), whole.size()});
             if (how.never) return;
-            if (how.code != grpc::StatusCode::OK) return Finish({how.code, "as it was told", how.details});
+            if (how.code != grpc::StatusCode::OK) return end({how.code, "as it was told", how.details});
             otlp::ExportTraceServiceResponse response;
             if (how.rejected != 0) {
                 response.mutable_partial_success()->set_rejected_spans(how.rejected);
@@ -77,13 +78,18 @@ private:
             const auto bytes = response.SerializeAsString();
             const grpc::Slice slice(bytes);
             out_ = grpc::ByteBuffer(&slice, 1);
-            StartWriteAndFinish(&out_, grpc::WriteOptions(), grpc::Status::OK);
+            if (!ended_.exchange(true)) StartWriteAndFinish(&out_, grpc::WriteOptions(), grpc::Status::OK);
         }
-        void OnCancel() override { Finish(grpc::Status::CANCELLED); }
+        void OnCancel() override { end(grpc::Status::CANCELLED); }
         void OnDone() override { delete this; }
+        /// A caller that gives up may do so while it is answered.
+        void end(const grpc::Status& how) {
+            if (!ended_.exchange(true)) Finish(how);
+        }
 
         receiver& at_;
         const std::string method_;
+        std::atomic<bool> ended_ = false;
         grpc::ByteBuffer in_;
         grpc::ByteBuffer out_;
     };

@@ -263,10 +263,12 @@ void otlp_exporter::export_metrics(std::unique_lock<std::mutex>& lock) {
     std::string why;
     if (!status.ok()) why = fmt::format("metrics: {}: {}", how_.metrics->address, status.error_message());
     else if (part.rejected_data_points() > 0) why = "metrics: the receiver rejected some: " + part.error_message();
-    const bool is_news = !why.empty() && !metrics_fail_;
-    if (is_news) on_loss_(0, why);
     lock.lock();
-    metrics_fail_ = !why.empty();
+    const bool failed_before = metrics_fail_.exchange(!why.empty());
+    if (why.empty() || failed_before || stop_by_) return;
+    lock.unlock();
+    on_loss_(0, why);
+    lock.lock();
 }
 
 /// @return  false: there is no time for that
