@@ -39,7 +39,7 @@ constexpr std::size_t longest_request = 8 << 10;
 constexpr int most_clients = 32;
 constexpr auto patience = 10s;
 
-error cannot_listen(const std::string& address, const std::string& why, const char* what_to_do) {
+error cannot_listen(const std::string& address, const std::string& why, std::string_view what_to_do) {
     return {errc::listen_failed, fmt::format("metrics_listen: cannot listen on {}: {}; {}", address, why, what_to_do)};
 }
 
@@ -70,7 +70,7 @@ tl::expected<unique_fd, int> listen_on(const addrinfo& a) {
 
 result<unique_fd> listen_on(const std::string& address) {
     const auto parsed = parse_listen_address(address);
-    if (!parsed) return tl::unexpected(cannot_listen(address, "it is no address", listen_addresses().data()));
+    if (!parsed) return tl::unexpected(cannot_listen(address, "it is no address", listen_addresses()));
     addrinfo wanted{};
     wanted.ai_socktype = SOCK_STREAM;
     wanted.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
