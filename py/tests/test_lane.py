@@ -56,7 +56,7 @@ class _NeverEmpty(_lane.DirectLane):
 
 def test_to_send_all_ends_when_its_time_is_over_though_there_is_ever_more() -> None:
     lane = _NeverEmpty()
-    thread = threading.Thread(target=lane.flush_all, args=(monotonic() + 0.01,), daemon=True)
+    thread = threading.Thread(target=lambda: lane.flush_all(monotonic() + 0.5), daemon=True)
     thread.start()
     thread.join(10)
     assert not thread.is_alive()
