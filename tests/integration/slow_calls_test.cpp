@@ -15,7 +15,7 @@ namespace {
 using ::testing::HasSubstr;
 
 const std::string tools = R"(
-import asyncio, ctypes, time
+import asyncio, ctypes, signal, time
 import snakepit
 
 __snakepit_thread_safe__ = True
@@ -26,7 +26,9 @@ def doze(seconds):
 
 @snakepit.tool
 def hold_the_gil(seconds, rest):
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # usleep() would end at the first one
     ctypes.PyDLL(None).usleep(int(seconds * 1e6))  # PyDLL: the GIL is kept
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
     time.sleep(rest)
 
 @snakepit.tool(batch=True, max_batch=4, max_wait_ms=1500)
