@@ -28,7 +28,7 @@ struct meter {
 
 asio::awaitable<void> make_calls(pool& on, const load& what, meter& into) {
     co_await asio::this_coro::throw_if_cancelled(false);
-    while (clock::now() < into.end) {
+    do {  // once at least: when so many callers have begun the time may be over
         std::string tool = what.tool;
         value arguments = what.arguments;
         call_options options = what.options;
@@ -43,7 +43,7 @@ asio::awaitable<void> make_calls(pool& on, const load& what, meter& into) {
         if (!into.first_error) into.first_error = outcome.error();
         // There will not be another outcome.
         if (outcome.error() == errc::unknown_tool || outcome.error() == errc::pool_stopped) co_return;
-    }
+    } while (clock::now() < into.end);
 }
 
 double part_of(std::vector<float>& took, double part) {

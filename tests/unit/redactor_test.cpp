@@ -203,7 +203,7 @@ TEST(RedactorAtRandom, ChangesNothingTheSecondTimeAndDoesNotGrow) {
     const auto seed = std::random_device{}();
     SCOPED_TRACE(seed);
     std::mt19937 dice(seed);
-    for (int i = 0; i < 100'000; ++i) {
+    for (int i = 0; i < 30'000; ++i) {
         std::string text;
         for (auto left = dice() % 24; left > 0; --left) text += pieces[dice() % pieces.size()];
         const auto once = by.text(text);
@@ -226,7 +226,7 @@ TEST(RedactorAtRandom, FindsWhatHasAName) {
         }
         return made + quote;
     };
-    for (int i = 0; i < 50'000; ++i) {
+    for (int i = 0; i < 20'000; ++i) {
         const auto secret = fmt::format("S3CR{:08x}T", dice());
         // With all that a password may have, where that is in quotes.
         const auto spiced =
@@ -266,11 +266,11 @@ TEST(RedactorAtRandom, TakesTimeInProportion) {
     for (const auto& piece : hostile) {
         for (const std::string begin : {"", "password=", "password='", "--token", "https://"}) {
             std::string text = begin;
-            while (text.size() < (1 << 20)) text += piece;
+            while (text.size() < (1 << 18)) text += piece;
             const auto from = std::chrono::steady_clock::now();
             (void)by.text(text);
             const auto took = std::chrono::steady_clock::now() - from;
-            EXPECT_LT(took, std::chrono::seconds(2)) << "1 MiB of " << piece << " behind " << begin;
+            EXPECT_LT(took, std::chrono::milliseconds(500)) << "256 KiB of " << piece << " behind " << begin;
         }
     }
 }
