@@ -28,20 +28,6 @@ constexpr std::size_t event_capacity = 1'024;  // that wait for who follows
 constexpr int burst = 64;                      // events, then the pool has its turn
 constexpr auto pause_after_burst = 10ms;
 
-/// As with `stack`: what has no process now cannot be killed.
-result<void> kill(pool_impl& in, const std::string& worker) {
-    const auto all = in.workers();
-    const auto found = std::ranges::find(all, worker, &worker_stats::id);
-    if (found == all.end() || found->pid != 0) return in.kill(worker);
-    return tl::unexpected(error(errc::worker_lost, "the worker has no process now").with_worker(worker));
-}
-
-/// In words for whoever has not started the pool.
-result<void> can_resize(const pool_impl& pool) {
-    if (pool.phase_name() != "starting") return {};
-    return tl::unexpected(error(errc::not_started, "the pool is still starting; ask again when its workers are up"));
-}
-
 /// The answer to what is done at once, or has failed.
 std::string line_of(const result<void>& done, const value& content = value::object()) {
     return done ? admin::ok_line(content) : admin::refusal_line(admin::refusal_of(done.error()));
@@ -169,7 +155,7 @@ asio::awaitable<std::string> admin_connection::answer(std::shared_ptr<admin_conn
         co_return admin::ok_line();
     }
     if (const auto* k = std::get_if<admin::kill>(&*asked))
-        co_return line_of(kill(*pool, k->worker), args("worker", k->worker));
+        co_return line_of(pool->kill(k->worker), args("worker", k->worker));
     if (const auto* l = std::get_if<admin::loglevel>(&*asked)) {
         if (l->level) pool->set_log_level(*l->level);
         co_return admin::ok_line(args("level", to_string(pool->least_logged())));
@@ -188,8 +174,6 @@ asio::awaitable<std::string> admin_connection::answer(std::shared_ptr<admin_conn
         co_return line_of(done);
     }
     if (const auto* r = std::get_if<admin::resize>(&*asked)) {
-        const auto can = can_resize(*pool);
-        if (!can) co_return line_of(can);
         const auto begin = [&](completion<result<void>> done) { pool->begin_resize(r->group, r->to, std::move(done)); };
         const auto done = co_await outcome_of<void>(self, begin);
         co_return line_of(done);

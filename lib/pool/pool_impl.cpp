@@ -463,6 +463,8 @@ void pool_impl::begin_resize(std::optional<std::string> group, worker_count to, 
 
 void pool_impl::resize(const std::optional<std::string>& name, worker_count to, const crew::listener& done) {
     if (phase_ == phase::stopping || phase_ == phase::stopped) return done(tl::unexpected(stopped_error()));
+    if (phase_ == phase::starting)
+        return done(tl::unexpected(error(errc::not_started, "the pool is still starting; try again when it has")));
     if (phase_ != phase::running) return done(tl::unexpected(error(errc::not_started, "await pool.start() first")));
     const auto all = look_at_groups();
     const auto wanted = name ? std::ranges::find(*all, *name, &group::name) : all->begin();
@@ -494,9 +496,13 @@ void pool_impl::begin_stacks(std::string worker, completion<result<std::string>>
 }
 
 result<void> pool_impl::kill(const std::string& worker) {
+    const auto known = workers();
+    const auto found = std::ranges::find(known, worker, &worker_stats::id);
+    if (found != known.end() && found->pid == 0)
+        return tl::unexpected(error(errc::worker_lost, "the worker has no process now").with_worker(worker));
     const auto all = look_at_groups();
     if (std::ranges::any_of(*all, [&](const group& g) { return g.workers && g.workers->kill(worker); })) return {};
-    return tl::unexpected(no_such_worker(worker, workers()));
+    return tl::unexpected(no_such_worker(worker, known));
 }
 
 result<void> pool_impl::check_worker(const std::string& id) const {

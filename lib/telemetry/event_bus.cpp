@@ -1,6 +1,5 @@
 #include "telemetry/event_bus.hpp"
 
-#include <deque>
 #include <utility>
 
 namespace snakepit::detail {
@@ -58,12 +57,13 @@ void event_bus::tell(event e) const {
         std::shared_ptr<list> to;
         event what;
     };
-    static thread_local std::deque<untold>* waiting = nullptr;
+    static thread_local std::vector<untold>* waiting = nullptr;
     if (waiting) return waiting->push_back({list_, std::move(e)});
-    std::deque<untold> rest;
+    std::vector<untold> rest;  // an empty one costs nothing
     waiting = &rest;
     list_->tell(e);
-    for (; !rest.empty(); rest.pop_front()) rest.front().to->tell(rest.front().what);
+    while (!rest.empty())
+        for (const auto& next : std::exchange(rest, {})) next.to->tell(next.what);
     waiting = nullptr;
 }
 

@@ -162,9 +162,9 @@ private:
         const bool gave_up = e.outcome == "deadline_exceeded" || e.outcome == "cancelled";
         // Others may be found before the tool is looked for, and then the name may be anything.
         const bool is_any_name = !was_sent && e.outcome != "queue_full" && e.outcome != "tool_degraded";
-        const bool is_known = tools_.contains(text_equal::view(e.tool, e.group));
-        const std::string_view tool =
-            e.outcome == "unknown_tool" || (is_any_name && !is_known) ? std::string_view() : e.tool;
+        const bool is_nobodys =
+            e.outcome == "unknown_tool" || (is_any_name && !tools_.contains(text_equal::view(e.tool, e.group)));
+        const std::string_view tool = is_nobodys ? std::string_view() : e.tool;
         auto& series = series_of(tool, e.group);
         series.outcome(calls_, e, tool).Increment();
         if (!was_sent && !gave_up) return;  // refused at once: it has not waited

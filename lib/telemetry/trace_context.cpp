@@ -38,6 +38,14 @@ bool is_traceparent(std::string_view header) noexcept {
     return header.size() == size || (version != "00" && header[size] == '-');
 }
 
+span_ids ids_of(std::string_view traceparent) {
+    span_ids ids;
+    ids.trace_id = traceparent.substr(3, 32);
+    ids.id = traceparent.substr(36, 16);
+    ids.sampled = std::string_view("13579bdf").find(traceparent[54]) != std::string_view::npos;  // the lowest bit
+    return ids;
+}
+
 std::shared_ptr<const trace_context> accept_trace(const std::string& traceparent, const std::string& tracestate) {
     if (!is_traceparent(traceparent)) return nullptr;
     auto accepted = std::make_shared<trace_context>();

@@ -11,6 +11,7 @@ namespace snakepit::detail {
 struct trace_context {
     std::string traceparent;
     std::string tracestate;  ///< empty: none
+    bool recorded = false;   ///< whoever carries it is to make spans
 
     [[nodiscard]] std::size_t size() const noexcept { return traceparent.size() + tracestate.size(); }
 };
@@ -29,6 +30,9 @@ struct span_ids {
 /// Whether a header says which trace and span it means. Of a version that is not known yet only the fields of version
 /// 00 are looked at, as the standard has it; it has at most 128 bytes here.
 [[nodiscard]] bool is_traceparent(std::string_view header) noexcept;
+
+/// Which trace a header that is_traceparent() means, and as `id` which span; whether that is flagged as sampled.
+[[nodiscard]] span_ids ids_of(std::string_view traceparent);
 
 /// What is to be carried of the two headers; null: nothing. A tracestate that is too long or no printable ASCII is left
 /// out.

@@ -1,8 +1,5 @@
 #include "telemetry/tracer.hpp"
 
-#include <fmt/format.h>
-#include <algorithm>
-#include <iterator>
 #include <random>
 #include <string_view>
 
@@ -20,9 +17,17 @@ std::uint64_t random_number() {
     return n;
 }
 
-std::string random_id(int words) {
+/// Calls wait for it: as others do it, it takes ten times as long.
+void append_hex(std::string& to, std::uint64_t n) {
+    constexpr int digits = 16;
+    char text[digits];
+    for (auto* at = text + digits; at != text; n >>= 4) *--at = "0123456789abcdef"[n & 15];
+    to.append(text, digits);
+}
+
+std::string random_id() {
     std::string id;
-    for (int i = 0; i < words; ++i) fmt::format_to(std::back_inserter(id), "{:016x}", random_number());
+    append_hex(id, random_number());
     return id;
 }
 
@@ -49,30 +54,34 @@ tracer::tracer(sampling how, event_bus& events, std::shared_ptr<const redactor> 
                               [this](const event& e) { ended(std::get<happened::call_ended>(e.what)); })) {}
 
 /// As OpenTelemetry's TraceIdRatioBased: the same decision for one trace wherever it is made.
-bool tracer::samples(const std::string& trace_id) const {
-    if (how_.ratio >= 1) return true;
-    const auto low = std::stoull(trace_id.substr(16), nullptr, 16) >> 1;  // 63 bits
-    return static_cast<double>(low) < how_.ratio * 9'223'372'036'854'775'808.0;
+/// @param low  the last 64 bits of its id, of which it takes 63
+bool tracer::samples(std::uint64_t low) const {
+    return how_.ratio >= 1 || static_cast<double>(low >> 1) < how_.ratio * 9'223'372'036'854'775'808.0;
 }
 
 void tracer::begin(call& c) const {
     auto trail = std::make_unique<call_trail>();
-    auto& ids = trail->span;
-    const auto given = c.trace;
-    if (given) {
-        const std::string_view header = given->traceparent;
-        ids.trace_id = header.substr(3, 32);
-        ids.parent_id = header.substr(36, 16);
-        const bool flagged = (std::stoi(std::string(header.substr(53, 2)), nullptr, 16) & 1) != 0;
-        ids.sampled = how_.parent_based ? flagged : samples(ids.trace_id);
-    } else {
-        ids.trace_id = random_id(2);
-        ids.sampled = samples(ids.trace_id);
-    }
-    ids.id = random_id(1);
     auto carried = std::make_shared<trace_context>();
-    carried->traceparent = fmt::format("00-{}-{}-{:02x}", ids.trace_id, ids.id, ids.sampled ? 1 : 0);
-    if (given) carried->tracestate = given->tracestate;
+    auto& ids = trail->span;
+    if (c.trace) {
+        auto above = ids_of(c.trace->traceparent);
+        ids.trace_id = std::move(above.trace_id);
+        ids.parent_id = std::move(above.id);
+        ids.sampled = how_.parent_based ? above.sampled : samples(std::stoull(ids.trace_id.substr(16), nullptr, 16));
+        carried->tracestate = c.trace->tracestate;
+    } else {
+        const auto low = random_number();
+        ids.trace_id.reserve(32);
+        append_hex(ids.trace_id, random_number());
+        append_hex(ids.trace_id, low);
+        ids.sampled = samples(low);
+    }
+    ids.id = random_id();
+    carried->recorded = ids.sampled;
+    constexpr std::size_t size = 55;
+    carried->traceparent.reserve(size);
+    carried->traceparent.append("00-").append(ids.trace_id).append("-").append(ids.id);
+    carried->traceparent.append(ids.sampled ? "-01" : "-00");
     c.trace = std::move(carried);
     c.trail = std::move(trail);
 }
@@ -109,7 +118,7 @@ void tracer::ended(const happened::call_ended& e) const {
                           std::chrono::steady_clock::time_point to) {
         span s;
         s.trace_id = e.trace_id;
-        s.id = random_id(1);
+        s.id = random_id();
         s.parent_id = e.span_id;
         s.tracestate = e.tracestate;
         s.name = std::move(name);

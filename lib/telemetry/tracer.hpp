@@ -7,6 +7,7 @@
 #include "telemetry/span.hpp"
 #include "telemetry/trace_context.hpp"
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -31,7 +32,7 @@ public:
     void begin(call& c) const;
 
 private:
-    [[nodiscard]] bool samples(const std::string& trace_id) const;
+    [[nodiscard]] bool samples(std::uint64_t low) const;
     void ended(const happened::call_ended& e) const;
 
     const sampling how_;

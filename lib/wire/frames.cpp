@@ -93,8 +93,9 @@ void encode_frame(const out_frame& from, v1::WorkDown& to) {
         if (call.of->stream) c.set_streams(true);
         if (!call.of->session.empty()) c.set_session(call.of->session);
         if (call.of->trace) {
-            c.mutable_trace()->set_traceparent(call.of->trace->traceparent);
-            c.mutable_trace()->set_tracestate(call.of->trace->tracestate);
+            c.set_traceparent(call.of->trace->traceparent);
+            c.set_tracestate(call.of->trace->tracestate);
+            c.set_recorded(call.of->trace->recorded);
         }
     }
     for (const auto& each : from.leases) {

@@ -12,6 +12,8 @@ constexpr int most_records = 512;
 constexpr int most_fields = 32;
 constexpr std::size_t longest_name = 256;
 constexpr std::size_t longest_message = std::size_t{8} << 10;
+constexpr std::size_t longest_tool = 200;
+constexpr std::size_t longest_thread = 128;
 constexpr std::size_t longest_span_message = std::size_t{1} << 10;
 constexpr std::size_t longest_key = 128;
 constexpr std::size_t longest_value = std::size_t{1} << 10;
@@ -50,39 +52,54 @@ std::optional<heard::log_record> checked(v1::LogRecord& r) {
     return made;
 }
 
-std::optional<span> checked(v1::Span& s) {
-    if (!is_span_id(s.trace_id(), 32) || !is_span_id(s.span_id(), 16) || !is_id_or_none(s.parent_id(), 16) ||
-        s.name().size() > longest_name || s.message().size() > longest_span_message ||
-        s.tracestate().size() > longest_tracestate || s.kind() > 5 || !fits(s.attributes()))
+bool are_columns(const v1::Spans& s) {
+    const auto rows = s.traceparents_size();
+    return s.tracestates_size() == rows && s.span_ids_size() == rows && s.tools_size() == rows &&
+           s.functions_size() == rows && s.thread_ids_size() == rows && s.thread_names_size() == rows &&
+           s.begin_ns_size() == rows && s.took_ns_size() == rows && s.failed_size() == rows &&
+           s.messages_size() == rows;
+}
+
+/// One row.
+std::optional<span> checked(v1::Spans& s, int at) {
+    if (!is_traceparent(s.traceparents(at)) || s.tracestates(at).size() > longest_tracestate ||
+        !is_span_id(s.span_ids(at), 16) || s.tools(at).size() > longest_tool || s.functions(at).size() > longest_name ||
+        s.thread_names(at).size() > longest_thread || s.messages(at).size() > longest_span_message)
         return std::nullopt;
     span made;
-    made.trace_id = std::move(*s.mutable_trace_id());
-    made.id = std::move(*s.mutable_span_id());
-    made.parent_id = std::move(*s.mutable_parent_id());
-    made.tracestate = std::move(*s.mutable_tracestate());
-    made.name = std::move(*s.mutable_name());
-    made.what = static_cast<span::kind>(std::max(s.kind(), 1u));
-    made.begin = time_of(s.begin_ns());
-    made.end = std::max(made.begin, time_of(s.end_ns()));
-    if (s.failed()) made.outcome = span::status::error;
-    made.message = std::move(*s.mutable_message());
-    for (auto& f : *s.mutable_attributes())
-        made.attributes.emplace_back(std::move(*f.mutable_key()), std::move(*f.mutable_value()));
+    auto of = ids_of(s.traceparents(at));
+    made.trace_id = std::move(of.trace_id);
+    made.id = std::move(*s.mutable_span_ids(at));
+    made.parent_id = std::move(of.id);
+    made.tracestate = std::move(*s.mutable_tracestates(at));
+    made.name = s.tools(at);
+    made.what = span::kind::server;
+    made.begin = time_of(s.begin_ns(at));
+    made.end = std::max(made.begin, time_of(s.begin_ns(at) + std::min(s.took_ns(at), ~s.begin_ns(at))));
+    if (s.failed(at)) made.outcome = span::status::error;
+    made.message = std::move(*s.mutable_messages(at));
+    // https://opentelemetry.io/docs/specs/semconv/
+    made.attributes = {{"rpc.system", "snakepit"},
+                       {"rpc.method", std::move(*s.mutable_tools(at))},
+                       {"thread.id", static_cast<std::int64_t>(s.thread_ids(at))},
+                       {"thread.name", std::move(*s.mutable_thread_names(at))},
+                       {"code.function", std::move(*s.mutable_functions(at))}};
     return made;
 }
 
 }  // namespace
 
 std::optional<heard::telemetry> checked(v1::Telemetry& t) {
-    if (t.logs_size() > most_records || t.spans_size() > most_records) return std::nullopt;
+    if (t.logs_size() > most_records || t.spans().traceparents_size() > most_records || !are_columns(t.spans()))
+        return std::nullopt;
     heard::telemetry made;
     for (auto& r : *t.mutable_logs()) {
         auto one = checked(r);
         if (!one) return std::nullopt;
         made.logs.push_back(std::move(*one));
     }
-    for (auto& s : *t.mutable_spans()) {
-        auto one = checked(s);
+    for (int i = 0; i < t.spans().traceparents_size(); ++i) {
+        auto one = checked(*t.mutable_spans(), i);
         if (!one) return std::nullopt;
         made.spans.push_back(std::move(*one));
     }

@@ -76,7 +76,7 @@ class _Batch:
             deadline=self.sent_at[call.id] + call.timeout_us * 1e-6 if call.timeout_us else None,
             asked_to_stop=lambda call_id: call_id in self.asked,
             traceparent=traceparent,
-            tracestate=call.trace.tracestate or None,
+            tracestate=call.tracestate or None,
         )
 
 
@@ -211,7 +211,7 @@ class BatchRunner(SerialRunner):
         if batch.given_back:
             self._let_replies_leave()
 
-        run_us = 0
+        took = 0.0
         if batch.live:
             arguments = [item for call_id, item in items.items() if call_id in batch.live]
             self._running_since = started
@@ -236,12 +236,12 @@ class BatchRunner(SerialRunner):
                 self._running_since = 0.0
             took = ended - started
             tool.cost = took if tool.cost < 0.0 else tool.cost + (took - tool.cost) * COST_WEIGHT
-            run_us = int(took / len(batch.live) * 1e6) or 1
-        self._end_all(batch, outcomes, run_us)
+        self._end_all(batch, outcomes, started, took)
 
-    def _end_all(self, batch: _Batch, outcomes: dict[int, Any], run_us: int) -> None:
+    def _end_all(self, batch: _Batch, outcomes: dict[int, Any], started: float, took: float) -> None:
         """Those that were left out as well: calls are done in the order of their ids."""
-        for call_id in batch.calls:
+        run_us = int(took / max(1, len(batch.live)) * 1e6) or 1
+        for call_id, call in batch.calls.items():
             outcome = outcomes.get(call_id)
             if outcome is None:  # asked to stop while the batch was put together
                 outcome = failure_of(_Failure.CANCELLED, "cancelled before it was begun")
@@ -249,6 +249,8 @@ class BatchRunner(SerialRunner):
             if call_id not in batch.given_back:
                 self._replies.add((call_id, outcome, run_us if call_id in batch.live else 0))
             self._ended_calls += 1
+            if call.recorded and call_id in batch.live:
+                self._recorded.append((call, batch.tool, started, took, outcome))
         self._batch = None
 
     def _arguments_of(self, batch: _Batch) -> tuple[dict[int, Any], dict[int, Any]]:

@@ -241,7 +241,7 @@ class ConcurrentRunner(Runner):
             deadline=run.sent_at + call.timeout_us * 1e-6 if call.timeout_us else None,
             asked_to_stop=run.is_unwanted,
             traceparent=self._traceparent_of(call),
-            tracestate=call.trace.tracestate or None,
+            tracestate=call.tracestate or None,
         )
 
     def session(self) -> Session | None:
@@ -376,7 +376,8 @@ class ConcurrentRunner(Runner):
         """The call is over. False: it was before."""
         if run.unwanted is not None:
             self._replies.drop_items(run.id)
-        ran_us = (int((monotonic() - run.started) * 1e6) or 1) if run.has_run else 0
+        took = monotonic() - run.started
+        ran_us = (int(took * 1e6) or 1) if run.has_run else 0
         with self._lock:
             if run.ended:
                 return False
@@ -388,6 +389,8 @@ class ConcurrentRunner(Runner):
             self._ended_calls += 1
         if not run.has_run:
             self._streams.forget(run.id)
+        elif run.call.recorded and self._spans is not None:
+            self._spans.add(run.call, run.tool, run.started, took, outcome, run.thread)
         run.stop = run.current = run.task = None  # they refer to it, and the collector is not to be kept busy
         if run.lease is not None:
             run.lease.end()

@@ -33,7 +33,7 @@ class Origins(Protocol):
 
 def origin_of(call: Any, tool: str, span_id: str = "") -> Origin:
     """Of a Call as it came. span_id: of the span that it is in this worker, if it is one."""
-    header = call.trace.traceparent
+    header = call.traceparent
     context = _trace_context.read(header) if header else None
     if context is None:
         return Origin(call.id, tool, "", "")

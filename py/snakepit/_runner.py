@@ -33,6 +33,7 @@ from snakepit._transfers import Incoming, ProtocolError
 from snakepit.v1 import work_pb2
 
 if TYPE_CHECKING:
+    from snakepit._contexts import Contexts
     from snakepit._spans import Spans
     from snakepit._stacks import AtWork
 
@@ -181,10 +182,13 @@ class Runner:
     # For telemetry.
 
     def record(self, spans: Spans) -> None:
-        """Have the calls that belong to recorded traces be spans of them. Before the first call."""
+        """Have the calls with Call.recorded be spans. Before the first call."""
         self._spans = spans
+
+    def run_within(self, contexts: Contexts) -> None:
+        """Have tools run in the contexts of their calls. Before the first call."""
         for tool in self._tools:
-            spans.adopt(tool)
+            contexts.adopt(tool)
 
     def tell_of_calls(self, on_calls: Callable[[], None]) -> None:
         """Name who wants to know that calls have come, as soon as they have. Before the first one."""
@@ -207,11 +211,15 @@ class Runner:
         return not self._is_open(call_id)
 
     def served(self) -> Sequence[Any]:
-        """The Calls for which the tool runs that is called here, for Spans."""
+        """The Calls for which the tool runs that is called here, for Contexts."""
         return (self.running(),)
 
+    def span_id_of(self, call: Any) -> str:
+        """Of the span that a Call is; empty: it is none."""
+        return self._spans.id_of(call) if self._spans is not None else ""
+
     def _origin_of(self, call: Any) -> Origin:
-        key = call.id, self._spans.id_of(call.id) if self._spans else ""
+        key = call.id, self.span_id_of(call)
         told, origin = getattr(self._told, "last", (None, NONE))
         if told != key:
             origin = origin_of(call, self._tools[call.tool].name, key[1])
@@ -220,8 +228,8 @@ class Runner:
 
     def _traceparent_of(self, call: Any) -> str | None:
         """What the tool passes on; None: it has no trace."""
-        header: str = call.trace.traceparent
-        span_id = self._spans.id_of(call.id) if self._spans else ""
+        header: str = call.traceparent
+        span_id = self.span_id_of(call)
         context = _trace_context.read(header) if span_id else None
         return context.header(span_id) if context is not None else header or None
 

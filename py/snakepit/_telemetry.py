@@ -6,19 +6,16 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from snakepit._protocol import (
     MAX_FIELD_KEY_BYTES,
     MAX_FIELD_VALUE_BYTES,
     MAX_LOGGER_BYTES,
     MAX_MESSAGE_BYTES,
-    MAX_SPAN_MESSAGE_BYTES,
-    MAX_SPAN_NAME_BYTES,
     MAX_TELEMETRY_BYTES,
     MAX_TELEMETRY_FIELDS,
     MAX_TELEMETRY_ITEMS,
-    MAX_TRACESTATE_BYTES,
 )
 from snakepit._text import cut, cut_middle
 from snakepit.v1 import control_pb2
@@ -27,6 +24,7 @@ MOST_LOGS = 1_000  # that wait
 MOST_SPANS = 1_000
 _ITEM_SLACK = 8  # tag and length of one item
 _MESSAGE_SLACK = 64  # of the message itself, and its counts
+_MOST_SPAN_BYTES = 2_400  # encoded, when all its texts are as long as they may be
 
 Fields = Sequence[tuple[str, str]]
 
@@ -46,19 +44,19 @@ class Log(NamedTuple):
 
 
 class Span(NamedTuple):
-    """One that has ended, with texts of any size."""
+    """One that has ended, with texts that fit; see Spans in control.proto."""
 
-    trace_id: str
+    traceparent: str
+    tracestate: str
     span_id: str
-    parent_id: str
-    name: str
-    kind: int
+    tool: str
+    function: str
+    thread_id: int
+    thread_name: str
     begin_ns: int
-    end_ns: int
+    took_ns: int
     failed: bool
     message: str
-    attributes: Fields
-    tracestate: str
 
 
 class Gathered:
@@ -121,8 +119,8 @@ class Gathered:
             with self._lock:
                 self._dropped_spans += 1
             return
-        self._spans.append(span._replace(message=cut(span.message, MAX_SPAN_MESSAGE_BYTES)))  # as in _record_of()
-        self.nudge(len(self._spans) >= MAX_TELEMETRY_ITEMS)
+        self._spans.append(span)
+        self.nudge(len(self._spans) >= MOST_SPANS // 2)
 
     def take(self) -> bytes | None:
         """A message, encoded, or None when there is nothing. For who sends, one thread."""
@@ -140,13 +138,9 @@ class Gathered:
             if room < 0:
                 break
             message.logs.append(logs.popleft())
-        while spans and room >= 0 and len(message.spans) < MAX_TELEMETRY_ITEMS:
-            span = _span_of(spans[0])
-            room -= span.ByteSize() + _ITEM_SLACK
-            if room < 0:
-                break
-            message.spans.append(span)
-            spans.popleft()
+        count = min(len(spans), MAX_TELEMETRY_ITEMS, room // _MOST_SPAN_BYTES)
+        if count > 0:
+            _put([spans.popleft() for _ in range(count)], message.spans)
         encoded: bytes = up.SerializeToString()
         return encoded
 
@@ -166,19 +160,26 @@ def _record_of(log: Log) -> control_pb2.LogRecord:
     )
 
 
-def _span_of(span: Span) -> control_pb2.Span:
-    return control_pb2.Span(
-        trace_id=span.trace_id,
-        span_id=span.span_id,
-        parent_id=span.parent_id,
-        name=cut(span.name, MAX_SPAN_NAME_BYTES),
-        kind=span.kind,
-        begin_ns=span.begin_ns,
-        end_ns=span.end_ns,
-        failed=span.failed,
-        message=span.message,
-        attributes=_fields_of(span.attributes),
-        tracestate=cut(span.tracestate, MAX_TRACESTATE_BYTES),
+def _put(spans: Sequence[Span], to: control_pb2.Spans) -> None:
+    columns = zip(*spans, strict=True)
+    for column, values in zip(_columns_of(to), columns, strict=True):
+        column.extend(values)
+
+
+def _columns_of(spans: control_pb2.Spans) -> tuple[Any, ...]:
+    """In the order of Span."""
+    return (
+        spans.traceparents,
+        spans.tracestates,
+        spans.span_ids,
+        spans.tools,
+        spans.functions,
+        spans.thread_ids,
+        spans.thread_names,
+        spans.begin_ns,
+        spans.took_ns,
+        spans.failed,
+        spans.messages,
     )
 
 

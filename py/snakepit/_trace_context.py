@@ -7,7 +7,6 @@ import re
 from typing import NamedTuple
 
 _HEADER = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
-_SAMPLED = 0x01
 # Odd, so that no two calls have the same product; beside that any number would do.
 _STEP = 0x9E3779B97F4A7C15F39CC0605CEDC835
 
@@ -19,10 +18,6 @@ class TraceContext(NamedTuple):
     span_id: str
     flags: str
 
-    @property
-    def is_sampled(self) -> bool:
-        return bool(int(self.flags, 16) & _SAMPLED)
-
     def header(self, span_id: str) -> str:
         """For what belongs below another span of the same trace."""
         return f"00-{self.trace_id}-{span_id}-{self.flags}"
@@ -32,11 +27,6 @@ def read(header: str) -> TraceContext | None:
     """None: it is empty, or no header."""
     found = _HEADER.fullmatch(header) if header else None
     return TraceContext(*found.groups()) if found is not None else None
-
-
-def new_span_id() -> str:
-    """Of a span that begins now."""
-    return os.urandom(8).hex()
 
 
 _beginnings: list[tuple[int, int]] = []  # the first one counts

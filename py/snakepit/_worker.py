@@ -206,11 +206,16 @@ def _run(launch_descriptor: int, page: int, obtain: Callable[[Launch], ModuleTyp
         _close_in_children(*_connections_to(launch.address))
         limits = _runner.Limits(welcome.max_frame_bytes, welcome.max_message_bytes, welcome.max_inflight_bytes)
         runner = _runner_for(launch, toolbox, threads, limits, Page(page))
-        if welcome.wants_spans or _otel.is_imported():  # a tool's libraries may record spans of their own
+        if welcome.wants_spans:
             from snakepit._spans import Spans
 
+            runner.record(Spans(gathered))
+        if welcome.wants_spans or _otel.is_imported():  # a tool's libraries may record spans of their own
             _otel.load()
-            runner.record(Spans(runner, gathered, welcome.wants_spans))
+        if _otel.is_loaded():
+            from snakepit._contexts import Contexts
+
+            runner.run_within(Contexts(runner))
         if welcome.slow_call_us:
             from snakepit._slow import SlowWatch
 

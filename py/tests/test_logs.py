@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 from fake_host import FakeHost, until
 from snakepit._outbox import Outbox
-from snakepit._protocol import MAX_SPAN_MESSAGE_BYTES
-from snakepit._telemetry import MOST_LOGS, Gathered, Log, Span
+from snakepit._telemetry import MOST_LOGS, MOST_SPANS, Gathered, Log, Span
 from snakepit.v1 import control_pb2, work_pb2
 
 SOURCE = '''
@@ -216,7 +215,7 @@ def test_a_record_says_what_it_is_and_which_call_it_comes_from(start: Start) -> 
     host.call(
         "say",
         {"level": "WARNING", "text": "hello", "user": "alice", "count": 3},
-        trace=work_pb2.Trace(traceparent=PARENT),
+        traceparent=PARENT,
     )
     (log,) = logs_until(host, "hello")
     assert (log.level, log.logger, log.message) == (30, "user", "hello")
@@ -502,8 +501,18 @@ def test_children_take_in_nothing() -> None:
     assert not gathered.is_closed
 
 
-def test_what_spans_say_is_cut_before_it_waits() -> None:
+def test_spans_of_any_size_fit_into_messages() -> None:
     gathered = Gathered()
-    gathered.add_span(Span("t", "s", "p", "name", 2, 1, 2, True, "x" * 1_000_000, (), ""))
-    assert len(gathered._spans[0].message) == MAX_SPAN_MESSAGE_BYTES
-    assert len(taken(gathered).spans[0].message) == MAX_SPAN_MESSAGE_BYTES
+    longest = Span(
+        "p" * 128, "s" * 512, "i" * 16, "t" * 200, "f" * 256, 1 << 32, "n" * 128, 1, 1 << 60, True, "m" * 1024
+    )
+    for _ in range(MOST_SPANS + 5):
+        gathered.add_span(longest)
+    for _ in range(MOST_LOGS):
+        gathered.add_log(log_of("x" * 400))
+    messages = []
+    while gathered:
+        messages.append(taken(gathered))
+    assert sum(len(message.logs) for message in messages) == MOST_LOGS
+    assert sum(len(message.spans.span_ids) for message in messages) == MOST_SPANS
+    assert [message.dropped_spans for message in messages] == [5] + [0] * (len(messages) - 1)

@@ -16,12 +16,12 @@ import pytest
 from fake_host import FakeHost
 from snakepit import _otel
 from snakepit._cancel import Cancelled
+from snakepit._contexts import Contexts
 from snakepit._interrupt import Interruptible
 from snakepit._origin import Origin
 from snakepit._slow import SlowWatch
-from snakepit._spans import Spans
 from snakepit._stacks import AtWork
-from snakepit._telemetry import Gathered
+from snakepit._telemetry import Span, _columns_of
 from snakepit.v1 import control_pb2, work_pb2
 
 SOURCE = """
@@ -146,14 +146,16 @@ def recording(start: Start, source: str = SOURCE, **launch: Any) -> FakeHost:
     return host.attach()
 
 
-def trace(traceparent: str, tracestate: str = "") -> work_pb2.Trace:
-    return work_pb2.Trace(traceparent=traceparent, tracestate=tracestate)
+def trace(traceparent: str, tracestate: str = "") -> dict[str, Any]:
+    """What a call carries of a trace."""
+    return {"traceparent": traceparent, "tracestate": tracestate, "recorded": traceparent == SAMPLED}
 
 
-def spans_of(host: FakeHost, count: int) -> list[control_pb2.Span]:
-    found: list[control_pb2.Span] = []
+def spans_of(host: FakeHost, count: int) -> list[Span]:
+    found: list[Span] = []
     while len(found) < count:
-        found.extend(host.hear("telemetry").spans)
+        spans = host.hear("telemetry").spans
+        found.extend(Span(*row) for row in zip(*_columns_of(spans), strict=True))
     return found
 
 
@@ -161,23 +163,22 @@ def spans_of(host: FakeHost, count: int) -> list[control_pb2.Span]:
 def test_a_sampled_call_is_a_span_below_its_callers(start: Start, launch: dict[str, Any]) -> None:
     host = recording(start, **launch)
     before = time.time_ns()
-    seen, again, state = host.value(host.call("about", trace=trace(SAMPLED, "vendor=1")))
+    seen, again, state = host.value(host.call("about", **trace(SAMPLED, "vendor=1")))
     (span,) = spans_of(host, 1)
-    assert (span.trace_id, span.parent_id, span.tracestate) == (TRACE_ID, PARENT_ID, "vendor=1")
+    assert (span.traceparent, span.tracestate) == (SAMPLED, "vendor=1")
     assert seen == again == f"00-{TRACE_ID}-{span.span_id}-01"
     assert state == "vendor=1"
-    assert (span.name, span.kind, span.failed) == ("about", 2, False)
-    assert before <= span.begin_ns <= span.end_ns <= time.time_ns()
-    attributes = {field.key: field.value for field in span.attributes}
-    assert attributes["rpc.system"] == "snakepit"
-    assert attributes["rpc.method"] == "about"
-    assert attributes["thread.name"]
+    assert (span.tool, span.failed, span.message) == ("about", False, "")
+    assert span.function.endswith(".about")
+    assert before <= span.begin_ns <= span.begin_ns + span.took_ns <= time.time_ns()
+    assert span.thread_id
+    assert span.thread_name
 
 
 @pytest.mark.parametrize("launch", PROFILES)
 def test_what_is_raised_is_in_the_span(start: Start, launch: dict[str, Any]) -> None:
     host = recording(start, **launch)
-    assert host.call("fail", trace=trace(SAMPLED)).failure is not None
+    assert host.call("fail", **trace(SAMPLED)).failure is not None
     (span,) = spans_of(host, 1)
     assert span.failed
     assert span.message == "TypeError: unhashable"
@@ -185,18 +186,18 @@ def test_what_is_raised_is_in_the_span(start: Start, launch: dict[str, Any]) -> 
 
 def test_a_coroutine_and_a_generator_are_spans_until_their_end(start: Start) -> None:
     host = recording(start)
-    host.call("doze_async", [0.05], trace=trace(SAMPLED))
+    host.call("doze_async", [0.05], **trace(SAMPLED))
     (span,) = spans_of(host, 1)
-    assert span.end_ns - span.begin_ns >= 50_000_000
-    call = host.open("items", trace=trace(SAMPLED))
+    assert span.took_ns >= 50_000_000
+    call = host.open("items", **trace(SAMPLED))
     host.reply(call)
     (span,) = spans_of(host, 1)
-    assert span.name == "items"
+    assert span.tool == "items"
 
 
 def test_nothing_else_is_a_span(start: Start) -> None:
     host = recording(start)
-    seen, again, _ = host.value(host.call("about", trace=trace(UNSAMPLED)))
+    seen, again, _ = host.value(host.call("about", **trace(UNSAMPLED)))
     assert seen == again == UNSAMPLED
     seen, again, state = host.value(host.call("about"))
     assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-00", seen)
@@ -204,14 +205,14 @@ def test_nothing_else_is_a_span(start: Start) -> None:
     assert state is None
     other, _, _ = host.value(host.call("about"))
     assert other != seen
-    host.call("about", trace=trace(SAMPLED))
+    host.call("about", **trace(SAMPLED))
     (span,) = spans_of(host, 1)
-    assert span.parent_id == PARENT_ID
+    assert span.traceparent == SAMPLED
 
 
-def test_a_host_that_wants_no_spans_gets_none(start: Start) -> None:
-    host = start(SOURCE).attach()
-    seen, _, _ = host.value(host.call("about", trace=trace(SAMPLED)))
+def test_what_is_not_recorded_has_the_callers_span(start: Start) -> None:
+    host = recording(start)
+    seen, _, _ = host.value(host.call("about", traceparent=SAMPLED))
     assert seen == SAMPLED
 
 
@@ -226,7 +227,7 @@ def library() -> str:
 
 def test_spans_of_the_tools_libraries_are_below_its_call(start: Start) -> None:
     host = recording(start, library())
-    trace_id, parent_id = host.value(host.call("work", trace=trace(SAMPLED)))
+    trace_id, parent_id = host.value(host.call("work", **trace(SAMPLED)))
     (span,) = spans_of(host, 1)
     assert (trace_id, parent_id) == (TRACE_ID, span.span_id)
     trace_id, parent_id = host.value(host.call("work"))
@@ -236,11 +237,11 @@ def test_spans_of_the_tools_libraries_are_below_its_call(start: Start) -> None:
 
 def test_they_are_in_the_callers_trace_also_when_the_host_records_nothing(start: Start) -> None:
     host = start(library()).attach()
-    assert host.value(host.call("work", trace=trace(SAMPLED))) == [TRACE_ID, PARENT_ID]
+    assert host.value(host.call("work", traceparent=SAMPLED)) == [TRACE_ID, PARENT_ID]
     assert host.value(host.call("work"))[1] is None
 
 
-def test_a_cancel_while_a_span_begins_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cancel_while_a_context_is_entered_leaves_it(monkeypatch: pytest.MonkeyPatch) -> None:
     thread = Interruptible()
     thread.enter(1)
     left: list[str] = []
@@ -249,19 +250,14 @@ def test_a_cancel_while_a_span_begins_ends_it(monkeypatch: pytest.MonkeyPatch) -
         thread.ask(1, "cancelled")
         return lambda: left.append("context")
 
-    monkeypatch.setattr(_otel, "enter", enter)
-    calls = SimpleNamespace(served=lambda: [work_pb2.Call(id=1, trace=trace(SAMPLED))], shield=lambda call_id: thread)
-    tool = SimpleNamespace(
-        name="tool", where="", function=lambda: left.append("run"), coroutine_function=None, batch=None
-    )
-    gathered = Gathered()
-    spans = Spans(calls, gathered)
-    spans.adopt(tool)  # type: ignore[arg-type]
+    monkeypatch.setattr(_otel, "_enter", enter)
+    call = work_pb2.Call(id=1, **trace(SAMPLED))
+    calls = SimpleNamespace(served=lambda: [call], span_id_of=lambda call: "", shield=lambda call_id: thread)
+    tool = SimpleNamespace(function=lambda: left.append("run"), coroutine_function=None, batch=None)
+    Contexts(calls).adopt(tool)  # type: ignore[arg-type]
     with pytest.raises(Cancelled):
         tool.function()
     assert left == ["context"]
-    assert spans.id_of(1) == ""
-    assert [span.failed for span in gathered._spans] == [True]
 
 
 @pytest.mark.parametrize("launch", PROFILES)
@@ -270,7 +266,7 @@ def test_a_slow_call_is_told_once_with_its_stack(start: Start, launch: dict[str,
     host.welcome.slow_call_us = 100_000
     host.attach()
     host.call("doze", [0.0])
-    host.call("doze", [0.5], trace=trace(UNSAMPLED))
+    host.call("doze", [0.5], **trace(UNSAMPLED))
     slow = host.hear("slow_call")
     assert (slow.id, slow.tool, slow.trace_id) == (2, "doze", TRACE_ID)
     assert 100_000 <= slow.running_us < 500_000
@@ -344,7 +340,7 @@ def test_stacks_say_what_each_thread_is_at(start: Start, launch: dict[str, Any])
 
 def test_a_line_says_which_call_has_printed_it(start: Start) -> None:
     host = start(SOURCE).attach()
-    caught, is_terminal, descriptor, encoding = host.value(host.call("write", trace=trace(UNSAMPLED)))
+    caught, is_terminal, descriptor, encoding = host.value(host.call("write", **trace(UNSAMPLED)))
     tag = f"\x1d1;write;{TRACE_ID}\x1d"
     assert [host.printed() for _ in range(3)] == [f"{tag}one line\n", f"{tag}two\n", "raw\n"]
     assert host.printed("stderr") == f"{tag}err\n"
