@@ -1,39 +1,80 @@
 #include "telemetry/event_bus.hpp"
 
+#include <algorithm>
+#include <chrono>
+#include <thread>
 #include <utility>
 
 namespace snakepit::detail {
 
-struct subscription_entry {
+/// Who subscribes, whatever the filter.
+struct subscription_ear {
     std::recursive_mutex mutex;  // recursive: a subscriber may end its subscription, and events may lead to events
-    event_filter filter;
     event_bus::subscriber tell;
     std::function<void()> closed;
     bool over = false;
 };
 
+struct subscription_entry {
+    event_filter filter;
+    bool is_late = false;
+    std::shared_ptr<subscription_ear> ear = std::make_shared<subscription_ear>();
+};
+
+namespace {
+thread_local int debts_here = 0;
+}  // namespace
+
 void event_bus::list::replace(entries by) {
     std::uint64_t kinds = 0;
-    for (const auto& e : by) kinds |= e->filter.wanted_kinds().to_ullong();
+    std::uint64_t at_once = 0;
+    for (const auto& e : by) {
+        kinds |= e->filter.wanted_kinds().to_ullong();
+        if (!e->is_late) at_once |= e->filter.wanted_kinds().to_ullong();
+    }
     all = std::make_shared<const entries>(std::move(by));
     wanted.store(kinds, std::memory_order_release);
+    wanted_at_once.store(at_once, std::memory_order_release);
 }
 
 event_subscription event_bus::subscribe(event_filter filter, subscriber s, std::function<void()> closed) {
+    const auto entry = std::make_shared<subscription_entry>();
+    entry->filter = std::move(filter);
+    entry->ear->tell = std::move(s);
+    entry->ear->closed = std::move(closed);
+    return add(entry);
+}
+
+event_subscription event_bus::subscribe_late(event_filter filter, subscriber s) {
+    const auto entry = std::make_shared<subscription_entry>();
+    entry->filter = std::move(filter);
+    entry->ear->tell = std::move(s);
+    entry->is_late = true;
+    return add(entry);
+}
+
+event_subscription event_bus::add(const std::shared_ptr<subscription_entry>& entry) {
     event_subscription made;
     made.from_ = list_;
-    made.entry_ = std::make_shared<subscription_entry>();
-    made.entry_->filter = std::move(filter);
-    made.entry_->tell = std::move(s);
-    made.entry_->closed = std::move(closed);
+    made.entry_ = entry;
     std::unique_lock lock(list_->mutex);
     const bool is_over = list_->closed;
     auto more = *list_->all;
     more.push_back(made.entry_);
     list_->replace(std::move(more));
     lock.unlock();
-    if (is_over && made.entry_->closed) made.entry_->closed();
+    if (is_over && made.entry_->ear->closed) made.entry_->ear->closed();
     return made;
+}
+
+/// In one step: whoever tells an event finds the one or the other.
+void event_bus::refilter(event_subscription& which, event_filter filter) {
+    auto changed = std::make_shared<subscription_entry>(*which.entry_);
+    changed->filter = std::move(filter);
+    const std::lock_guard lock(list_->mutex);
+    auto entries_now = *list_->all;
+    std::ranges::replace(entries_now, std::exchange(which.entry_, changed), changed);
+    list_->replace(std::move(entries_now));
 }
 
 void event_bus::list::tell(const event& e) {
@@ -42,10 +83,10 @@ void event_bus::list::tell(const event& e) {
     lock.unlock();
     for (const auto& s : *now) {
         if (!s->filter.wants(e)) continue;
-        const std::lock_guard one_at_a_time(s->mutex);
-        if (s->over) continue;
+        const std::lock_guard one_at_a_time(s->ear->mutex);
+        if (s->ear->over) continue;
         try {
-            s->tell(e);
+            s->ear->tell(e);
         } catch (...) {
             continue;  // supervision goes on, whatever becomes of those who watch it
         }
@@ -67,14 +108,37 @@ void event_bus::tell(event e) const {
     waiting = nullptr;
 }
 
+event_bus::debt::debt(const event_bus& of) : count_(of.debts_[of.turn_ & 1]) {
+    ++count_;
+    ++debts_here;
+}
+
+event_bus::debt::~debt() {
+    --debts_here;
+    --count_;
+}
+
+/// New debts are counted apart meanwhile, so that they are not waited for. Both ways: one that had looked for its count
+/// before the last change of turns may have come to it after that.
+void event_bus::wait_until_told() const {
+    if (debts_here != 0) return;
+    constexpr auto longest = std::chrono::milliseconds(100);
+    const std::lock_guard one_at_a_time(wait_mutex_);
+    const auto until = std::chrono::steady_clock::now() + longest;
+    for (int i = 0; i < 2; ++i) {
+        const auto before = turn_++ & 1;
+        while (debts_[before] != 0 && std::chrono::steady_clock::now() < until) std::this_thread::yield();
+    }
+}
+
 void event_bus::close() {
     std::unique_lock lock(list_->mutex);
     if (std::exchange(list_->closed, true)) return;
     const auto now = list_->all;
     lock.unlock();
     for (const auto& s : *now) {
-        const std::lock_guard one_at_a_time(s->mutex);
-        if (!s->over && s->closed) s->closed();
+        const std::lock_guard one_at_a_time(s->ear->mutex);
+        if (!s->ear->over && s->ear->closed) s->ear->closed();
     }
 }
 
@@ -85,8 +149,8 @@ namespace snakepit {
 event_subscription::~event_subscription() {
     if (!entry_) return;
     {
-        const std::lock_guard lock(entry_->mutex);
-        entry_->over = true;
+        const std::lock_guard lock(entry_->ear->mutex);
+        entry_->ear->over = true;
     }
     const auto from = std::static_pointer_cast<detail::event_bus::list>(from_.lock());
     if (!from) return;

@@ -161,20 +161,17 @@ log_level logger::level_of(const happened::any& what) { return std::visit(levels
 
 logger::logger(log_options how, std::shared_ptr<event_bus> events, std::shared_ptr<const redactor> redact_with)
     : sink_(std::move(how.sink)), events_(std::move(events)), redactor_(std::move(redact_with)) {
+    heard_ = events_->subscribe(event_filter::only<>(), [this](const event& e) { take(e); });
     set_level(how.level);
 }
 
 void logger::set_level(log_level least) {
     const std::lock_guard one_at_a_time(change_mutex_);
-    event_subscription before;  // ends without the mutex, which a record that is under way may want
-    const auto number = subscription_ + 1;
-    auto now = least == log_level::off
-                   ? event_subscription()
-                   : events_->subscribe(filter_for(least), [this, number](const event& e) { take(e, number); });
-    const std::lock_guard lock(mutex_);
-    level_ = least;
-    subscription_ = number;  // meanwhile both have heard all, and only one takes it
-    before = std::exchange(heard_, std::move(now));
+    {
+        const std::lock_guard lock(mutex_);
+        level_ = least;
+    }
+    events_->refilter(heard_, filter_for(least));
 }
 
 log_level logger::level() const {
@@ -201,13 +198,12 @@ bool logger::is_allowed(const event& e, std::uint64_t& left_out) {
     return true;
 }
 
-void logger::take(const event& e, std::uint64_t subscription) {
+void logger::take(const event& e) {
     const auto level = level_of(e.what);
     std::uint64_t left_out = 0;
     {
         const std::lock_guard lock(mutex_);
-        if (subscription != subscription_ || level == log_level::off || level < level_ || !is_allowed(e, left_out))
-            return;
+        if (level == log_level::off || level < level_ || !is_allowed(e, left_out)) return;
     }
     log_record r{e.time, level, logger_of(e.what), redactor_->text(std::visit(in_words(), e.what)),
                  redactor_->fields(fields_of(e))};
@@ -216,7 +212,6 @@ void logger::take(const event& e, std::uint64_t subscription) {
 }
 
 void logger::write(const log_record& r) {
-    const std::lock_guard one_at_a_time(write_mutex_);  // after a change of the level two subscriptions may be at it
     if (sink_) return sink_(r);
     stderr_.take(to_line(r) + '\n');
 }

@@ -44,7 +44,7 @@ private:
         std::uint64_t left_out = 0;
     };
 
-    void take(const event& e, std::uint64_t subscription);
+    void take(const event& e);
     void write(const log_record& r);
     [[nodiscard]] bool is_allowed(const event& e, std::uint64_t& left_out);
 
@@ -53,9 +53,7 @@ private:
     const std::shared_ptr<const redactor> redactor_;
     std::mutex change_mutex_;  // of the level
     mutable std::mutex mutex_;
-    std::recursive_mutex write_mutex_;  // recursive: what a sink does may be logged too
     log_level level_ = log_level::off;
-    std::uint64_t subscription_ = 0;  // the number of the one that counts
     std::array<allowance, event_filter::kinds> allowances_;
     stderr_copy stderr_{""};
     event_subscription heard_;  // the last: it refers to what is above

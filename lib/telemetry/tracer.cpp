@@ -50,8 +50,8 @@ tracer::tracer(sampling how, event_bus& events, std::shared_ptr<const redactor> 
     : how_(how),
       redactor_(std::move(redact_with)),
       to_(std::move(to)),
-      calls_(events.subscribe(event_filter::only<happened::call_ended>(),
-                              [this](const event& e) { ended(std::get<happened::call_ended>(e.what)); })) {}
+      calls_(events.subscribe_late(event_filter::only<happened::call_ended>(),
+                                   [this](const event& e) { ended(std::get<happened::call_ended>(e.what)); })) {}
 
 /// As OpenTelemetry's TraceIdRatioBased: the same decision for one trace wherever it is made.
 /// @param low  the last 64 bits of its id, of which it takes 63

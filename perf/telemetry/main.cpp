@@ -16,16 +16,32 @@ namespace {
 using namespace snakepit;
 using namespace std::chrono_literals;
 
-constexpr int pairs = 30;
-constexpr int callers = 32;
-constexpr auto stretch = 500ms;
-
 /// Microseconds per call.
-double time_of(perf::measured_pool& p, const value& message) {
+double time_of(perf::measured_pool& p, const value& message, int callers, std::chrono::milliseconds stretch) {
     auto& pool = p.it();
     const auto m = p.measure(callers, stretch, message, [&](int) { return pool.execute("echo", message); });
     if (m.wrong != 0) throw std::runtime_error("wrong replies");
     return 1e6 / m.calls_per_second;
+}
+
+struct compared {
+    double time;  ///< of an echo with everything on, microseconds
+    double ratio;
+};
+
+/// Medians of so many pairs.
+compared compare(perf::measured_pool& with, perf::measured_pool& without, const value& message, int callers, int pairs,
+                 std::chrono::milliseconds stretch) {
+    std::vector<double> ratios;
+    std::vector<double> times;
+    for (int i = 0; i < pairs; ++i) {
+        const bool first = i % 2 == 0;  // whoever comes first has it no better
+        const double a = time_of(first ? with : without, message, callers, stretch);
+        const double b = time_of(first ? without : with, message, callers, stretch);
+        times.push_back(first ? a : b);
+        ratios.push_back(first ? a / b : b / a);
+    }
+    return {perf::median(times), perf::median(ratios)};
 }
 
 void run() {
@@ -44,24 +60,17 @@ void run() {
     perf::measured_pool with(loud);
     perf::measured_pool without(silent);
     const value message = std::string(100, 'x');
-    (void)time_of(with, message);
-    (void)time_of(without, message);
+    (void)time_of(with, message, 32, 500ms);
+    (void)time_of(without, message, 32, 500ms);
 
-    std::vector<double> ratios;
-    std::vector<double> times;
-    for (int i = 0; i < pairs; ++i) {
-        const bool first = i % 2 == 0;  // whoever comes first has it no better
-        const double a = time_of(first ? with : without, message);
-        const double b = time_of(first ? without : with, message);
-        times.push_back(first ? a : b);
-        ratios.push_back(first ? a / b : b / a);
-    }
+    const auto busy = compare(with, without, message, 32, 30, 500ms);
+    const auto alone = compare(with, without, message, 1, 150, 50ms);
     perf::report report;
-    report.row("telemetry.on_echo", perf::median(times), "us/call",
-               "1 worker, 32 callers, all on, every tenth call traced");
+    report.row("telemetry.on_echo", busy.time, "us/call", "1 worker, 32 callers, all on, every tenth call traced");
     report.row("telemetry.spans", static_cast<double>(with.it().stats().spans_exported), "spans", "that left by OTLP");
-    report.at_most(1.05, "telemetry.on_ratio", perf::median(ratios), "ratio",
-                   "to a pool that is silent, median of 30 pairs");
+    report.at_most(1.05, "telemetry.on_ratio", busy.ratio, "ratio", "to a pool that is silent, median of 30 pairs");
+    report.row("telemetry.on_echo_alone", alone.time, "us/call", "the same with one caller");
+    report.row("telemetry.on_ratio_alone", alone.ratio, "ratio", "likewise, median of 150 pairs");
 }
 
 }  // namespace
