@@ -156,7 +156,7 @@ def test_as_many_calls_as_are_allowed_await_at_once(host: FakeHost) -> None:
 
 
 def test_no_more_calls_begin_than_are_allowed(host: FakeHost) -> None:
-    ids = begin(host, *[host.make_call("meet", [101]) for _ in range(101)])
+    ids = begin(host, host.make_call("sleep", [60.0]), *[host.make_call("meet", [100]) for _ in range(100)])
     until(lambda: host.ping(1).begun_id >= ids[-2])
     assert host.ping(2).begun_id == ids[-2]
     host.tell(cancel=control_pb2.Cancel(ids=[ids[0]]))
