@@ -6,7 +6,7 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <chrono>
+#include <ctime>
 #include <random>
 #include <string>
 #include <vector>
@@ -256,6 +256,13 @@ TEST(RedactorAtRandom, FindsWhatHasAName) {
     }
 }
 
+/// Of this thread: whatever else the machine does meanwhile.
+double processor_seconds() {
+    timespec t{};
+    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
+}
+
 TEST(RedactorAtRandom, TakesTimeInProportion) {
     const auto by = usual();
     std::vector<std::string> hostile = pieces;
@@ -267,10 +274,9 @@ TEST(RedactorAtRandom, TakesTimeInProportion) {
         for (const std::string begin : {"", "password=", "password='", "--token", "https://"}) {
             std::string text = begin;
             while (text.size() < (1 << 18)) text += piece;
-            const auto from = std::chrono::steady_clock::now();
+            const auto from = processor_seconds();
             (void)by.text(text);
-            const auto took = std::chrono::steady_clock::now() - from;
-            EXPECT_LT(took, std::chrono::milliseconds(500)) << "256 KiB of " << piece << " behind " << begin;
+            EXPECT_LT(processor_seconds() - from, 2) << "256 KiB of " << piece << " behind " << begin;
         }
     }
 }
