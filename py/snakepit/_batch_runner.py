@@ -250,7 +250,7 @@ class BatchRunner(SerialRunner):
                 self._replies.add((call_id, outcome, run_us if call_id in batch.live else 0))
             self._ended_calls += 1
             if call.recorded and call_id in batch.live:
-                self._recorded.append((call, batch.tool, started, took, outcome))
+                self._note_recorded(call, batch.tool, started, took, outcome)
         self._batch = None
 
     def _arguments_of(self, batch: _Batch) -> tuple[dict[int, Any], dict[int, Any]]:

@@ -189,6 +189,10 @@ class SerialRunner(Runner):
                 return True
         return self.finished()
 
+    def _note_recorded(self, call: Any, tool: Tool, started: float, took: float, outcome: Any) -> None:
+        # Not its value, which may be large: the frame may take long.
+        self._recorded.append((call, tool, started, took, outcome if type(outcome) is _Failure else None))
+
     def _record_spans(self) -> None:
         """Those of the frame that has been run: no reply waits for it."""
         recorded = self._recorded
@@ -277,7 +281,7 @@ class SerialRunner(Runner):
         if self._asks:
             self._asks.end_of_call(call_id)
         if call.recorded:
-            self._recorded.append((call, tool, started, took, outcome))
+            self._note_recorded(call, tool, started, took, outcome)
 
     def _ended_by(self, error: BaseException) -> Any:
         if not issubclass(type(error), Cancelled) or self._asked_to_stop != self._begun_id:

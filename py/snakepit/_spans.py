@@ -7,14 +7,12 @@ import threading
 from time import monotonic, time_ns
 from typing import Any
 
+from snakepit import _trace_context
 from snakepit._protocol import MAX_SPAN_FUNCTION_BYTES, MAX_SPAN_MESSAGE_BYTES, MAX_SPAN_THREAD_BYTES
 from snakepit._telemetry import Gathered, Span
 from snakepit._text import cut
 from snakepit._tools import Tool
 from snakepit.v1 import work_pb2
-
-# Odd, so that no two calls have the same product; beside that any number would do.
-_STEP = 0x9E3779B97F4A7C15
 
 
 class Spans:
@@ -27,7 +25,7 @@ class Spans:
 
     def id_of(self, call: Any) -> str:
         """Of the span that a Call is; empty: it is none. Computed rather than kept: most are never asked for."""
-        return f"{(self._first_id + call.id * _STEP) % 2**64 or 1:016x}" if call.recorded else ""
+        return _trace_context.nth_id(self._first_id, call.id, 16) if call.recorded else ""
 
     def add(self, call: Any, tool: Tool, started: float, took: float, outcome: Any, thread: int | None = None) -> None:
         """The tool has run for a Call with `recorded`. Any thread.

@@ -210,6 +210,12 @@ def test_nothing_else_is_a_span(start: Start) -> None:
     assert span.traceparent == SAMPLED
 
 
+def test_a_host_that_wants_no_spans_gets_none(start: Start) -> None:
+    host = start(SOURCE).attach()
+    seen, _, _ = host.value(host.call("about", **trace(SAMPLED)))
+    assert seen == SAMPLED
+
+
 def test_what_is_not_recorded_has_the_callers_span(start: Start) -> None:
     host = recording(start)
     seen, _, _ = host.value(host.call("about", traceparent=SAMPLED))
