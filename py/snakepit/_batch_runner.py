@@ -249,8 +249,8 @@ class BatchRunner(SerialRunner):
             if call_id not in batch.given_back:
                 self._replies.add((call_id, outcome, run_us if call_id in batch.live else 0))
             self._ended_calls += 1
-            if call.recorded and call_id in batch.live:
-                self._note_recorded(call, batch.tool, started, took, outcome)
+            if call.recorded and call_id in batch.live and self._spans is not None:
+                self._spans.add(call, batch.tool, started, took, outcome)
         self._batch = None
 
     def _arguments_of(self, batch: _Batch) -> tuple[dict[int, Any], dict[int, Any]]:

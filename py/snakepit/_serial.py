@@ -41,7 +41,6 @@ class SerialRunner(Runner):
         self._sent_at = 0.0  # of the running call's frame: its timeouts count from here
         self._leave_by = 0.0  # when replies that are ready no longer wait for the rest of their frame
         self._sending_cost = 0.0  # mean seconds that it takes to let them leave
-        self._recorded: list[tuple[Any, Tool, float, float, Any]] = []  # calls of this frame, see Spans.add()
         self._current: CurrentCall | None = None
         self._lease: Lease | None = None  # the running call's, once it has looked at its session
         self._writes = 0  # that were not waited for
@@ -183,23 +182,10 @@ class SerialRunner(Runner):
                     self._wait_for_more(monotonic())
                 self._run_frame(calls)
                 lane.flush()
-                self._record_spans()
             lane.flush()
             if self._end_at is not inf and self.finished() and not lane.sending:
                 return True
         return self.finished()
-
-    def _note_recorded(self, call: Any, tool: Tool, started: float, took: float, outcome: Any) -> None:
-        # Not its value, which may be large: the frame may take long.
-        self._recorded.append((call, tool, started, took, outcome if type(outcome) is _Failure else None))
-
-    def _record_spans(self) -> None:
-        """Those of the frame that has been run: no reply waits for it."""
-        recorded = self._recorded
-        if recorded and self._spans is not None:
-            for ended in recorded:
-                self._spans.add(*ended)
-        recorded.clear()
 
     def _run_frame(self, calls: Iterable[Any]) -> None:
         for call in calls:
@@ -280,8 +266,8 @@ class SerialRunner(Runner):
         self._ended_calls += 1
         if self._asks:
             self._asks.end_of_call(call_id)
-        if call.recorded:
-            self._note_recorded(call, tool, started, took, outcome)
+        if call.recorded and self._spans is not None:
+            self._spans.add(call, tool, started, took, outcome)
 
     def _ended_by(self, error: BaseException) -> Any:
         if not issubclass(type(error), Cancelled) or self._asked_to_stop != self._begun_id:

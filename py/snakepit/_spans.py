@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-from time import monotonic, time_ns
 from typing import Any
 
-from snakepit import _trace_context
-from snakepit._protocol import MAX_SPAN_FUNCTION_BYTES, MAX_SPAN_MESSAGE_BYTES, MAX_SPAN_THREAD_BYTES
-from snakepit._telemetry import Gathered, Span
+from snakepit._protocol import MAX_SPAN_MESSAGE_BYTES, MAX_SPAN_THREAD_BYTES
+from snakepit._telemetry import Gathered, Ran, span_id
 from snakepit._text import cut
 from snakepit._tools import Tool
 from snakepit.v1 import work_pb2
@@ -25,7 +23,7 @@ class Spans:
 
     def id_of(self, call: Any) -> str:
         """Of the span that a Call is; empty: it is none. Computed rather than kept: most are never asked for."""
-        return _trace_context.nth_id(self._first_id, call.id, 16) if call.recorded else ""
+        return span_id(self._first_id, call.id) if call.recorded else ""
 
     def add(self, call: Any, tool: Tool, started: float, took: float, outcome: Any, thread: int | None = None) -> None:
         """The tool has run for a Call with `recorded`. Any thread.
@@ -33,20 +31,10 @@ class Spans:
         started, took: seconds of the monotonic clock. outcome: a Failure, or anything else. thread: where it ran, as
         threading.get_ident() has it; None: here.
         """
+        of = self._this_thread() if thread in (None, threading.get_ident()) else _thread_of(thread)
         problem = _problem_of(outcome) if type(outcome) is work_pb2.Failure else None
         self._gathered.add_span(
-            Span(
-                call.traceparent,
-                call.tracestate,
-                self.id_of(call),
-                tool.name,
-                cut(tool.where, MAX_SPAN_FUNCTION_BYTES),
-                *(self._this_thread() if thread in (None, threading.get_ident()) else _thread_of(thread)),
-                time_ns() - int((monotonic() - started) * 1e9),
-                int(took * 1e9),
-                problem is not None,
-                problem or "",
-            )
+            Ran(call.traceparent, call.tracestate, call.id, self._first_id, tool, *of, started, took, problem)
         )
 
     def _this_thread(self) -> tuple[int, str]:

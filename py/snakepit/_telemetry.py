@@ -6,18 +6,22 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from time import monotonic, time_ns
+from typing import NamedTuple
 
+from snakepit import _trace_context
 from snakepit._protocol import (
     MAX_FIELD_KEY_BYTES,
     MAX_FIELD_VALUE_BYTES,
     MAX_LOGGER_BYTES,
     MAX_MESSAGE_BYTES,
+    MAX_SPAN_FUNCTION_BYTES,
     MAX_TELEMETRY_BYTES,
     MAX_TELEMETRY_FIELDS,
     MAX_TELEMETRY_ITEMS,
 )
 from snakepit._text import cut, cut_middle
+from snakepit._tools import Tool
 from snakepit.v1 import control_pb2
 
 MOST_LOGS = 1_000  # that wait
@@ -43,20 +47,24 @@ class Log(NamedTuple):
     fields: Fields
 
 
-class Span(NamedTuple):
-    """One that has ended, with texts that fit; see Spans in control.proto."""
+class Ran(NamedTuple):
+    """A call that has run and is to be a span; see Spans in control.proto. Texts fit."""
 
     traceparent: str
     tracestate: str
-    span_id: str
-    tool: str
-    function: str
+    call: int
+    first_id: int  # see span_id()
+    tool: Tool
     thread_id: int
     thread_name: str
-    begin_ns: int
-    took_ns: int
-    failed: bool
-    message: str
+    started: float  # seconds of the monotonic clock
+    took: float
+    problem: str | None
+
+
+def span_id(first_id: int, call: int) -> str:
+    """Another one for each call of a worker, whose first one is random."""
+    return _trace_context.nth_id(first_id, call, 16)
 
 
 class Gathered:
@@ -67,7 +75,7 @@ class Gathered:
 
     def __init__(self) -> None:
         self._logs: deque[control_pb2.LogRecord] = deque()
-        self._spans: deque[Span] = deque()
+        self._ran: deque[Ran] = deque()
         # Reentrant: a signal handler of the user's may log wherever the main thread is.
         self._lock = threading.RLock()
         self._dropped_logs = 0
@@ -78,7 +86,7 @@ class Gathered:
         os.register_at_fork(after_in_child=self.close)
 
     def __bool__(self) -> bool:
-        return bool(self._logs or self._spans or self._dropped_logs or self._dropped_spans)
+        return bool(self._logs or self._ran or self._dropped_logs or self._dropped_spans)
 
     @property
     def is_closed(self) -> bool:
@@ -111,16 +119,16 @@ class Gathered:
             if log.level >= least:
                 self._logs.append(log)
 
-    def add_span(self, span: Span) -> None:
-        """Any thread."""
+    def add_span(self, ran: Ran) -> None:
+        """Any thread. What a span has beside that is worked out when it leaves: calls wait for whoever is here."""
         if self._closed:
             return
-        if len(self._spans) >= MOST_SPANS:
+        if len(self._ran) >= MOST_SPANS:
             with self._lock:
                 self._dropped_spans += 1
             return
-        self._spans.append(span)
-        self.nudge(len(self._spans) >= MOST_SPANS // 2)
+        self._ran.append(ran)
+        self.nudge(len(self._ran) >= MOST_SPANS // 2)
 
     def take(self) -> bytes | None:
         """A message, encoded, or None when there is nothing. For who sends, one thread."""
@@ -132,15 +140,15 @@ class Gathered:
             message.dropped_logs, self._dropped_logs = self._dropped_logs, 0
             message.dropped_spans, self._dropped_spans = self._dropped_spans, 0
         room = MAX_TELEMETRY_BYTES - _MESSAGE_SLACK
-        logs, spans = self._logs, self._spans
+        logs, ran = self._logs, self._ran
         while logs and len(message.logs) < MAX_TELEMETRY_ITEMS:
             room -= logs[0].ByteSize() + _ITEM_SLACK
             if room < 0:
                 break
             message.logs.append(logs.popleft())
-        count = min(len(spans), MAX_TELEMETRY_ITEMS, room // _MOST_SPAN_BYTES)
+        count = min(len(ran), MAX_TELEMETRY_ITEMS, room // _MOST_SPAN_BYTES)
         if count > 0:
-            _put([spans.popleft() for _ in range(count)], message.spans)
+            _put([ran.popleft() for _ in range(count)], message.spans)
         encoded: bytes = up.SerializeToString()
         return encoded
 
@@ -160,27 +168,20 @@ def _record_of(log: Log) -> control_pb2.LogRecord:
     )
 
 
-def _put(spans: Sequence[Span], to: control_pb2.Spans) -> None:
-    columns = zip(*spans, strict=True)
-    for column, values in zip(_columns_of(to), columns, strict=True):
-        column.extend(values)
-
-
-def _columns_of(spans: control_pb2.Spans) -> tuple[Any, ...]:
-    """In the order of Span."""
-    return (
-        spans.traceparents,
-        spans.tracestates,
-        spans.span_ids,
-        spans.tools,
-        spans.functions,
-        spans.thread_ids,
-        spans.thread_names,
-        spans.begin_ns,
-        spans.took_ns,
-        spans.failed,
-        spans.messages,
-    )
+def _put(ran: Sequence[Ran], to: control_pb2.Spans) -> None:
+    began = time_ns() - int(monotonic() * 1e9)  # the monotonic clock
+    functions = {one.tool: cut(one.tool.where, MAX_SPAN_FUNCTION_BYTES) for one in ran}
+    to.traceparents.extend([one.traceparent for one in ran])
+    to.tracestates.extend([one.tracestate for one in ran])
+    to.span_ids.extend([span_id(one.first_id, one.call) for one in ran])
+    to.tools.extend([one.tool.name for one in ran])
+    to.functions.extend([functions[one.tool] for one in ran])
+    to.thread_ids.extend([one.thread_id for one in ran])
+    to.thread_names.extend([one.thread_name for one in ran])
+    to.begin_ns.extend([began + int(one.started * 1e9) for one in ran])
+    to.took_ns.extend([int(one.took * 1e9) for one in ran])
+    to.failed.extend([one.problem is not None for one in ran])
+    to.messages.extend([one.problem or "" for one in ran])
 
 
 def _fields_of(fields: Fields) -> list[control_pb2.Field]:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from fake_host import FakeHost, until
 from snakepit._outbox import Outbox
-from snakepit._telemetry import MOST_LOGS, MOST_SPANS, Gathered, Log, Span
+from snakepit._telemetry import MOST_LOGS, MOST_SPANS, Gathered, Log, Ran
+from snakepit._tools import Tool
 from snakepit.v1 import control_pb2, work_pb2
 
 SOURCE = '''
@@ -503,9 +504,8 @@ def test_children_take_in_nothing() -> None:
 
 def test_spans_of_any_size_fit_into_messages() -> None:
     gathered = Gathered()
-    longest = Span(
-        "p" * 128, "s" * 512, "i" * 16, "t" * 200, "f" * 256, 1 << 32, "n" * 128, 1, 1 << 60, True, "m" * 1024
-    )
+    tool = Tool(lambda: None, "t" * 200, "f" * 300)
+    longest = Ran("p" * 128, "s" * 512, 1 << 60, 1 << 63, tool, 1 << 32, "n" * 128, time.monotonic(), 1e9, "m" * 1024)
     for _ in range(MOST_SPANS + 5):
         gathered.add_span(longest)
     for _ in range(MOST_LOGS):

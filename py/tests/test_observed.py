@@ -21,7 +21,6 @@ from snakepit._interrupt import Interruptible
 from snakepit._origin import Origin
 from snakepit._slow import SlowWatch
 from snakepit._stacks import AtWork
-from snakepit._telemetry import Span, _columns_of
 from snakepit.v1 import control_pb2, work_pb2
 
 SOURCE = """
@@ -151,11 +150,27 @@ def trace(traceparent: str, tracestate: str = "") -> dict[str, Any]:
     return {"traceparent": traceparent, "tracestate": tracestate, "recorded": traceparent == SAMPLED}
 
 
-def spans_of(host: FakeHost, count: int) -> list[Span]:
-    found: list[Span] = []
+COLUMNS = {
+    "traceparents": "traceparent",
+    "tracestates": "tracestate",
+    "span_ids": "span_id",
+    "tools": "tool",
+    "functions": "function",
+    "thread_ids": "thread_id",
+    "thread_names": "thread_name",
+    "begin_ns": "begin_ns",
+    "took_ns": "took_ns",
+    "failed": "failed",
+    "messages": "message",
+}
+
+
+def spans_of(host: FakeHost, count: int) -> list[SimpleNamespace]:
+    found: list[SimpleNamespace] = []
     while len(found) < count:
         spans = host.hear("telemetry").spans
-        found.extend(Span(*row) for row in zip(*_columns_of(spans), strict=True))
+        rows = zip(*(getattr(spans, column) for column in COLUMNS), strict=True)
+        found.extend(SimpleNamespace(**dict(zip(COLUMNS.values(), row, strict=True))) for row in rows)
     return found
 
 
