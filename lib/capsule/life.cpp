@@ -453,13 +453,16 @@ void life::note_telemetry(heard::telemetry& t) {
         events.publish([&] { return happened::output_dropped{worker_, number_, "logging", t.dropped_logs}; });
     if (!pool_->spans) return;
     pool_->spans->lost(t.dropped_spans, "a worker made more than it could send");
+    if (!resource_ && !t.spans.empty())
+        resource_ =
+            std::make_shared<const resource_attributes>(resource_attributes{{"snakepit.worker", worker_},
+                                                                            {"process.pid", std::int64_t{body_->pid()}},
+                                                                            {"process.runtime.name", "cpython"},
+                                                                            {"telemetry.sdk.language", "python"}});
     for (auto& s : t.spans) {
         s.message = pool_->redact_with->text(std::move(s.message));
-        s.process = {{"snakepit.worker", worker_},
-                     {"process.pid", std::int64_t{body_->pid()}},
-                     {"process.runtime.name", "cpython"},
-                     {"telemetry.sdk.language", "python"}};
-        pool_->spans->take(std::move(s));
+        s.process = resource_;
+        pool_->spans->take(s);
     }
 }
 

@@ -163,8 +163,9 @@ private:
     bool as_told_ = false;
     std::uint64_t last_request_ = 0;  // for stacks
     std::map<std::uint64_t, std::function<void(result<std::string>)>> wants_stacks_;
-    std::shared_ptr<slow_watch> slow_watch_;  // null: slow calls are not told of
-    std::optional<error> ending_;             // it was told to end: what calls hear that take too long
+    std::shared_ptr<slow_watch> slow_watch_;               // null: slow calls are not told of
+    std::shared_ptr<const resource_attributes> resource_;  // of its spans, from the first one on
+    std::optional<error> ending_;                          // it was told to end: what calls hear that take too long
 
     mutable std::mutex mutex_;
     std::shared_ptr<line> line_;

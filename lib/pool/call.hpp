@@ -102,7 +102,7 @@ struct call {
     session_home* home = nullptr;                  ///< from its admission to its end, unless its affinity is none
     std::uint64_t sent_before = 0;                 ///< number of the line to which its session's last call was sent
 
-    std::unique_ptr<call_trail> trail;  ///< null: nobody wants to know. Goes when it is answered
+    std::shared_ptr<call_trail> trail;  ///< null: nobody wants to know. Goes when it is answered
 
     // The caller's again.
     std::shared_ptr<session_use> session_held;   ///< null: it has no session

@@ -11,19 +11,19 @@ std::chrono::microseconds between(call::clock::time_point from, call::clock::tim
     return std::max(std::chrono::microseconds(0), std::chrono::duration_cast<std::chrono::microseconds>(to - from));
 }
 
-/// @param c  answered; the outcome may be its caller's by now
+/// @param c  answered, and not posted to its caller yet
 happened::call_ended describe(const call& c, call_trail& trail, const std::string& group) {
     happened::call_ended e;
     e.tool = c.tool;
     e.group = group;
-    e.outcome = trail.why ? std::string(name_of(trail.why->code())) : std::string("ok");
-    e.why = std::move(trail.why);
+    e.outcome = c.outcome ? std::string("ok") : std::string(name_of(c.outcome.error().code()));
+    if (!c.outcome) e.why = c.outcome.error();
     e.priority = c.priority;
     e.stream = c.stream != nullptr;
     e.hedge = trail.hedge;
-    e.sent_bytes = trail.sent_bytes;
+    e.sent_bytes = c.large ? c.large->size() : c.arguments.size();
     e.submitted = trail.submitted;
-    e.ended = trail.ended;
+    e.ended = call::clock::now();
     e.attempts = std::move(trail.attempts);
     if (!e.attempts.empty() && e.attempts.back().outcome.empty()) {
         e.attempts.back().ended = e.ended;
@@ -38,9 +38,9 @@ happened::call_ended describe(const call& c, call_trail& trail, const std::strin
         e.running = std::min(std::chrono::microseconds(trail.run_us), between(last.sent, last.ended));
         e.wire = between(last.sent, last.ended) - e.running;
     }
-    e.trace_id = std::move(trail.span.trace_id);
-    e.span_id = std::move(trail.span.id);
-    e.parent_span_id = std::move(trail.span.parent_id);
+    e.trace_id = hex(trail.span.trace_id);
+    e.span_id = hex(trail.span.id);
+    e.parent_span_id = hex(trail.span.parent_id);
     e.sampled = trail.span.sampled;
     if (c.trace) e.tracestate = c.trace->tracestate;
     return e;
@@ -51,7 +51,7 @@ happened::call_ended describe(const call& c, call_trail& trail, const std::strin
 /// If somebody wants to know, and it has none yet.
 void switchboard::begin_trail(call& c) const {
     if (has_telemetry && told_.events && !c.trail && told_.events->wants<happened::call_ended>())
-        c.trail = std::make_unique<call_trail>();
+        c.trail = std::make_shared<call_trail>();
 }
 
 /// It is not at its worker any more, and goes on.
@@ -63,22 +63,10 @@ void switchboard::note_attempt_over(call& c, std::string_view outcome) {
     last.outcome = outcome;
 }
 
-/// The call has its outcome. With the mutex.
-void switchboard::end_trail(const call_ptr& c, consequences& todo) {
-    auto& trail = *c->trail;
-    trail.ended = call::clock::now();
-    if (!c->outcome) trail.why = c->outcome.error();
-    trail.sent_bytes = c->large ? c->large->size() : c->arguments.size();
-    todo.trails.push_back({c, std::move(c->trail)});
-}
-
-/// Without the mutex, before callers hear of it or after that: see `act`.
-void switchboard::tell_of_ends(consequences& todo) const {
+/// Before callers hear of it: whoever has an outcome finds it counted.
+void switchboard::tell(consequences& todo) const {
     for (auto& [c, trail] : todo.trails)
         if (told_.events) told_.events->publish([&] { return describe(*c, *trail, told_.group); });
-}
-
-void switchboard::tell_of_circuits(consequences& todo) const {
     for (auto& [tool, is_out] : todo.circuits) {
         if (!told_.events) continue;
         if (is_out) told_.events->publish([&] { return happened::tool_degraded{told_.group, tool}; });

@@ -27,7 +27,7 @@ struct switchboard::consequences {
     std::function<void()> tell_of_waiting;
     struct watched_call {
         call_ptr what;  // answered
-        std::unique_ptr<call_trail> trail;
+        std::shared_ptr<call_trail> trail;
     };
     std::vector<watched_call> trails;                    // calls of whose end somebody wants to know
     std::vector<std::pair<std::string, bool>> circuits;  // tools that are out of service from now on, or not any more

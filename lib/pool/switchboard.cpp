@@ -235,7 +235,7 @@ void switchboard::submit(call_ptr c) {
     }
     if (refused) {
         c->outcome = tl::unexpected(explain(*refused, *c));
-        if (has_telemetry && c->trail) end_trail(c, todo);
+        if (has_telemetry && c->trail) todo.trails.push_back({c, std::move(c->trail)});
         post(std::move(c), todo);
     }
     if (flush_soon) home.execute(std::move(*flush_soon));
@@ -1339,7 +1339,7 @@ void switchboard::answer(call_ptr c, result<value> outcome, consequences& todo) 
     if (c->on) --counters_.in_flight;
     c->answered = true;
     c->outcome = std::move(outcome);
-    if (has_telemetry && c->trail) end_trail(c, todo);
+    if (has_telemetry && c->trail) todo.trails.push_back({c, std::move(c->trail)});
     post(std::move(c), todo);
 }
 
@@ -1400,13 +1400,7 @@ void switchboard::post(call_ptr c, consequences& todo) {
 }
 
 void switchboard::act(consequences& todo) {
-    // Subscribers hear of a call's end before its caller does; callers do not wait for metrics and traces.
-    std::optional<event_bus::debt> owed;
-    if (has_telemetry && !todo.trails.empty()) {
-        if (told_.events && !told_.events->wants_at_once<happened::call_ended>()) owed.emplace(*told_.events);
-        else tell_of_ends(todo);
-    }
-    if (!todo.circuits.empty()) tell_of_circuits(todo);
+    if (has_telemetry && !(todo.trails.empty() && todo.circuits.empty())) tell(todo);
     deliver(std::move(todo.ended));
     for (const auto& c : todo.streams) {
         c->done = {};  // nobody's executor is kept running for it
@@ -1420,7 +1414,6 @@ void switchboard::act(consequences& todo) {
     if (todo.tell_of_waiting) todo.tell_of_waiting();
     if (todo.alarm) tell_alarm();
     if (todo.deadlocks) deadlocks_->look();
-    if (owed) tell_of_ends(todo);
 }
 
 void switchboard::tell_alarm() {

@@ -325,11 +325,9 @@ private:
     static void count_down(line& l, consequences& todo);
     void want_flush(const line& l, consequences& todo);
     void begin_trail(call& c) const;
-    static void end_trail(const call_ptr& c, consequences& todo);
     static void note_attempt_over(call& c, std::string_view outcome);
     void note_reply(known_tool& tool, consequences& todo);
-    void tell_of_ends(consequences& todo) const;
-    void tell_of_circuits(consequences& todo) const;
+    void tell(consequences& todo) const;
     void act(consequences& todo);
     void tell_alarm();
     [[nodiscard]] std::uint64_t tick_of(call::clock::time_point t) const;

@@ -6,9 +6,7 @@
 #include <snakepit/events.hpp>
 
 #include <chrono>
-#include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,12 +36,7 @@ struct call_trail {
     }
     std::uint64_t run_us = 0;
     bool hedge = false;
-    span_ids span;  ///< that the call is; empty: it is not traced
-
-    // Of its end, for who tells of it when the outcome is the caller's already.
-    clock::time_point ended;
-    std::optional<error> why;  ///< none: it went well
-    std::size_t sent_bytes = 0;
+    span_ids span;  ///< that the call is; none: it is not traced
 };
 
 }  // namespace snakepit::detail

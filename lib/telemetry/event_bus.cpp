@@ -1,8 +1,6 @@
 #include "telemetry/event_bus.hpp"
 
 #include <algorithm>
-#include <chrono>
-#include <thread>
 #include <utility>
 
 namespace snakepit::detail {
@@ -17,24 +15,14 @@ struct subscription_ear {
 
 struct subscription_entry {
     event_filter filter;
-    bool is_late = false;
     std::shared_ptr<subscription_ear> ear = std::make_shared<subscription_ear>();
 };
 
-namespace {
-thread_local int debts_here = 0;
-}  // namespace
-
 void event_bus::list::replace(entries by) {
     std::uint64_t kinds = 0;
-    std::uint64_t at_once = 0;
-    for (const auto& e : by) {
-        kinds |= e->filter.wanted_kinds().to_ullong();
-        if (!e->is_late) at_once |= e->filter.wanted_kinds().to_ullong();
-    }
+    for (const auto& e : by) kinds |= e->filter.wanted_kinds().to_ullong();
     all = std::make_shared<const entries>(std::move(by));
     wanted.store(kinds, std::memory_order_release);
-    wanted_at_once.store(at_once, std::memory_order_release);
 }
 
 event_subscription event_bus::subscribe(event_filter filter, subscriber s, std::function<void()> closed) {
@@ -42,18 +30,6 @@ event_subscription event_bus::subscribe(event_filter filter, subscriber s, std::
     entry->filter = std::move(filter);
     entry->ear->tell = std::move(s);
     entry->ear->closed = std::move(closed);
-    return add(entry);
-}
-
-event_subscription event_bus::subscribe_late(event_filter filter, subscriber s) {
-    const auto entry = std::make_shared<subscription_entry>();
-    entry->filter = std::move(filter);
-    entry->ear->tell = std::move(s);
-    entry->is_late = true;
-    return add(entry);
-}
-
-event_subscription event_bus::add(const std::shared_ptr<subscription_entry>& entry) {
     event_subscription made;
     made.from_ = list_;
     made.entry_ = entry;
@@ -93,42 +69,19 @@ void event_bus::list::tell(const event& e) {
     }
 }
 
-void event_bus::tell(event e) const {
+void event_bus::tell(const event& e) const {
     struct untold {
         std::shared_ptr<list> to;
         event what;
     };
     static thread_local std::vector<untold>* waiting = nullptr;
-    if (waiting) return waiting->push_back({list_, std::move(e)});
+    if (waiting) return waiting->push_back({list_, e});
     std::vector<untold> rest;  // an empty one costs nothing
     waiting = &rest;
     list_->tell(e);
     while (!rest.empty())
         for (const auto& next : std::exchange(rest, {})) next.to->tell(next.what);
     waiting = nullptr;
-}
-
-event_bus::debt::debt(const event_bus& of) : count_(of.debts_[of.turn_ & 1]) {
-    ++count_;
-    ++debts_here;
-}
-
-event_bus::debt::~debt() {
-    --debts_here;
-    --count_;
-}
-
-/// New debts are counted apart meanwhile, so that they are not waited for. Both ways: one that had looked for its count
-/// before the last change of turns may have come to it after that.
-void event_bus::wait_until_told() const {
-    if (debts_here != 0) return;
-    constexpr auto longest = std::chrono::milliseconds(100);
-    const std::lock_guard one_at_a_time(wait_mutex_);
-    const auto until = std::chrono::steady_clock::now() + longest;
-    for (int i = 0; i < 2; ++i) {
-        const auto before = turn_++ & 1;
-        while (debts_[before] != 0 && std::chrono::steady_clock::now() < until) std::this_thread::yield();
-    }
 }
 
 void event_bus::close() {

@@ -3,12 +3,12 @@
 
 #include <snakepit/events.hpp>
 
-#include <array>
 #include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace snakepit::detail {
@@ -25,10 +25,6 @@ public:
 
     /// @param closed  called once when nothing more will be told; at once if that is so already. Empty: nobody asks
     [[nodiscard]] event_subscription subscribe(event_filter filter, subscriber s, std::function<void()> closed = {});
-    /// For who may hear of the end of a call when its caller has, so that callers do not wait: see `debt`. It must not
-    /// call the pool.
-    [[nodiscard]] event_subscription subscribe_late(event_filter filter, subscriber s);
-
     /// From now on it wants others: each event is told by the one filter or the other. Not by two threads at once, and
     /// not of an empty subscription.
     void refilter(event_subscription& which, event_filter filter);
@@ -37,37 +33,16 @@ public:
     [[nodiscard]] bool wants() const noexcept {
         return (list_->wanted.load(std::memory_order_acquire) >> event_filter::index_of<Kind> & 1) != 0;
     }
-    /// Whether somebody does who is not to hear of it late.
-    template <class Kind>
-    [[nodiscard]] bool wants_at_once() const noexcept {
-        return (list_->wanted_at_once.load(std::memory_order_acquire) >> event_filter::index_of<Kind> & 1) != 0;
-    }
-    /** While one is held, something that can be seen is still to be told.
-
-        @par Thread safety  none: for the thread that made it */
-    class debt {
-    public:
-        explicit debt(const event_bus& of);
-        ~debt();
-        debt(const debt&) = delete;
-        debt& operator=(const debt&) = delete;
-
-    private:
-        std::atomic<int>& count_;
-    };
-    /// Waits, for microseconds, until all has been told that could be seen before; not for its own thread's debts, and
-    /// never for longer than a tenth of a second.
-    void wait_until_told() const;
 
     /// @param make  makes the happened::something, if somebody wants to know
     template <class Make>
     void publish(Make make) const {
-        if (wants<std::invoke_result_t<Make>>()) tell({std::chrono::system_clock::now(), make()});
+        if (wants<std::invoke_result_t<Make>>()) tell_of(std::chrono::system_clock::now(), std::move(make));
     }
     /// What happened at that time, elsewhere.
     template <class Make>
     void publish_at(std::chrono::system_clock::time_point time, Make make) const {
-        if (wants<std::invoke_result_t<Make>>()) tell({time, make()});
+        if (wants<std::invoke_result_t<Make>>()) tell_of(time, std::move(make));
     }
     /// Readers have nothing more to wait for: they get what there is, then nothing.
     void close();
@@ -81,18 +56,26 @@ private:
         std::shared_ptr<const entries> all = std::make_shared<const entries>();
         bool closed = false;
         std::atomic<std::uint64_t> wanted = 0;  // a bit for each kind that somebody wants
-        std::atomic<std::uint64_t> wanted_at_once = 0;
-        void replace(entries by);  // with the mutex
+        void replace(entries by);               // with the mutex
         void tell(const event& e);
     };
     static_assert(event_filter::kinds <= 64);
 
-    void tell(event e) const;
-    event_subscription add(const std::shared_ptr<subscription_entry>& entry);
+    /// Becomes what happened where the event has it: some are large, and there is one for each call.
+    template <class Make>
+    struct in_place {
+        Make make;
+        operator std::invoke_result_t<Make>() && { return std::move(make)(); }
+    };
+    template <class Make>
+    void tell_of(std::chrono::system_clock::time_point time, Make make) const {
+        event e;
+        e.time = time;
+        e.what.template emplace<std::invoke_result_t<Make>>(in_place<Make>{std::move(make)});
+        tell(e);
+    }
+    void tell(const event& e) const;
 
-    mutable std::mutex wait_mutex_;
-    mutable std::atomic<unsigned> turn_ = 0;  // which of the next ones counts new debts
-    mutable std::array<std::atomic<int>, 2> debts_{};
     const std::shared_ptr<list> list_ = std::make_shared<list>();
 };
 

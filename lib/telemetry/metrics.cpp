@@ -211,12 +211,12 @@ pool_metrics::pool_metrics(event_bus& bus, std::function<pool_stats()> stats, qu
     : stats_(std::move(stats)),
       limits_(std::move(limits)),
       counts_(std::make_unique<counts>()),
-      subscription_(bus.subscribe_late(
-          event_filter::only<happened::worker_hired, happened::worker_left, happened::worker_ended,
-                             happened::worker_restarting, happened::worker_recycled, happened::heartbeat_answered,
-                             happened::worker_moved, happened::loop_blocked, happened::output_dropped,
-                             happened::call_slow, happened::call_ended>(),
-          [to = counts_.get()](const event& e) { to->count(e); })) {}
+      subscription_(
+          bus.subscribe(event_filter::only<happened::worker_hired, happened::worker_left, happened::worker_ended,
+                                           happened::worker_restarting, happened::worker_recycled,
+                                           happened::heartbeat_answered, happened::worker_moved, happened::loop_blocked,
+                                           happened::output_dropped, happened::call_slow, happened::call_ended>(),
+                        [to = counts_.get()](const event& e) { to->count(e); })) {}
 
 pool_metrics::~pool_metrics() = default;
 

@@ -82,7 +82,6 @@ std::shared_ptr<otlp_exporter> pool_telemetry::exporter() const {
 asio::awaitable<void> pool_telemetry::stop(pool_telemetry& self) {
     const auto exports = self.exporter();
     if (exports) {
-        self.events_->wait_until_told();
         exports->begin_stop(stop_limit);
         asio::steady_timer pause(co_await asio::this_coro::executor);
         for (auto waited = 0ms; waited < stop_limit && !exports->has_ended(); waited += stop_look) {
@@ -126,7 +125,6 @@ void pool_telemetry::set_log_level(snakepit::log_level least) {
 
 std::string pool_telemetry::metrics_text() const {
     if (!has_metrics_ || fork_shield::in_child()) return {};  // there a mutex may be held by a thread that is no more
-    events_->wait_until_told();                               // whoever has an outcome finds it counted
     return metrics_->text();
 }
 

@@ -1,9 +1,13 @@
 #pragma once
 // A part of a trace, as OpenTelemetry has it: https://opentelemetry.io/docs/specs/otel/trace/api/
 
+#include "telemetry/trace_context.hpp"
+
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -11,36 +15,31 @@
 namespace snakepit::detail {
 
 using attribute = std::variant<std::string, std::int64_t, double, bool>;
+/// Of a process, say.
+using resource_attributes = std::vector<std::pair<std::string, attribute>>;
 
-/// Ids are lower-case hex, 32 digits for a trace and 16 for a span.
 struct span {
     enum class kind : std::uint8_t { internal = 1, server = 2, client = 3 };
     enum class status : std::uint8_t { unset = 0, ok = 1, error = 2 };
     struct link {
-        std::string trace_id;
-        std::string span_id;
+        id_of_trace trace_id;
+        id_of_span span_id;
         std::string tracestate;
     };
-    struct log {
-        std::chrono::system_clock::time_point at;
-        std::string name;
-        std::vector<std::pair<std::string, attribute>> attributes;
-    };
 
-    std::string trace_id;
-    std::string id;
-    std::string parent_id;  ///< empty: it has none
+    id_of_trace trace_id;
+    id_of_span id;
+    id_of_span parent_id;  ///< none: it has none
     std::string tracestate;
     std::string name;
     kind what = kind::internal;
     std::chrono::system_clock::time_point begin;
     std::chrono::system_clock::time_point end;
-    std::vector<std::pair<std::string, attribute>> attributes;
+    std::vector<std::pair<std::string_view, attribute>> attributes;  ///< their names are literals
     std::vector<link> links;
-    std::vector<log> events;
     status outcome = status::unset;
-    std::string message;                                     ///< with status::error
-    std::vector<std::pair<std::string, attribute>> process;  ///< of the worker that made it; empty: the host
+    std::string message;                                 ///< with status::error
+    std::shared_ptr<const resource_attributes> process;  ///< of the worker that made it; null: the host
 };
 
 /** Takes finished spans.
@@ -49,7 +48,7 @@ struct span {
 class span_sink {
 public:
     virtual ~span_sink() = default;
-    virtual void take(span s) = 0;
+    virtual void take(const span& s) = 0;
     /// There were more, of which nothing is left. @param spans  0: there were none
     virtual void lost(std::uint64_t spans, const std::string& why) = 0;
 };

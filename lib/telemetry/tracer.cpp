@@ -1,7 +1,7 @@
 #include "telemetry/tracer.hpp"
 
+#include <cstring>
 #include <random>
-#include <string_view>
 
 namespace snakepit::detail {
 namespace {
@@ -17,18 +17,21 @@ std::uint64_t random_number() {
     return n;
 }
 
-/// Calls wait for it: as others do it, it takes ten times as long.
-void append_hex(std::string& to, std::uint64_t n) {
-    constexpr int digits = 16;
-    char text[digits];
-    for (auto* at = text + digits; at != text; n >>= 4) *--at = "0123456789abcdef"[n & 15];
-    to.append(text, digits);
+template <class Id>
+Id random_id() {
+    Id id;
+    for (std::size_t i = 0; i < id.bytes.size(); i += sizeof(std::uint64_t)) {
+        const auto n = random_number();
+        std::memcpy(id.bytes.data() + i, &n, sizeof n);
+    }
+    return id;
 }
 
-std::string random_id() {
-    std::string id;
-    append_hex(id, random_number());
-    return id;
+/// The last 64 bits.
+std::uint64_t low_of(const id_of_trace& id) {
+    std::uint64_t n = 0;
+    for (std::size_t i = id.bytes.size() - sizeof n; i < id.bytes.size(); ++i) n = n << 8 | id.bytes[i];
+    return n;
 }
 
 /// Steady times of one event on the wall clock, whose jumps then move the whole trace.
@@ -50,40 +53,37 @@ tracer::tracer(sampling how, event_bus& events, std::shared_ptr<const redactor> 
     : how_(how),
       redactor_(std::move(redact_with)),
       to_(std::move(to)),
-      calls_(events.subscribe_late(event_filter::only<happened::call_ended>(),
-                                   [this](const event& e) { ended(std::get<happened::call_ended>(e.what)); })) {}
+      calls_(events.subscribe(event_filter::only<happened::call_ended>(),
+                              [this](const event& e) { ended(std::get<happened::call_ended>(e.what)); })) {}
 
 /// As OpenTelemetry's TraceIdRatioBased: the same decision for one trace wherever it is made.
-/// @param low  the last 64 bits of its id, of which it takes 63
-bool tracer::samples(std::uint64_t low) const {
-    return how_.ratio >= 1 || static_cast<double>(low >> 1) < how_.ratio * 9'223'372'036'854'775'808.0;
+bool tracer::samples(const id_of_trace& trace) const {
+    return how_.ratio >= 1 || static_cast<double>(low_of(trace) >> 1) < how_.ratio * 9'223'372'036'854'775'808.0;
 }
 
 void tracer::begin(call& c) const {
-    auto trail = std::make_unique<call_trail>();
-    auto carried = std::make_shared<trace_context>();
-    auto& ids = trail->span;
+    struct traced {
+        call_trail trail;
+        trace_context carried;
+    };
+    const auto made = std::make_shared<traced>();
+    auto& ids = made->trail.span;
+    auto& carried = made->carried;
     if (c.trace) {
-        auto above = ids_of(c.trace->traceparent);
-        ids.trace_id = std::move(above.trace_id);
-        ids.parent_id = std::move(above.id);
-        ids.sampled = how_.parent_based ? above.sampled : samples(std::stoull(ids.trace_id.substr(16), nullptr, 16));
-        carried->tracestate = c.trace->tracestate;
+        const auto above = ids_of(c.trace->traceparent);
+        ids.trace_id = above.trace_id;
+        ids.parent_id = above.id;
+        ids.sampled = how_.parent_based ? above.sampled : samples(ids.trace_id);
+        carried.tracestate = c.trace->tracestate;
     } else {
-        const auto low = random_number();
-        ids.trace_id.reserve(32);
-        append_hex(ids.trace_id, random_number());
-        append_hex(ids.trace_id, low);
-        ids.sampled = samples(low);
+        ids.trace_id = random_id<id_of_trace>();
+        ids.sampled = samples(ids.trace_id);
     }
-    ids.id = random_id();
-    carried->recorded = ids.sampled;
-    constexpr std::size_t size = 55;
-    carried->traceparent.reserve(size);
-    carried->traceparent.append("00-").append(ids.trace_id).append("-").append(ids.id);
-    carried->traceparent.append(ids.sampled ? "-01" : "-00");
-    c.trace = std::move(carried);
-    c.trail = std::move(trail);
+    ids.id = random_id<id_of_span>();
+    carried.recorded = ids.sampled;
+    carried.traceparent = traceparent_of(ids.trace_id, ids.id, ids.sampled);
+    c.trace = {made, &made->carried};
+    c.trail = {made, &made->trail};
 }
 
 /// The call, with a child for each thing that it waited for, each time: in the queue, at the worker until a frame took
@@ -92,20 +92,21 @@ void tracer::ended(const happened::call_ended& e) const {
     if (!e.sampled) return;
     const wall_clock clock;
     span whole;
-    whole.trace_id = e.trace_id;
-    whole.id = e.span_id;
-    whole.parent_id = e.parent_span_id;
+    whole.trace_id = id_from<id_of_trace>(e.trace_id);
+    whole.id = id_from<id_of_span>(e.span_id);
+    if (!e.parent_span_id.empty()) whole.parent_id = id_from<id_of_span>(e.parent_span_id);
     whole.tracestate = e.tracestate;
     whole.name = e.tool;
     whole.what = span::kind::client;
     whole.begin = clock.at(e.submitted);
     whole.end = clock.at(e.ended);
     // https://opentelemetry.io/docs/specs/semconv/rpc/rpc-spans/
-    whole.attributes = {{"rpc.system", "snakepit"},
-                        {"rpc.system.name", "snakepit"},
-                        {"rpc.method", e.tool},
-                        {"snakepit.priority", std::string(to_string(e.priority))},
-                        {"snakepit.attempts", static_cast<std::int64_t>(e.attempts.size())}};
+    whole.attributes.reserve(9);
+    whole.attributes.emplace_back("rpc.system", "snakepit");
+    whole.attributes.emplace_back("rpc.system.name", "snakepit");
+    whole.attributes.emplace_back("rpc.method", e.tool);
+    whole.attributes.emplace_back("snakepit.priority", std::string(to_string(e.priority)));
+    whole.attributes.emplace_back("snakepit.attempts", static_cast<std::int64_t>(e.attempts.size()));
     if (!e.group.empty()) whole.attributes.emplace_back("snakepit.group", e.group);
     if (!e.worker.empty()) whole.attributes.emplace_back("snakepit.worker", e.worker);
     if (e.hedge) whole.attributes.emplace_back("snakepit.hedge", true);
@@ -114,34 +115,37 @@ void tracer::ended(const happened::call_ended& e) const {
         whole.message = redactor_->text(e.why->message());
         whole.attributes.emplace_back("error.type", e.outcome);
     }
-    const auto part = [&](std::string name, std::chrono::steady_clock::time_point from,
+    span part;  // one after the other
+    part.trace_id = whole.trace_id;
+    part.parent_id = whole.id;
+    part.tracestate = e.tracestate;
+    part.attributes.reserve(3);
+    const auto take = [&](const char* name, std::chrono::steady_clock::time_point from,
                           std::chrono::steady_clock::time_point to) {
-        span s;
-        s.trace_id = e.trace_id;
-        s.id = random_id();
-        s.parent_id = e.span_id;
-        s.tracestate = e.tracestate;
-        s.name = std::move(name);
-        s.begin = clock.at(from);
-        s.end = clock.at(to);
-        return s;
+        part.id = random_id<id_of_span>();
+        part.name = name;
+        part.begin = clock.at(from);
+        part.end = clock.at(to);
+        to_->take(part);
     };
     std::int64_t number = 0;
     for (const auto& a : e.attempts) {
-        to_->take(part("queue", a.queued, a.placed));
-        to_->take(part("dispatch", a.placed, a.sent));
-        auto s = part("wire", a.sent, a.ended);
-        s.attributes = {{"snakepit.worker", a.worker}, {"snakepit.attempt", ++number}};
+        take("queue", a.queued, a.placed);
+        take("dispatch", a.placed, a.sent);
+        part.attributes.emplace_back("snakepit.worker", a.worker);
+        part.attributes.emplace_back("snakepit.attempt", ++number);
         if (a.outcome != "ok") {
-            s.outcome = span::status::error;
-            s.attributes.emplace_back("error.type", a.outcome);
+            part.outcome = span::status::error;
+            part.attributes.emplace_back("error.type", a.outcome);
         }
-        if (e.attempts.size() > 1) whole.links.push_back({e.trace_id, s.id, e.tracestate});
-        to_->take(std::move(s));
+        take("wire", a.sent, a.ended);
+        part.attributes.clear();
+        part.outcome = span::status::unset;
+        if (e.attempts.size() > 1) whole.links.push_back({whole.trace_id, part.id, e.tracestate});
     }
     const auto waits_since = e.attempts.empty() ? e.submitted : e.attempts.back().ended;
-    if (waits_since < e.ended) to_->take(part("queue", waits_since, e.ended));
-    to_->take(std::move(whole));
+    if (waits_since < e.ended) take("queue", waits_since, e.ended);
+    to_->take(whole);
 }
 
 }  // namespace snakepit::detail

@@ -32,7 +32,7 @@ public:
     void begin(call& c) const;
 
 private:
-    [[nodiscard]] bool samples(std::uint64_t low) const;
+    [[nodiscard]] bool samples(const id_of_trace& trace) const;
     void ended(const happened::call_ended& e) const;
 
     const sampling how_;

@@ -67,10 +67,10 @@ std::optional<span> checked(v1::Spans& s, int at) {
         s.thread_names(at).size() > longest_thread || s.messages(at).size() > longest_span_message)
         return std::nullopt;
     span made;
-    auto of = ids_of(s.traceparents(at));
-    made.trace_id = std::move(of.trace_id);
-    made.id = std::move(*s.mutable_span_ids(at));
-    made.parent_id = std::move(of.id);
+    const auto of = ids_of(s.traceparents(at));
+    made.trace_id = of.trace_id;
+    made.id = id_from<id_of_span>(s.span_ids(at));
+    made.parent_id = of.id;
     made.tracestate = std::move(*s.mutable_tracestates(at));
     made.name = s.tools(at);
     made.what = span::kind::server;
@@ -79,11 +79,12 @@ std::optional<span> checked(v1::Spans& s, int at) {
     if (s.failed(at)) made.outcome = span::status::error;
     made.message = std::move(*s.mutable_messages(at));
     // https://opentelemetry.io/docs/specs/semconv/
-    made.attributes = {{"rpc.system", "snakepit"},
-                       {"rpc.method", std::move(*s.mutable_tools(at))},
-                       {"thread.id", static_cast<std::int64_t>(s.thread_ids(at))},
-                       {"thread.name", std::move(*s.mutable_thread_names(at))},
-                       {"code.function", std::move(*s.mutable_functions(at))}};
+    made.attributes.reserve(5);
+    made.attributes.emplace_back("rpc.system", "snakepit");
+    made.attributes.emplace_back("rpc.method", std::move(*s.mutable_tools(at)));
+    made.attributes.emplace_back("thread.id", static_cast<std::int64_t>(s.thread_ids(at)));
+    made.attributes.emplace_back("thread.name", std::move(*s.mutable_thread_names(at)));
+    made.attributes.emplace_back("code.function", std::move(*s.mutable_functions(at)));
     return made;
 }
 

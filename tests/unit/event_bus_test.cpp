@@ -134,48 +134,5 @@ TEST(EventBus, LosesNothingWhenAFilterChanges) {
     EXPECT_FALSE(bus.wants<happened::worker_hired>());
 }
 
-TEST(EventBus, KnowsWhoMayHearLate) {
-    event_bus bus;
-    int told = 0;
-    const auto late = bus.subscribe_late(event_filter::only<happened::worker_hired>(), [&](const event&) { ++told; });
-    EXPECT_TRUE(bus.wants<happened::worker_hired>());
-    EXPECT_FALSE(bus.wants_at_once<happened::worker_hired>());
-    hire(bus, "a");
-    EXPECT_EQ(told, 1);
-    const auto at_once = bus.subscribe(event_filter(), [](const event&) {});
-    EXPECT_TRUE(bus.wants_at_once<happened::worker_hired>());
-}
-
-TEST(EventBus, WaitsUntilWhatCouldBeSeenHasBeenTold) {
-    event_bus bus;
-    constexpr int rounds = 20'000;
-    std::atomic<int> seen = 0;
-    std::atomic<int> told = 0;
-    const auto late = bus.subscribe_late(event_filter(), [&](const event&) { ++told; });
-    std::vector<std::thread> tellers;
-    for (int i = 0; i < 2; ++i)
-        tellers.emplace_back([&] {
-            for (int round = 0; round < rounds; ++round) {
-                const event_bus::debt owed(bus);
-                ++seen;
-                hire(bus, "a");
-            }
-        });
-    while (seen < 2 * rounds) {
-        const auto so_far = seen.load();
-        bus.wait_until_told();
-        EXPECT_GE(told, so_far);
-    }
-    for (auto& t : tellers) t.join();
-}
-
-TEST(EventBus, DoesNotWaitForItsOwnThread) {
-    event_bus bus;
-    const event_bus::debt owed(bus);
-    const auto from = std::chrono::steady_clock::now();
-    bus.wait_until_told();
-    EXPECT_LT(std::chrono::steady_clock::now() - from, std::chrono::milliseconds(100));
-}
-
 }  // namespace
 }  // namespace snakepit::detail

@@ -137,8 +137,8 @@ otlp_settings to(const std::string& address) {
 
 span named(const std::string& name) {
     span s;
-    s.trace_id = "0af7651916cd43dd8448eb211c80319c";
-    s.id = "b7ad6b7169203331";
+    s.trace_id = id_from<id_of_trace>("0af7651916cd43dd8448eb211c80319c");
+    s.id = id_from<id_of_span>("b7ad6b7169203331");
     s.name = name;
     s.begin = std::chrono::system_clock::time_point(1s);
     s.end = s.begin + 5ms;
@@ -188,10 +188,12 @@ TEST_F(OtlpExporter, SendsSpansAsTheProtocolHasThem) {
     receiver there;
     const auto exports = make(to(there.address()));
     auto s = named("count");
-    s.parent_id = "00f067aa0ba902b7";
+    s.parent_id = id_from<id_of_span>("00f067aa0ba902b7");
     s.what = span::kind::client;
-    s.attributes = {{"text", "x"}, {"number", std::int64_t{3}}, {"ratio", 0.5}, {"yes", true}};
-    s.links = {{s.trace_id, "b9c7c989f97918e1", ""}};
+    const std::string long_text(20'000, 'x');
+    s.attributes = {{"text", long_text}, {"number", std::int64_t{-3}}, {"ratio", 0.5},
+                    {"yes", true},       {"nothing", std::string()},   {"no UTF-8", std::string("\xff")}};
+    s.links = {{s.trace_id, id_from<id_of_span>("b9c7c989f97918e1"), ""}};
     s.outcome = span::status::error;
     s.message = "no luck";
     exports->take(s);
@@ -209,9 +211,20 @@ TEST_F(OtlpExporter, SendsSpansAsTheProtocolHasThem) {
     EXPECT_EQ(got.kind(), 3);
     EXPECT_EQ(got.start_time_unix_nano(), 1'000'000'000u);
     EXPECT_EQ(got.end_time_unix_nano(), 1'005'000'000u);
-    EXPECT_EQ(got.attributes_size(), 4);
-    EXPECT_EQ(got.attributes(1).value().int_value(), 3);
-    EXPECT_EQ(got.links_size(), 1);
+    EXPECT_EQ(got.name(), "count");
+    EXPECT_EQ(got.flags(), 1u);
+    ASSERT_EQ(got.attributes_size(), 6);
+    EXPECT_EQ(got.attributes(0).key(), "text");
+    EXPECT_EQ(got.attributes(0).value().string_value(), long_text);
+    EXPECT_EQ(got.attributes(1).value().int_value(), -3);
+    EXPECT_EQ(got.attributes(2).value().double_value(), 0.5);
+    EXPECT_TRUE(got.attributes(3).value().bool_value());
+    EXPECT_EQ(got.attributes(4).value().value_case(), otlp::AnyValue::kStringValue);
+    EXPECT_EQ(got.attributes(5).value().string_value(), "\xef\xbf\xbd");
+    ASSERT_EQ(got.links_size(), 1);
+    EXPECT_EQ(got.links(0).trace_id(), got.trace_id());
+    EXPECT_EQ(static_cast<unsigned char>(got.links(0).span_id()[0]), 0xb9);
+    EXPECT_EQ(request.SerializeAsString(), came[0].second);  // as protobuf itself writes it
     EXPECT_EQ(got.status().code(), 2);
     EXPECT_EQ(got.status().message(), "no luck");
     EXPECT_TRUE(comes_true([&] { return exports->exported() == 1; }));
@@ -225,7 +238,8 @@ TEST_F(OtlpExporter, PutsSpansOfAWorkerUnderAResourceOfItsOwn) {
     how.schedule_delay = 1h;
     const auto exports = make(how);
     auto of_worker = named("python");
-    of_worker.process = {{"snakepit.worker", "w0"}, {"process.pid", std::int64_t{7}}};
+    of_worker.process = std::make_shared<const resource_attributes>(
+        resource_attributes{{"snakepit.worker", "w0"}, {"process.pid", std::int64_t{7}}});
     exports->take(named("host"));
     exports->take(of_worker);
     otlp::ExportTraceServiceRequest request;

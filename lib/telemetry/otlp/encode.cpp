@@ -6,26 +6,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 
 namespace snakepit::detail {
 namespace {
 
 constexpr std::int32_t cumulative = 2;  // AGGREGATION_TEMPORALITY_CUMULATIVE
-constexpr std::uint32_t sampled_flag = 1;
 
 std::uint64_t nanoseconds(std::chrono::system_clock::time_point t) {
     return static_cast<std::uint64_t>(
         std::chrono::duration_cast<std::chrono::nanoseconds>(t.time_since_epoch()).count());
-}
-
-int digit_of(char c) { return c <= '9' ? c - '0' : c - 'a' + 10; }
-
-std::string bytes_of(const std::string& hex) {
-    std::string bytes;
-    for (std::size_t i = 0; i + 1 < hex.size(); i += 2)
-        bytes += static_cast<char>(digit_of(hex[i]) * 16 + digit_of(hex[i + 1]));
-    return bytes;
 }
 
 void put(const attribute& what, otlp::AnyValue& to) {
@@ -35,46 +24,10 @@ void put(const attribute& what, otlp::AnyValue& to) {
     else to.set_bool_value(std::get<bool>(what));
 }
 
-template <class Attributes, class To>
-void put_all(const Attributes& attributes, To* to) {
-    for (const auto& [key, value] : attributes) {
-        auto& each = *to->Add();
-        each.set_key(valid_utf8(key));
-        put(value, *each.mutable_value());
-    }
-}
-
-void put(const span& s, otlp::Span& to) {
-    to.set_trace_id(bytes_of(s.trace_id));
-    to.set_span_id(bytes_of(s.id));
-    to.set_parent_span_id(bytes_of(s.parent_id));
-    to.set_trace_state(s.tracestate);
-    to.set_flags(sampled_flag);
-    to.set_name(valid_utf8(s.name));
-    to.set_kind(static_cast<std::int32_t>(s.what));
-    to.set_start_time_unix_nano(nanoseconds(s.begin));
-    to.set_end_time_unix_nano(nanoseconds(std::max(s.begin, s.end)));
-    put_all(s.attributes, to.mutable_attributes());
-    for (const auto& e : s.events) {
-        auto& each = *to.add_events();
-        each.set_time_unix_nano(nanoseconds(e.at));
-        each.set_name(valid_utf8(e.name));
-        put_all(e.attributes, each.mutable_attributes());
-    }
-    for (const auto& l : s.links) {
-        auto& each = *to.add_links();
-        each.set_trace_id(bytes_of(l.trace_id));
-        each.set_span_id(bytes_of(l.span_id));
-        each.set_trace_state(l.tracestate);
-    }
-    if (s.outcome == span::status::unset) return;
-    to.mutable_status()->set_code(static_cast<std::int32_t>(s.outcome));
-    to.mutable_status()->set_message(valid_utf8(s.message));
-}
-
-void put_scope(otlp::InstrumentationScope& to) {
-    to.set_name("snakepit");
-    to.set_version(SNAKEPIT_VERSION);
+void put(const std::pair<std::string, attribute>& what, otlp::Resource& to) {
+    auto& each = *to.add_attributes();
+    each.set_key(valid_utf8(what.first));
+    put(what.second, *each.mutable_value());
 }
 
 /// "snakepit_queue_wait_seconds": the unit is the last word, as Prometheus has it.
@@ -122,54 +75,29 @@ void put_histogram(const prometheus::ClientMetric& m, std::uint64_t since, std::
 
 }  // namespace
 
-std::size_t encoded_size(const span& s) {
-    constexpr std::size_t each_field = 16;
-    const auto size_of = [](const std::vector<std::pair<std::string, attribute>>& attributes) {
-        std::size_t all = 0;
-        for (const auto& [key, value] : attributes) {
-            const auto* text = std::get_if<std::string>(&value);
-            all += each_field + key.size() + (text ? text->size() : 0);
-        }
-        return all;
-    };
-    auto all = 10 * each_field + s.tracestate.size() + s.name.size() + s.message.size() + size_of(s.attributes);
-    for (const auto& e : s.events) all += 2 * each_field + e.name.size() + size_of(e.attributes);
-    for (const auto& l : s.links) all += 4 * each_field + l.tracestate.size();
-    return all;
+otlp::InstrumentationScope own_scope() {
+    otlp::InstrumentationScope made;
+    made.set_name("snakepit");
+    made.set_version(SNAKEPIT_VERSION);
+    return made;
 }
 
-otlp::ExportTraceServiceRequest encode(const std::vector<span>& spans, const resource_attributes& host) {
-    otlp::ExportTraceServiceRequest request;
-    std::map<std::vector<std::pair<std::string, attribute>>, otlp::ScopeSpans*> by_process;
-    for (const auto& s : spans) {
-        auto& scope = by_process[s.process];
-        if (!scope) {
-            auto& of = *request.add_resource_spans();
-            const auto is_own = [&](const auto& pair) {
-                return std::ranges::any_of(s.process, [&](const auto& p) { return p.first == pair.first; });
-            };
-            for (const auto& pair : host) {
-                if (is_own(pair)) continue;
-                auto& each = *of.mutable_resource()->add_attributes();
-                each.set_key(valid_utf8(pair.first));
-                put(pair.second, *each.mutable_value());
-            }
-            put_all(s.process, of.mutable_resource()->mutable_attributes());
-            scope = of.add_scope_spans();
-            put_scope(*scope->mutable_scope());
-        }
-        put(s, *scope->add_spans());
-    }
-    return request;
+otlp::Resource resource_of(const resource_attributes& host, const resource_attributes& process) {
+    otlp::Resource made;
+    for (const auto& pair : host)
+        if (std::ranges::find(process, pair.first, &resource_attributes::value_type::first) == process.end())
+            put(pair, made);
+    for (const auto& pair : process) put(pair, made);
+    return made;
 }
 
 otlp::ExportMetricsServiceRequest encode(const std::vector<prometheus::MetricFamily>& families,
                                          const resource_attributes& host, std::chrono::system_clock::time_point since) {
     otlp::ExportMetricsServiceRequest request;
     auto& of = *request.add_resource_metrics();
-    put_all(host, of.mutable_resource()->mutable_attributes());
+    *of.mutable_resource() = resource_of(host, {});
     auto& scope = *of.add_scope_metrics();
-    put_scope(*scope.mutable_scope());
+    *scope.mutable_scope() = own_scope();
     const auto begin = nanoseconds(since);
     const auto now = nanoseconds(std::chrono::system_clock::now());
     for (const auto& f : families) {

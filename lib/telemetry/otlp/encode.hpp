@@ -1,5 +1,5 @@
 #pragma once
-// Spans and metrics as OTLP has them.
+// Metrics as OTLP has them, and what they have in common with spans.
 
 #include "snakepit/otlp/otlp.pb.h"
 #include "telemetry/span.hpp"
@@ -7,19 +7,14 @@
 #include <prometheus/metric_family.h>
 
 #include <chrono>
-#include <cstddef>
-#include <string>
-#include <utility>
 #include <vector>
 
 namespace snakepit::detail {
 
-using resource_attributes = std::vector<std::pair<std::string, attribute>>;
-
-/// About, of what `encode` makes of it.
-[[nodiscard]] std::size_t encoded_size(const span& s);
-/// Spans of one process are one resource: the host's with what `span::process` says.
-[[nodiscard]] otlp::ExportTraceServiceRequest encode(const std::vector<span>& spans, const resource_attributes& host);
+/// Who says it all.
+[[nodiscard]] otlp::InstrumentationScope own_scope();
+/// The host's attributes with those of one of its processes, which come first where both have one.
+[[nodiscard]] otlp::Resource resource_of(const resource_attributes& host, const resource_attributes& process);
 
 /// All points cumulative.
 /// @param since  when counting began

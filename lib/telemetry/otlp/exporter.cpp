@@ -59,6 +59,11 @@ bool may_succeed_later(const grpc::Status& status) {
     }
 }
 
+grpc::ByteBuffer to_bytes(const std::string& text) {
+    const grpc::Slice all(text);
+    return {&all, 1};
+}
+
 }  // namespace
 
 /// The connection to one receiver.
@@ -132,17 +137,25 @@ otlp_exporter::otlp_exporter(otlp_settings how, metrics_source source, loss_list
 
 otlp_exporter::~otlp_exporter() { stop(); }
 
-void otlp_exporter::take(span s) {
+void otlp_exporter::take(const span& s) {
     if (fork_shield::in_child()) return;
+    thread_local std::string encoded;
+    encoded.clear();
+    append(s, encoded);
     const std::lock_guard lock(mutex_);
-    if (stop_by_ || !traces_ || waiting_.size() >= how_.max_queue) {
+    if (stop_by_ || !traces_ || spans_waiting_ >= how_.max_queue) {
         ++dropped_;
         if (why_dropped_.empty()) why_dropped_ = "spans come faster than they can be exported: the queue is full";
         return;
     }
     if (waiting_.empty()) oldest_at_ = clock::now();
-    waiting_.push_back(std::move(s));
-    if (waiting_.size() == 1 || waiting_.size() == how_.max_batch) changed_.notify_one();
+    const bool is_next = waiting_.empty() || waiting_.back().count() >= how_.max_batch ||
+                         waiting_.back().bytes() + encoded.size() > most_bytes;
+    if (is_next) waiting_.emplace_back();
+    waiting_.back().add(encoded, s.process);
+    ++spans_waiting_;
+    const bool is_time = spans_waiting_ == how_.max_batch || (is_next && waiting_.size() == 2);
+    if (spans_waiting_ == 1 || is_time) changed_.notify_one();
 }
 
 void otlp_exporter::lost(std::uint64_t spans, const std::string& why) {
@@ -185,7 +198,7 @@ void otlp_exporter::run() {
     while (!stop_by_) {
         export_metrics_if_due(lock);
         if (stop_by_) break;
-        const bool has_batch = waiting_.size() >= how_.max_batch;
+        const bool has_batch = waiting_.size() > 1 || spans_waiting_ >= how_.max_batch;
         const auto now = clock::now();
         if (has_batch || (!waiting_.empty() && now >= oldest_at_ + how_.schedule_delay)) {
             export_spans(lock);
@@ -197,7 +210,7 @@ void otlp_exporter::run() {
     }
     while (!waiting_.empty() && !traces_fail_ && clock::now() < *stop_by_) export_spans(lock);
     if (metrics_ && !metrics_fail_ && clock::now() < *stop_by_) export_metrics(lock);
-    drop(waiting_.size(), "the pool has stopped");
+    drop(std::exchange(spans_waiting_, 0), "the pool has stopped");
     waiting_.clear();
     told_at_ = {};
     tell_of_losses(lock);
@@ -205,24 +218,21 @@ void otlp_exporter::run() {
 }
 
 /// The oldest, as many as one export may have.
-std::vector<span> otlp_exporter::next_batch() {
-    std::vector<span> batch;
-    for (std::size_t bytes = 0; !waiting_.empty() && batch.size() < how_.max_batch; waiting_.pop_front()) {
-        bytes += encoded_size(waiting_.front());
-        if (bytes > most_bytes && !batch.empty()) break;
-        batch.push_back(std::move(waiting_.front()));
-    }
+span_batch otlp_exporter::next_batch() {
+    auto batch = std::move(waiting_.front());
+    waiting_.pop_front();
+    spans_waiting_ -= batch.count();
     oldest_at_ = clock::now();
     return batch;
 }
 
 void otlp_exporter::export_spans(std::unique_lock<std::mutex>& lock) {
     const auto batch = next_batch();
-    const auto count = static_cast<std::int64_t>(batch.size());
+    const auto count = static_cast<std::int64_t>(batch.count());
+    const auto request = to_bytes(batch.request(how_.resource));
     for (int attempt = 1;; ++attempt) {
         const auto until = stop_by_.value_or(clock::time_point::max());
         lock.unlock();
-        const auto request = encode(batch, how_.resource);
         otlp::ExportTraceServiceResponse response;
         const auto status = traces_->send(trace_service, request, response, until);
         lock.lock();

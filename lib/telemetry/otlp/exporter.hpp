@@ -2,6 +2,7 @@
 // Sends spans and metrics away by OTLP over gRPC.
 
 #include "telemetry/otlp/settings.hpp"
+#include "telemetry/otlp/span_batch.hpp"
 #include "telemetry/span.hpp"
 
 #include <prometheus/metric_family.h>
@@ -40,7 +41,7 @@ public:
     /// As `stop`.
     ~otlp_exporter() override;
 
-    void take(span s) override;
+    void take(const span& s) override;
     void lost(std::uint64_t spans, const std::string& why) override;
     /// Exports what there is within that time, and ends. A receiver that has failed last is not waited for.
     void begin_stop(std::chrono::milliseconds limit);
@@ -56,7 +57,7 @@ private:
 
     void run();
     void export_spans(std::unique_lock<std::mutex>& lock);
-    [[nodiscard]] std::vector<span> next_batch();
+    [[nodiscard]] span_batch next_batch();
     void export_metrics_if_due(std::unique_lock<std::mutex>& lock);
     void export_metrics(std::unique_lock<std::mutex>& lock);
     [[nodiscard]] bool pause(std::unique_lock<std::mutex>& lock, int attempt, std::chrono::milliseconds at_least);
@@ -76,7 +77,8 @@ private:
 
     std::mutex mutex_;
     std::condition_variable changed_;
-    std::deque<span> waiting_;
+    std::deque<span_batch> waiting_;  // none is empty, and only the last takes more
+    std::size_t spans_waiting_ = 0;
     clock::time_point oldest_at_;  // when the first of them came
     clock::time_point metrics_at_ = clock::time_point::max();
     std::atomic<bool> traces_fail_ = false;     // the last export did

@@ -38,7 +38,7 @@ struct otlp_settings {
     std::size_t max_batch = 512;    ///< likewise
     std::chrono::milliseconds schedule_delay{5'000};
     std::chrono::milliseconds metrics_interval{60'000};
-    std::vector<std::pair<std::string, attribute>> resource;
+    resource_attributes resource;
     std::vector<std::string> warnings;  ///< what could not be understood and is as if it was not there
 };
 
