@@ -5,9 +5,11 @@
 #include <snakepit/options.hpp>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -62,6 +64,13 @@ enum class recycle_reason {
     return "unknown";
 }
 
+/// What Python's garbage collector has done in one generation, as gc.get_stats() has it.
+struct gc_stats {
+    std::uint64_t collections = 0;
+    std::uint64_t collected = 0;      ///< objects
+    std::uint64_t uncollectable = 0;  ///< likewise
+};
+
 /// What a worker's heartbeat tells.
 struct heartbeat_stats {
     std::chrono::microseconds latency{};      ///< from ping to pong, moving average; 0: none yet
@@ -69,6 +78,8 @@ struct heartbeat_stats {
     std::uint64_t missed = 0;                 ///< pongs that were overdue without a reason
     std::uint64_t busy = 0;                   ///< pongs that were overdue while a call used the processor
     std::uint64_t resident_bytes = 0;         ///< memory of the process, as of the last pong
+    /// Of the process, as of the last pong, by generation; nothing: there was none yet, or its Python does not say.
+    std::optional<std::array<gc_stats, 3>> gc;
 };
 
 /// One worker at one moment.

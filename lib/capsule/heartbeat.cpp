@@ -104,6 +104,7 @@ void heartbeat::pong(const heard::pong& p) {
     {
         const std::lock_guard lock(mutex_);
         seen_.resident_bytes = p.resident_bytes;
+        seen_.gc = p.gc;
     }
     note_latency(std::chrono::duration_cast<std::chrono::microseconds>(clock::now() - sent_at_));
     is_well();

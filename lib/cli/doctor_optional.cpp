@@ -17,12 +17,15 @@ struct package {
 constexpr std::array packages{
     package{"numpy", "tools can take and return arrays", "python3-numpy", "numpy"},
     package{"uvloop", "workers of the profile async have a faster loop", "python3-uvloop", "uvloop"},
-    package{"opentelemetry", "spans that tools make themselves are in the pool's traces", nullptr, "opentelemetry-sdk"},
+    package{"opentelemetry", "spans that tools make themselves are part of their call's trace", nullptr,
+            "opentelemetry-sdk"},
 };
 
 constexpr auto finder =
-    "import importlib.util, sys\n"
-    "for name in sys.argv[1:]: print(name, importlib.util.find_spec(name) is not None)";
+    "import importlib.util, os, sys, sysconfig\n"
+    "for name in sys.argv[1:]: print(name, importlib.util.find_spec(name) is not None)\n"
+    "marker = os.path.join(sysconfig.get_path('stdlib'), 'EXTERNALLY-MANAGED')\n"
+    "print('managed', sys.prefix == sys.base_prefix and os.path.exists(marker))";
 
 }  // namespace
 
@@ -32,6 +35,8 @@ void examine_optional_packages(const std::string& python, doctor_report& into) {
     for (const auto& p : packages) words.emplace_back(p.module);
     const auto found = run_program(std::move(words), limit);
     auto& facts = into.facts["optional"] = value::object();
+    // pip refuses to touch a Python that a distribution looks after: https://peps.python.org/pep-0668/
+    const bool is_managed = found.out.find("managed True") != found.out.npos;
     for (const auto& p : packages) {
         const bool there = found.out.find(fmt::format("{} True", p.module)) != found.out.npos;
         facts[p.module] = there;
@@ -39,7 +44,12 @@ void examine_optional_packages(const std::string& python, doctor_report& into) {
             into.add(level::ok, "optional", fmt::format("{} is there", p.module));
             continue;
         }
-        const auto by_pip = fmt::format("{} -m pip install {}", python, p.pypi);
+        const auto by_pip = is_managed
+                                ? fmt::format(
+                                      "{} -m venv --system-site-packages venv && venv/bin/python -m pip install {} && "
+                                      "export SNAKEPIT_PYTHON=$PWD/venv/bin/python",
+                                      python, p.pypi)
+                                : fmt::format("{} -m pip install {}", python, p.pypi);
         const auto by_apt = p.debian ? fmt::format("sudo apt-get install {}", p.debian) : std::string();
         into.add(level::ok, "optional", fmt::format("{} is not there; with it {}", p.module, p.what_for),
                  p.debian ? fmt::format("install Debian's {}, or run: {}", p.debian, by_pip) : "run: " + by_pip,

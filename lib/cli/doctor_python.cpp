@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 #include <cstdlib>
+#include <filesystem>
 
 namespace snakepit::cli {
 namespace {
@@ -14,6 +15,13 @@ constexpr auto packages =
     "Python with --python or SNAKEPIT_PYTHON";
 
 constexpr auto install_packages = "sudo apt-get install python3-grpcio python3-protobuf python3-msgpack";
+
+/// A line for a shell that gives this Python what it lacks.
+std::string install_for(const std::string& python) {
+    std::error_code none;
+    const bool is_debians = std::filesystem::weakly_canonical(python, none).parent_path() == "/usr/bin";
+    return is_debians ? install_packages : fmt::format("{} -m pip install grpcio protobuf msgpack", python);
+}
 
 struct probed {
     bool fit = false;
@@ -114,7 +122,7 @@ std::optional<std::string> examine_pythons(const common_options& common, doctor_
                      : c.exists ? "put another Python before it on PATH, or name one with --python or SNAKEPIT_PYTHON"
                                 : std::string(),
                      origin == "$SNAKEPIT_PYTHON" ? "unset SNAKEPIT_PYTHON"
-                     : cut != found.reason.npos   ? install_packages
+                     : cut != found.reason.npos   ? install_for(c.path)
                                                   : "");
         }
         list.push_back(std::move(about));

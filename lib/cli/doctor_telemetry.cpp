@@ -7,6 +7,7 @@
 #include <netdb.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -46,6 +47,18 @@ std::string connect_to(const addrinfo& at) {
     return failed == 0 ? std::string() : std::string(std::strerror(failed));
 }
 
+std::string reach_path(const std::string& path) {
+    sockaddr_un there{};
+    there.sun_family = AF_UNIX;
+    if (path.size() >= sizeof there.sun_path) return "the path is too long";
+    path.copy(there.sun_path, path.size());
+    addrinfo at{};
+    at.ai_family = AF_UNIX;
+    at.ai_addr = reinterpret_cast<sockaddr*>(&there);
+    at.ai_addrlen = sizeof there;
+    return connect_to(at);
+}
+
 std::string reach(const place& wanted) {
     addrinfo hints{};
     hints.ai_socktype = SOCK_STREAM;
@@ -56,6 +69,22 @@ std::string reach(const place& wanted) {
     std::string why = "it has no address";
     for (const auto* at = found; at && !why.empty(); at = at->ai_next) why = connect_to(*at);
     return why;
+}
+
+/// As gRPC has them. @return  why not; empty: somebody listens
+std::string reach(const std::string& address) {
+    constexpr std::string_view unix_scheme = "unix:";
+    constexpr std::string_view dns_scheme = "dns:";
+    if (address.starts_with(unix_scheme)) return reach_path(address.substr(address.find('/')));
+    if (!address.starts_with(dns_scheme)) return reach(place_of(address));
+    const auto name = address.rfind('/');  // dns:host:4317, dns:///host:4317 or dns://server/host:4317
+    return reach(place_of(address.substr(name == address.npos ? dns_scheme.size() : name + 1)));
+}
+
+/// Without "user:password@", which is nobody's business.
+std::string shown(const std::string& address) {
+    const auto at = address.rfind('@');
+    return at == address.npos ? address : address.substr(at + 1);
 }
 
 /// A line for a shell.
@@ -69,10 +98,10 @@ std::string unset_endpoints() {
 
 /// @return  whether somebody listens there
 bool probe(std::string_view what, const std::string& address, doctor_report& into) {
-    const auto why = reach(place_of(address));
-    if (why.empty()) into.add(level::ok, "telemetry", fmt::format("{}: somebody listens there", address));
+    const auto why = reach(address);
+    if (why.empty()) into.add(level::ok, "telemetry", fmt::format("{}: somebody listens there", shown(address)));
     else
-        into.add(level::warning, "telemetry", fmt::format("{} for {} cannot be reached: {}", address, what, why),
+        into.add(level::warning, "telemetry", fmt::format("{} for {} cannot be reached: {}", shown(address), what, why),
                  "start what collects traces and metrics there, or correct the variable; a pool runs without it and "
                  "drops them",
                  unset_endpoints());
@@ -90,8 +119,8 @@ void examine_telemetry(doctor_report& into) {
     for (const auto& w : settings->warnings)
         into.add(level::warning, "telemetry", w, "correct the variable, or unset it; a pool runs all the same",
                  w.find("ENDPOINT") != w.npos ? unset_endpoints() : "");
-    if (settings->traces) facts["traces"] = settings->traces->address;
-    if (settings->metrics) facts["metrics"] = settings->metrics->address;
+    if (settings->traces) facts["traces"] = shown(settings->traces->address);
+    if (settings->metrics) facts["metrics"] = shown(settings->metrics->address);
     if (!settings->traces && !settings->metrics)
         return into.add(level::ok, "telemetry",
                         "nothing is exported: no variable OTEL_EXPORTER_OTLP_... names a place");

@@ -38,7 +38,6 @@ void top_history::add(value newest, value all_workers, const std::optional<std::
     if (metrics) {
         auto counted = call_durations(*metrics);
         recent = difference(counted, durations);
-        if (!quantile(recent, 0)) recent = counted;
         durations = std::move(counted);
     }
     status = std::move(newest);

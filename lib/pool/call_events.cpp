@@ -12,7 +12,7 @@ std::chrono::microseconds between(call::clock::time_point from, call::clock::tim
 }
 
 /// @param c  answered, and not posted to its caller yet
-happened::call_ended describe(const call& c, call_trail& trail, const std::string& group) {
+happened::call_ended describe(const call& c, call_trail& trail, const std::string& group, call::clock::time_point now) {
     happened::call_ended e;
     e.tool = c.tool;
     e.group = group;
@@ -23,7 +23,7 @@ happened::call_ended describe(const call& c, call_trail& trail, const std::strin
     e.hedge = trail.hedge;
     e.sent_bytes = c.large ? c.large->size() : c.arguments.size();
     e.submitted = trail.submitted;
-    e.ended = call::clock::now();
+    e.ended = now;
     e.attempts = std::move(trail.attempts);
     if (!e.attempts.empty() && e.attempts.back().outcome.empty()) {
         e.attempts.back().ended = e.ended;
@@ -65,8 +65,9 @@ void switchboard::note_attempt_over(call& c, std::string_view outcome) {
 
 /// Before callers hear of it: whoever has an outcome finds it counted.
 void switchboard::tell(consequences& todo) const {
+    const auto now = call::clock::now();  // of all: what subscribers take is not the wire's
     for (auto& [c, trail] : todo.trails)
-        if (told_.events) told_.events->publish([&] { return describe(*c, *trail, told_.group); });
+        if (told_.events) told_.events->publish([&] { return describe(*c, *trail, told_.group, now); });
     for (auto& [tool, is_out] : todo.circuits) {
         if (!told_.events) continue;
         if (is_out) told_.events->publish([&] { return happened::tool_degraded{told_.group, tool}; });

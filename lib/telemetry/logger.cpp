@@ -67,6 +67,7 @@ struct in_words {
     }
     std::string operator()(const happened::setting_ignored& e) const { return e.why; }
     std::string operator()(const happened::telemetry_dropped& e) const {
+        if (e.spans == 0) return fmt::format("could not be exported: {}", e.why);
         return fmt::format("{} spans could not be exported: {}", e.spans, e.why);
     }
 };

@@ -4,6 +4,7 @@
 
 #include <absl/container/flat_hash_map.h>
 #include <prometheus/counter.h>
+#include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
@@ -62,12 +63,22 @@ const char* manner_of(const happened::worker_ended& e) {
 constexpr std::array every_reason{recycle_reason::asked,  recycle_reason::age,           recycle_reason::calls,
                                   recycle_reason::memory, recycle_reason::memory_growth, recycle_reason::latency};
 
+/// Outcomes of calls that were sent to no worker because there was too much to do, or too little hope.
+constexpr std::array<std::string_view, 3> shed_reasons{"queue_full", "deadline_exceeded", "tool_degraded"};
+
 }  // namespace
 
 /// What events add to. The bus tells one subscriber one event at a time, so that this has no mutex of its own; the
 /// registry's metrics may be read meanwhile.
 class pool_metrics::counts {
 public:
+    explicit counts(bool rpc) {
+        if (!rpc) return;
+        client_ = &histogram(registry, "rpc_client_call_duration_seconds",
+                             "rpc.client.call.duration of OpenTelemetry's conventions: from a call to its outcome.");
+        server_ = &histogram(registry, "rpc_server_call_duration_seconds",
+                             "rpc.server.call.duration of OpenTelemetry's conventions: in the tool, in Python.");
+    }
     void count(const event& e) {
         std::visit([this](const auto& what) { on(what); }, e.what);
     }
@@ -75,16 +86,14 @@ public:
     prometheus::Registry registry;
 
 private:
+    struct outcome_series {
+        std::string name;
+        Counter* calls;
+        Histogram* client;  // null: not wanted, as the next
+        Histogram* server;
+    };
     struct tool_series {
-        Counter& outcome(prometheus::Family<Counter>& family, const happened::call_ended& e, std::string_view tool) {
-            for (auto& [name, counter] : outcomes)
-                if (name == e.outcome) return *counter;
-            auto& made = family.Add({{"tool", std::string(tool)}, {"group", e.group}, {"outcome", e.outcome}});
-            outcomes.emplace_back(e.outcome, &made);
-            return made;
-        }
-
-        std::vector<std::pair<std::string, Counter*>> outcomes;  // "ok" and a few more: a search is quick
+        std::vector<outcome_series> outcomes;  // "ok" and a few more: a search is quick
         Histogram* queued;
         Histogram* running;
         Histogram* total;
@@ -95,6 +104,7 @@ private:
         Counter* silences;
         Counter* blocked;
         Counter* slow;
+        std::array<Counter*, shed_reasons.size()> shed;
     };
 
     tool_series& series_of(std::string_view tool, const std::string& group) {
@@ -106,6 +116,23 @@ private:
                          &total_.Add(labels, call_buckets)};
         return tools_.emplace(std::pair(std::string(tool), group), std::move(made)).first->second;
     }
+    outcome_series& series_of(tool_series& of, const happened::call_ended& e, std::string_view tool) {
+        for (auto& known : of.outcomes)
+            if (known.name == e.outcome) return known;
+        outcome_series made{e.outcome,
+                            &calls_.Add({{"tool", std::string(tool)}, {"group", e.group}, {"outcome", e.outcome}}),
+                            nullptr, nullptr};
+        if (client_) {
+            const Labels labels{{"rpc_system_name", "snakepit"},
+                                {"rpc_method", std::string(tool)},
+                                {"rpc_status_code", e.outcome},
+                                {"error_type", e.outcome == "ok" ? std::string() : e.outcome},
+                                {"group", e.group}};
+            made.client = &client_->Add(labels, call_buckets);
+            made.server = &server_->Add(labels, call_buckets);
+        }
+        return of.outcomes.emplace_back(std::move(made));
+    }
     /// All of it is there from the first worker on, as zeros: the first restart is to be seen as an increase.
     group_series& series_of_group(const std::string& group) {
         if (const auto known = groups_.find(text_equal::view(group, "")); known != groups_.end()) return known->second;
@@ -116,8 +143,11 @@ private:
                 ends_.Add({{"group", group}, {"how", how}, {"planned", planned}});
         for (const char* stream : {"stdout", "stderr", "logging"})
             dropped_lines_.Add({{"group", group}, {"stream", stream}});
-        const group_series made{&restarts_.Add(labels), &heartbeats_.Add(labels, heartbeat_buckets),
-                                &silences_.Add(labels), &blocked_.Add(labels), &slow_.Add(labels)};
+        group_series made{&restarts_.Add(labels), &heartbeats_.Add(labels, heartbeat_buckets),
+                          &silences_.Add(labels), &blocked_.Add(labels),
+                          &slow_.Add(labels),     {}};
+        for (std::size_t i = 0; i < shed_reasons.size(); ++i)
+            made.shed[i] = &shed_.Add({{"group", group}, {"reason", std::string(shed_reasons[i])}});
         return groups_.emplace(std::pair(group, std::string()), made).first->second;
     }
     [[nodiscard]] const std::string& group_of(const std::string& worker) const {
@@ -157,6 +187,8 @@ private:
     }
     /// Not by tool: its name is the worker's word alone.
     void on(const happened::call_slow& e) { series_of_group(group_of(e.worker)).slow->Increment(); }
+    void on(const happened::tool_degraded& e) { broken_.Add({{"tool", e.tool}, {"group", e.group}}).Set(1); }
+    void on(const happened::tool_recovered& e) { broken_.Add({{"tool", e.tool}, {"group", e.group}}).Set(0); }
     void on(const happened::call_ended& e) {
         const bool was_sent = !e.attempts.empty();
         const bool gave_up = e.outcome == "deadline_exceeded" || e.outcome == "cancelled";
@@ -166,11 +198,18 @@ private:
             e.outcome == "unknown_tool" || (is_any_name && !tools_.contains(text_equal::view(e.tool, e.group)));
         const std::string_view tool = is_nobodys ? std::string_view() : e.tool;
         auto& series = series_of(tool, e.group);
-        series.outcome(calls_, e, tool).Increment();
+        const auto& outcome = series_of(series, e, tool);
+        outcome.calls->Increment();
+        const auto reason = std::ranges::find(shed_reasons, e.outcome);
+        if (!was_sent && reason != shed_reasons.end())
+            series_of_group(e.group).shed[static_cast<std::size_t>(reason - shed_reasons.begin())]->Increment();
+        const bool has_run = was_sent && (e.outcome == "ok" || e.running.count() > 0);
+        if (outcome.client) outcome.client->Observe(seconds(e.ended - e.submitted));
+        if (outcome.server && has_run) outcome.server->Observe(seconds(e.running));
         if (!was_sent && !gave_up) return;  // refused at once: it has not waited
         series.queued->Observe(seconds(e.queued));
         series.total->Observe(seconds(e.ended - e.submitted));
-        if (was_sent && (e.outcome == "ok" || e.running.count() > 0)) series.running->Observe(seconds(e.running));
+        if (has_run) series.running->Observe(seconds(e.running));
     }
     template <class Other>
     void on(const Other&) {}
@@ -202,20 +241,33 @@ private:
     prometheus::Family<Counter>& dropped_lines_ =
         counter(registry, "snakepit_output_dropped_lines_total",
                 "Lines and log records of workers that came too fast and were left out.");
+    prometheus::Family<Counter>& shed_ =
+        counter(registry, "snakepit_calls_shed_total",
+                "Calls that no worker was given, by reason: the queue was full, their time was over while they waited, "
+                "or their tool is out of service.");
+    prometheus::Family<prometheus::Gauge>& broken_ =
+        prometheus::BuildGauge()
+            .Name("snakepit_tool_degraded")
+            .Help(
+                "1 while a tool is out of service because it has ended one worker after the other; 0 since it is not.")
+            .Register(registry);
+    prometheus::Family<Histogram>* client_ = nullptr;  // null: OpenTelemetry's are not wanted
+    prometheus::Family<Histogram>* server_ = nullptr;
     by_names<tool_series> tools_;
     by_names<group_series> groups_;  // the second name is empty here, and in the next
     by_names<std::string> workers_;  // their groups
 };
 
-pool_metrics::pool_metrics(event_bus& bus, std::function<pool_stats()> stats, queue_limits limits)
+pool_metrics::pool_metrics(event_bus& bus, std::function<pool_stats()> stats, queue_limits limits, bool rpc)
     : stats_(std::move(stats)),
       limits_(std::move(limits)),
-      counts_(std::make_unique<counts>()),
+      counts_(std::make_unique<counts>(rpc)),
       subscription_(
           bus.subscribe(event_filter::only<happened::worker_hired, happened::worker_left, happened::worker_ended,
                                            happened::worker_restarting, happened::worker_recycled,
                                            happened::heartbeat_answered, happened::worker_moved, happened::loop_blocked,
-                                           happened::output_dropped, happened::call_slow, happened::call_ended>(),
+                                           happened::output_dropped, happened::call_slow, happened::tool_degraded,
+                                           happened::tool_recovered, happened::call_ended>(),
                         [to = counts_.get()](const event& e) { to->count(e); })) {}
 
 pool_metrics::~pool_metrics() = default;

@@ -26,7 +26,8 @@ class pool_metrics {
 public:
     /// Counts from now on.
     /// @param stats  called by `collect` and `text`, and at no other time
-    pool_metrics(event_bus& bus, std::function<pool_stats()> stats, queue_limits limits);
+    /// @param rpc    whether calls are measured as OpenTelemetry's conventions have it, too
+    pool_metrics(event_bus& bus, std::function<pool_stats()> stats, queue_limits limits, bool rpc = false);
     ~pool_metrics();
 
     /// By name; those without a value are left out.

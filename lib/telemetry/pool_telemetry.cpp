@@ -46,7 +46,9 @@ pool_telemetry::~pool_telemetry() {
 }
 
 result<void> pool_telemetry::start() {
-    if (wants_metrics_) metrics_ = std::make_unique<pool_metrics>(*events_, stats_, queue_limits_);
+    const environment_lookup environment = [](const char* name) { return std::getenv(name); };
+    if (wants_metrics_)
+        metrics_ = std::make_unique<pool_metrics>(*events_, stats_, queue_limits_, wants_rpc_metrics(environment));
     has_metrics_ = wants_metrics_;
     if (auto exports = start_export(); !exports) return exports;
     return listen();
@@ -55,7 +57,8 @@ result<void> pool_telemetry::start() {
 result<void> pool_telemetry::start_export() {
     auto settings = otlp_settings_from(options_, [](const char* name) { return std::getenv(name); });
     if (!settings) return tl::unexpected(settings.error());
-    for (const auto& w : settings->warnings) events_->publish([&] { return happened::setting_ignored{w}; });
+    for (const auto& w : settings->warnings)
+        events_->publish([&] { return happened::setting_ignored{redactor_->text(w)}; });
     if (!wants_metrics_) settings->metrics.reset();
     if (!settings->traces && !settings->metrics) return {};
     const auto traced = settings->traced;

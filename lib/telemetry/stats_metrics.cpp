@@ -9,7 +9,9 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <utility>
 
 namespace snakepit::detail {
 namespace {
@@ -180,6 +182,27 @@ void add_states(families& to, const pool_stats& stats) {
         to.add({{"group", std::string(of.first)}, {"state", std::string(to_string(of.second))}}, count);
 }
 
+/// By which way calls go to each worker, and what its garbage collector has done.
+void add_workers(families& to, const pool_stats& stats) {
+    const auto labels_of = [](const worker_stats& w, const char* name, std::string value) {
+        return labels{{"worker", w.id}, {"group", w.group}, {name, std::move(value)}};
+    };
+    to.open("snakepit_worker_lane", MetricType::Gauge, "Always 1; the lane by which its calls go is a label.");
+    for (const auto& w : stats.workers)
+        if (!w.lane.empty()) to.add(labels_of(w, "lane", w.lane), 1);
+    const auto add_gc = [&](const char* name, const char* help, std::uint64_t gc_stats::* what) {
+        to.open(name, MetricType::Counter, help);
+        for (const auto& w : stats.workers)
+            for (std::size_t i = 0; w.heartbeat.gc && i < w.heartbeat.gc->size(); ++i)
+                to.add(labels_of(w, "generation", std::to_string(i)), static_cast<double>((*w.heartbeat.gc)[i].*what));
+    };
+    add_gc("snakepit_worker_gc_collections_total", "Runs of the incarnation's garbage collector, by generation.",
+           &gc_stats::collections);
+    add_gc("snakepit_worker_gc_collected_objects_total", "Objects that they have freed.", &gc_stats::collected);
+    add_gc("snakepit_worker_gc_uncollectable_objects_total", "Objects that they could not free.",
+           &gc_stats::uncollectable);
+}
+
 void add_queues(families& to, const pool_stats& stats, const queue_limits& limits) {
     to.open("snakepit_queue_calls", MetricType::Gauge, "Calls that wait for a worker, by priority.");
     for (const auto& g : stats.groups) {
@@ -207,6 +230,7 @@ std::vector<MetricFamily> metrics_of(const pool_stats& stats, const queue_limits
     const std::vector<seen_worker> seen(stats.workers.begin(), stats.workers.end());
     to.add_rows(of_worker, seen,
                 [](const seen_worker& w) { return labels{{"worker", w.stats.id}, {"group", w.stats.group}}; });
+    add_workers(to, stats);
     std::erase_if(to.all, [](const MetricFamily& f) { return f.metric.empty(); });
     return std::move(to.all);
 }

@@ -11,12 +11,15 @@
 #include "wire/token.hpp"
 
 #include <snakepit/error.hpp>
+#include <snakepit/stats.hpp>
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -43,6 +46,7 @@ struct pong {
     std::uint64_t resident_bytes = 0;
     std::uint64_t begun_id = 0;               ///< the last call that was begun
     std::chrono::microseconds running_for{};  ///< that one; 0: it has ended
+    std::optional<std::array<gc_stats, 3>> gc = std::nullopt;
 };
 struct loop_blocked {
     std::chrono::microseconds so_far{};

@@ -18,6 +18,17 @@ std::chrono::microseconds duration_of(std::uint64_t us) {
     return std::chrono::microseconds(std::min(us, longest_us));
 }
 
+/// See Pong.gc in control.proto.
+std::optional<std::array<gc_stats, 3>> gc_of(const v1::Pong& p) {
+    std::array<gc_stats, 3> made;
+    if (p.gc_size() != 3 * static_cast<int>(made.size())) return std::nullopt;
+    for (int i = 0; auto& generation : made) {
+        generation = {p.gc(i), p.gc(i + 1), p.gc(i + 2)};
+        i += 3;
+    }
+    return made;
+}
+
 }  // namespace
 
 void control_stream::send(v1::ControlDown message) {
@@ -52,7 +63,7 @@ bool control_stream::message(v1::ControlUp& in) {
     }
     if (in.has_pong() && hello_seen_) {
         const auto& p = in.pong();
-        to_->tell_(heard::pong{p.sequence(), p.resident_bytes(), p.begun_id(), duration_of(p.running_us())});
+        to_->tell_(heard::pong{p.sequence(), p.resident_bytes(), p.begun_id(), duration_of(p.running_us()), gc_of(p)});
         return true;
     }
     if (in.has_loop_blocked() && hello_seen_) {

@@ -76,15 +76,20 @@ std::optional<span> checked(v1::Spans& s, int at) {
     made.what = span::kind::server;
     made.begin = time_of(s.begin_ns(at));
     made.end = std::max(made.begin, time_of(s.begin_ns(at) + std::min(s.took_ns(at), ~s.begin_ns(at))));
-    if (s.failed(at)) made.outcome = span::status::error;
     made.message = std::move(*s.mutable_messages(at));
     // https://opentelemetry.io/docs/specs/semconv/
-    made.attributes.reserve(5);
+    made.attributes.reserve(7);
     made.attributes.emplace_back("rpc.system", "snakepit");
+    made.attributes.emplace_back("rpc.system.name", "snakepit");
     made.attributes.emplace_back("rpc.method", std::move(*s.mutable_tools(at)));
     made.attributes.emplace_back("thread.id", static_cast<std::int64_t>(s.thread_ids(at)));
     made.attributes.emplace_back("thread.name", std::move(*s.mutable_thread_names(at)));
     made.attributes.emplace_back("code.function", std::move(*s.mutable_functions(at)));
+    if (s.failed(at)) {
+        made.outcome = span::status::error;
+        auto type = made.message.substr(0, made.message.find(": "));  // "TypeError: unhashable"
+        made.attributes.emplace_back("error.type", type.empty() ? std::string("_OTHER") : std::move(type));
+    }
     return made;
 }
 

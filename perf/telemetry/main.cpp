@@ -21,11 +21,12 @@ using namespace snakepit;
 using namespace std::chrono_literals;
 
 constexpr int pairs = 90;
+constexpr auto stretch = 250ms;  // much longer than telemetry waits for more: what it makes is sent within
 
 /// Microseconds per call.
-double time_of(perf::measured_pool& p, const value& message, int callers, std::chrono::milliseconds stretch) {
+double time_of(perf::measured_pool& p, const value& message, int callers, std::chrono::milliseconds how_long) {
     auto& pool = p.it();
-    const auto m = p.measure(callers, stretch, message, [&](int) { return pool.execute("echo", message); });
+    const auto m = p.measure(callers, how_long, message, [&](int) { return pool.execute("echo", message); });
     if (m.wrong != 0) throw std::runtime_error("wrong replies");
     return 1e6 / m.calls_per_second;
 }
@@ -34,16 +35,14 @@ struct compared {
     std::vector<double> times;  ///< of an echo with everything on, microseconds; one of each pair
     std::vector<double> ratios;
 
-    /// Alternately, so many times.
-    void add(perf::measured_pool& with, perf::measured_pool& without, const value& message, int callers, int rounds,
-             std::chrono::milliseconds stretch, bool silent_first) {
+    /// One after the other. @param silent_first  not always: whoever comes first has it no better
+    void add(perf::measured_pool& with, perf::measured_pool& without, const value& message, int callers,
+             bool silent_first) {
         double on = 0;
         double off = 0;
-        for (int i = 0; i < 2 * rounds; ++i) {
-            const bool silent = ((i + i / 2) % 2 == 0) == silent_first;  // whoever comes first has it no better
-            (silent ? off : on) += time_of(silent ? without : with, message, callers, stretch);
-        }
-        times.push_back(on / rounds);
+        for (const bool silent : {silent_first, !silent_first})
+            (silent ? off : on) = time_of(silent ? without : with, message, callers, stretch);
+        times.push_back(on);
         ratios.push_back(on / off);
     }
 };
@@ -76,8 +75,8 @@ void run() {
         }
         for (const bool second : {false, true})
             (void)time_of(second == silent_first ? *with : *without, message, 32, 100ms);
-        alone.add(*with, *without, message, 1, 6, 40ms, silent_first);
-        busy.add(*with, *without, message, 32, 2, 40ms, silent_first);
+        alone.add(*with, *without, message, 1, silent_first);
+        busy.add(*with, *without, message, 32, silent_first);
         spans += with->it().stats().spans_exported;
     }
     perf::report report;
@@ -85,7 +84,8 @@ void run() {
     report.at_most(1.05, "telemetry.on_ratio", perf::median(alone.ratios), "ratio",
                    "to a pool that is silent, median of 90 pairs");
     report.row("telemetry.on_echo_busy", perf::median(busy.times), "us/call", "the same with 32 callers");
-    report.row("telemetry.on_ratio_busy", perf::median(busy.ratios), "ratio", "likewise: both cores are at work");
+    report.at_most(1.35, "telemetry.on_ratio_busy", perf::median(busy.ratios), "ratio",
+                   "likewise: both cores are at work");
     report.row("telemetry.spans", static_cast<double>(spans), "spans", "that left by OTLP");
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import queue
 import threading
@@ -173,6 +174,7 @@ def _pong(sequence: int, progress: Progress) -> bytes:
         ended_calls=progress.ended_calls,
         running_us=progress.running_us,
         resident_bytes=_resident_bytes(),
+        gc=[n for of in gc.get_stats() for n in (of["collections"], of["collected"], of["uncollectable"])],
     )
     encoded: bytes = control_pb2.ControlUp(pong=pong).SerializeToString()
     return encoded

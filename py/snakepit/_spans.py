@@ -51,7 +51,9 @@ def _thread_of(ident: int | None) -> tuple[int, str]:
 
 
 def _told(thread: threading.Thread) -> tuple[int, str]:
-    return thread.native_id or 0, cut(thread.name, MAX_SPAN_THREAD_BYTES)
+    # After a fork the main thread's is that of its parent's.
+    native_id = os.getpid() if thread is threading.main_thread() else thread.native_id
+    return native_id or 0, cut(thread.name, MAX_SPAN_THREAD_BYTES)
 
 
 def _problem_of(failure: work_pb2.Failure) -> str:

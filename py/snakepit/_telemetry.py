@@ -26,6 +26,8 @@ from snakepit.v1 import control_pb2
 
 MOST_LOGS = 1_000  # that wait
 MOST_SPANS = 1_000
+_MOST_LOOKS = 5
+_CLOSE = 20e-6  # seconds
 _ITEM_SLACK = 8  # tag and length of one item
 _MESSAGE_SLACK = 64  # of the message itself, and its counts
 _MOST_SPAN_BYTES = 2_400  # encoded, when all its texts are as long as they may be
@@ -169,7 +171,7 @@ def _record_of(log: Log) -> control_pb2.LogRecord:
 
 
 def _put(ran: Sequence[Ran], to: control_pb2.Spans) -> None:
-    began = time_ns() - int(monotonic() * 1e9)  # the monotonic clock
+    began = _beginning_of_monotonic()
     functions = {one.tool: cut(one.tool.where, MAX_SPAN_FUNCTION_BYTES) for one in ran}
     to.traceparents.extend([one.traceparent for one in ran])
     to.tracestates.extend([one.tracestate for one in ran])
@@ -182,6 +184,16 @@ def _put(ran: Sequence[Ran], to: control_pb2.Spans) -> None:
     to.took_ns.extend([int(one.took * 1e9) for one in ran])
     to.failed.extend([one.problem is not None for one in ran])
     to.messages.extend([one.problem or "" for one in ran])
+
+
+def _beginning_of_monotonic() -> int:
+    """In nanoseconds since 1970. Whoever is held up between the two clocks looks again."""
+    for _ in range(_MOST_LOOKS):
+        before = monotonic()
+        wall = time_ns()
+        if monotonic() - before < _CLOSE:
+            break
+    return wall - int(before * 1e9)
 
 
 def _fields_of(fields: Fields) -> list[control_pb2.Field]:

@@ -37,15 +37,19 @@ public:
         if (!eventually([&] { return fs::exists(directory_ / "port"); }, 20s * slow)) return {};
         return "http://127.0.0.1:" + file_text(directory_ / "port");
     }
-    [[nodiscard]] std::vector<value> spans() const {
+    [[nodiscard]] std::vector<value> spans() const { return lines_of("spans"); }
+    [[nodiscard]] std::string metrics() const { return file_text(directory_ / "metrics"); }
+    /// Of all exports, in order.
+    [[nodiscard]] std::vector<value> points() const { return lines_of("metrics"); }
+
+private:
+    [[nodiscard]] std::vector<value> lines_of(const char* name) const {
         std::vector<value> all;
-        std::istringstream lines(file_text(directory_ / "spans"));
+        std::istringstream lines(file_text(directory_ / name));
         for (std::string line; std::getline(lines, line);) all.push_back(value::parse(line));
         return all;
     }
-    [[nodiscard]] std::string metrics() const { return file_text(directory_ / "metrics"); }
 
-private:
     const fs::path directory_;
     std::FILE* process_ = nullptr;
 };
@@ -134,8 +138,68 @@ TEST_F(Otlp, ACallIsOneTraceThroughBothLanguages) {
     EXPECT_EQ(python["resource"]["service.name"], "shop");
     EXPECT_EQ(python["resource"]["snakepit.worker"], "w0");
     EXPECT_NE(python["resource"]["process.pid"], call["resource"]["process.pid"]);
+    EXPECT_EQ(python["attributes"]["thread.id"], python["resource"]["process.pid"]);  // its main thread
+    EXPECT_FALSE(python["resource"].contains("process.executable.name"));             // the host's
+    EXPECT_EQ(named(spans, "fail", 2)["attributes"]["error.type"], "ValueError");
     EXPECT_TRUE(named(spans, "fail", 3)["failed"].get<bool>());
     EXPECT_TRUE(named(spans, "fail", 2)["failed"].get<bool>());
+}
+
+TEST_F(Otlp, MetricsAreThereByTheNamesOfTheConventionsToo) {
+    NEEDS_RECEIVER();
+    const receiver there(scratch().path(), "");
+    auto how = exporting(there.address());
+    how.heartbeat.interval = 100ms;
+    ::setenv("OTEL_SEMCONV_STABILITY_OPT_IN", "rpc", 1);
+    with_pool(how, [&](pool& p) -> awaitable<> {
+        EXPECT_OK(co_await p.execute("count", "a b"));
+        EXPECT_TRUE(failed_with(co_await p.execute("fail", value::array()), errc::tool_raised));
+        // Points of the worker's collector come with its first heartbeat.
+        CO_ASSERT(co_await comes_true(
+            [&] {
+                const auto said = there.metrics();
+                return said.find("cpython.gc.collections") != said.npos && said.find("tool_raised") != said.npos;
+            },
+            20s * slow));
+    });
+    ::unsetenv("OTEL_SEMCONV_STABILITY_OPT_IN");
+    const auto all = there.points();
+    const auto last = [&](const std::string& name, const value& attributes) -> value {
+        for (auto at = all.rbegin(); at != all.rend(); ++at)
+            if ((*at)["name"] == name && (*at)["attributes"] == attributes) return *at;
+        ADD_FAILURE() << "no " << name << " of " << attributes;
+        return value::object();
+    };
+    const value worker{{"snakepit.worker", "w0"}};
+    const auto memory = last("process.memory.usage", worker);
+    EXPECT_EQ(memory["kind"], "sum");
+    EXPECT_EQ(memory["monotonic"], false);
+    EXPECT_EQ(memory["unit"], "By");
+    EXPECT_GT(memory["value"].get<double>(), 1e6);
+    const auto cpu = last("process.cpu.time", worker);
+    EXPECT_EQ(cpu["monotonic"], true);
+    EXPECT_EQ(cpu["unit"], "s");
+    EXPECT_GT(cpu["begin"], last("snakepit_calls_submitted_total", {{"group", ""}})["begin"]);  // the worker's start
+    EXPECT_LT(cpu["begin"], cpu["time"]);
+    EXPECT_EQ(last("process.uptime", worker)["kind"], "gauge");
+    EXPECT_GT(last("process.unix.file_descriptor.count", worker)["value"].get<double>(), 3);
+    for (const char* generation : {"0", "1", "2"})
+        EXPECT_EQ(last("cpython.gc.collections",
+                       {{"snakepit.worker", "w0"}, {"cpython.gc.generation", generation}})["monotonic"],
+                  true);
+    value call{{"rpc.system.name", "snakepit"}, {"rpc.method", "count"}, {"rpc.status_code", "ok"}};
+    for (const char* name : {"rpc.client.call.duration", "rpc.server.call.duration"}) {
+        const auto point = last(name, call);
+        EXPECT_EQ(point["kind"], "histogram");
+        EXPECT_EQ(point["unit"], "s");
+        EXPECT_EQ(point["value"], 1);
+    }
+    call = {{"rpc.system.name", "snakepit"},
+            {"rpc.method", "fail"},
+            {"rpc.status_code", "tool_raised"},
+            {"error.type", "tool_raised"}};
+    EXPECT_EQ(last("rpc.client.call.duration", call)["value"], 1);
+    EXPECT_EQ(last("snakepit_worker_resident_memory_bytes", {{"worker", "w0"}, {"group", ""}})["kind"], "gauge");
 }
 
 TEST_F(Otlp, TheSpansOfTheLastCallsAreThereWhenThePoolHasStopped) {

@@ -60,6 +60,7 @@ protected:
         tell(happened::worker_hired{"io-0", "io"});
         tell(call("read"));
         tell(happened::output_dropped{"io-0", 1, "stdout", 7});
+        tell(happened::tool_degraded{"io", "crash"});
     }
     /// The value of one line of the text; -1: there is none.
     double value_of(const std::string& series) const {
@@ -91,6 +92,8 @@ protected:
         w.pid = ::getpid();
         w.credit = 4;
         w.age = 1'500ms;
+        w.lane = "direct";
+        w.heartbeat.gc = {{{9, 90, 0}, {5, 50, 0}, {1, 10, 2}}};
         s.workers = {w};
         s.sessions = 9;
         s.draining = true;
@@ -202,6 +205,53 @@ TEST_F(Metrics, LookAtTheWorkersProcess) {
     EXPECT_EQ(value_of(R"(snakepit_worker_threads{worker="io-0",group="io"})"), 1);
 }
 
+TEST_F(Metrics, SayWhatWasShedAndWhy) {
+    tell(happened::worker_hired{"io-0", "io"});
+    EXPECT_EQ(value_of(R"(snakepit_calls_shed_total{group="io",reason="queue_full"})"), 0);
+    tell(refused("read", "queue_full"));
+    tell(refused("read", "deadline_exceeded"));
+    tell(refused("read", "tool_degraded"));
+    tell(refused("read", "cancelled"));
+    tell(call("read", "deadline_exceeded"));  // a worker had it
+    for (const auto* reason : {"queue_full", "deadline_exceeded", "tool_degraded"})
+        EXPECT_EQ(value_of(fmt::format(R"(snakepit_calls_shed_total{{group="io",reason="{}"}})", reason)), 1) << reason;
+    EXPECT_EQ(lines_with("snakepit_calls_shed_total"), 3u);
+}
+
+TEST_F(Metrics, SayWhichToolIsOutOfService) {
+    tell(happened::tool_degraded{"io", "crash"});
+    EXPECT_EQ(value_of(R"(snakepit_tool_degraded{group="io",tool="crash"})"), 1);
+    tell(happened::tool_recovered{"io", "crash"});
+    EXPECT_EQ(value_of(R"(snakepit_tool_degraded{group="io",tool="crash"})"), 0);
+}
+
+TEST_F(Metrics, SayByWhichLaneCallsGoAndWhatTheCollectorDoes) {
+    EXPECT_EQ(value_of(R"(snakepit_worker_lane{worker="io-0",group="io",lane="direct"})"), 1);
+    EXPECT_EQ(value_of(R"(snakepit_worker_gc_collections_total{worker="io-0",group="io",generation="0"})"), 9);
+    EXPECT_EQ(value_of(R"(snakepit_worker_gc_collected_objects_total{worker="io-0",group="io",generation="1"})"), 50);
+    EXPECT_EQ(value_of(R"(snakepit_worker_gc_uncollectable_objects_total{worker="io-0",group="io",generation="2"})"),
+              2);
+}
+
+TEST_F(Metrics, MeasureCallsAsOpenTelemetryHasThemWhereThatIsWanted) {
+    EXPECT_EQ(lines_with("rpc_"), 0u);
+    const pool_metrics wanted(bus_, [this] { return stats_; }, {}, true);
+    tell(call("read"));
+    tell(call("read", "tool_raised"));
+    tell(refused("read", "queue_full"));
+    const auto text = wanted.text();
+    const auto of = [](const char* side, const char* outcome, const char* type) {
+        return fmt::format(R"(rpc_{}_call_duration_seconds_count{{error_type="{}",group="io",rpc_method="read",)"
+                           R"(rpc_status_code="{}",rpc_system_name="snakepit"}} )",
+                           side, type, outcome);
+    };
+    EXPECT_THAT(text, HasSubstr(of("client", "ok", "") + "1"));
+    EXPECT_THAT(text, HasSubstr(of("client", "tool_raised", "tool_raised") + "1"));
+    EXPECT_THAT(text, HasSubstr(of("client", "queue_full", "queue_full") + "1"));
+    EXPECT_THAT(text, HasSubstr(of("server", "ok", "") + "1"));
+    EXPECT_THAT(text, HasSubstr(of("server", "queue_full", "queue_full") + "0"));  // no worker had it
+}
+
 TEST_F(Metrics, ForgetAWorkerThatHasLeftAndTheProcessOfOneThatHasEnded) {
     stats_.workers[0].pid = 0;
     EXPECT_EQ(lines_with("snakepit_worker_threads{"), 0u);
@@ -249,6 +299,20 @@ std::string table_of(const std::vector<prometheus::MetricFamily>& families) {
             labels += fmt::format("{}`{}`", labels.empty() ? "" : ", ", l.name);
         table += fmt::format("| `{}` | {} | {} | {} |\n", f.name, type_name(f.type), labels, f.help);
     }
+    table +=
+        "\n## By OpenTelemetry's conventions\n\n"
+        "Over OTLP workers' processes are there by the names of OpenTelemetry's semantic conventions as well, with "
+        "the\n"
+        "attribute `snakepit.worker`: `process.memory.usage`, `process.cpu.time`, `process.uptime`,\n"
+        "`process.unix.file_descriptor.count`, `cpython.gc.collections`, `cpython.gc.collected_objects` and\n"
+        "`cpython.gc.uncollectable_objects`. With `OTEL_SEMCONV_STABILITY_OPT_IN=rpc` (or `rpc/dup`) in the "
+        "environment\n"
+        "calls are measured as `rpc.client.call.duration` (from the call to its outcome) and "
+        "`rpc.server.call.duration`\n"
+        "(in the tool) too, with `rpc.system.name`, `rpc.method`, `rpc.status_code` (`ok`, or the name of an errc) "
+        "and\n"
+        "`error.type`; to Prometheus these are `rpc_client_call_duration_seconds` and "
+        "`rpc_server_call_duration_seconds`.\n";
     return table;
 }
 

@@ -193,7 +193,8 @@ TEST_F(OtlpExporter, SendsSpansAsTheProtocolHasThem) {
     const std::string long_text(20'000, 'x');
     s.attributes = {{"text", long_text}, {"number", std::int64_t{-3}}, {"ratio", 0.5},
                     {"yes", true},       {"nothing", std::string()},   {"no UTF-8", std::string("\xff")}};
-    s.links = {{s.trace_id, id_from<id_of_span>("b9c7c989f97918e1"), ""}};
+    s.tracestate = "vendor=1";
+    s.links = {{s.trace_id, id_from<id_of_span>("b9c7c989f97918e1"), "vendor=2"}};
     s.outcome = span::status::error;
     s.message = "no luck";
     exports->take(s);
@@ -222,6 +223,8 @@ TEST_F(OtlpExporter, SendsSpansAsTheProtocolHasThem) {
     EXPECT_EQ(got.attributes(4).value().value_case(), otlp::AnyValue::kStringValue);
     EXPECT_EQ(got.attributes(5).value().string_value(), "\xef\xbf\xbd");
     ASSERT_EQ(got.links_size(), 1);
+    EXPECT_EQ(got.trace_state(), "vendor=1");
+    EXPECT_EQ(got.links(0).trace_state(), "vendor=2");
     EXPECT_EQ(got.links(0).trace_id(), got.trace_id());
     EXPECT_EQ(static_cast<unsigned char>(got.links(0).span_id()[0]), 0xb9);
     EXPECT_EQ(request.SerializeAsString(), came[0].second);  // as protobuf itself writes it
@@ -298,9 +301,27 @@ TEST_F(OtlpExporter, SendsNoMoreAtOnceThanAReceiverTakes) {
     auto large = named("x");
     large.attributes.emplace_back("text", std::string(50'000, 'x'));
     for (int i = 0; i < 100; ++i) exports->take(large);
+    (void)there.wait_for(1);  // of its own accord: there is more than one export takes
     exports->begin_stop(20s);
     EXPECT_TRUE(comes_true([&] { return exports->exported() == 100; }));
     for (const auto& [method, bytes] : there.wait_for(2)) EXPECT_LT(bytes.size(), 4u << 20);
+}
+
+TEST_F(OtlpExporter, SendsWhatHasGatheredMeanwhileInBatches) {
+    receiver there;
+    there.will({{grpc::StatusCode::UNAVAILABLE}});
+    auto how = to(there.address());
+    how.schedule_delay = 1h;
+    const auto exports = make(how);
+    for (int i = 0; i < 10; ++i) exports->take(named("a"));
+    (void)there.wait_for(1);  // which is tried again in half a second or more
+    for (int i = 0; i < 25; ++i) exports->take(named("b"));
+    (void)there.wait_for(4);
+    exports->begin_stop(20s);
+    std::vector<std::size_t> sizes;
+    for (const auto& one : there.wait_for(5)) sizes.push_back(names_in({one}).size());
+    EXPECT_THAT(sizes, ::testing::ElementsAre(10, 10, 10, 10, 5));
+    EXPECT_TRUE(comes_true([&] { return exports->exported() == 35; }));
 }
 
 TEST_F(OtlpExporter, SendsMetricsWhileSpansCannotBe) {

@@ -178,5 +178,14 @@ TEST(OtlpSettings, SayWhoExports) {
                 ::testing::Contains(std::pair<std::string, attribute>("process.pid", std::int64_t{::getpid()})));
 }
 
+TEST(OtlpSettings, CallsAreMeasuredByTheConventionsWhenThatIsAskedFor) {
+    const auto wants = [](const char* list) { return wants_rpc_metrics([list](const char*) { return list; }); };
+    EXPECT_FALSE(wants(nullptr));
+    EXPECT_FALSE(wants(""));
+    EXPECT_FALSE(wants("http,rpcs"));
+    EXPECT_TRUE(wants("rpc"));
+    EXPECT_TRUE(wants("http, rpc/dup"));
+}
+
 }  // namespace
 }  // namespace snakepit::detail

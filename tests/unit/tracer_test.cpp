@@ -106,6 +106,20 @@ TEST_F(Tracer, HeedsTheFlagOfTheCallerAndItsOwnRatioOtherwise) {
     EXPECT_TRUE(overruled->trail->span.sampled);
 }
 
+/// As others do it: by the last 63 bits of the trace's id.
+TEST_F(Tracer, SamplesByTheEndOfTheTracesId) {
+    const tracer t({0.5, false}, bus_, redactor_, spans_);
+    const auto is_sampled = [&](const std::string& low) {
+        const auto c = call_of("00-0af7651916cd43dd" + low + "-" + parent_id + "-00");
+        t.begin(*c);
+        return c->trail->span.sampled;
+    };
+    EXPECT_TRUE(is_sampled("0000000000000001"));
+    EXPECT_TRUE(is_sampled("7ffffffffffff000"));
+    EXPECT_FALSE(is_sampled("80000000000000ff"));
+    EXPECT_FALSE(is_sampled("ffffffffffffffff"));
+}
+
 TEST_F(Tracer, SamplesAboutAsManyAsItIsTold) {
     const tracer t({0.1, true}, bus_, redactor_, spans_);
     int sampled = 0;
@@ -161,6 +175,10 @@ TEST_F(Tracer, LinksACallToEachOfItsAttempts) {
             workers.push_back(std::get<std::string>(s.attributes.front().second));
         }
     EXPECT_THAT(workers, ElementsAre("w1", "w0"));
+    const auto& second = *(spans_->all.end() - 2);  // before the whole
+    EXPECT_EQ(second.name, "wire");
+    EXPECT_EQ(second.outcome, span::status::unset);
+    EXPECT_EQ(second.attributes.size(), 2U);  // nothing of the attempt that failed
     std::vector<std::pair<std::string, std::chrono::milliseconds>> parts;
     for (const auto& s : spans_->all)
         parts.emplace_back(s.name, std::chrono::round<std::chrono::milliseconds>(s.end - s.begin));

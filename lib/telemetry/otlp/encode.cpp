@@ -5,17 +5,16 @@
 #include <snakepit/version.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <map>
+#include <string>
+#include <string_view>
 
 namespace snakepit::detail {
 namespace {
 
 constexpr std::int32_t cumulative = 2;  // AGGREGATION_TEMPORALITY_CUMULATIVE
-
-std::uint64_t nanoseconds(std::chrono::system_clock::time_point t) {
-    return static_cast<std::uint64_t>(
-        std::chrono::duration_cast<std::chrono::nanoseconds>(t.time_since_epoch()).count());
-}
 
 void put(const attribute& what, otlp::AnyValue& to) {
     if (const auto* text = std::get_if<std::string>(&what)) to.set_string_value(valid_utf8(*text));
@@ -30,6 +29,32 @@ void put(const std::pair<std::string, attribute>& what, otlp::Resource& to) {
     put(what.second, *each.mutable_value());
 }
 
+/// What OpenTelemetry's conventions have a name for: https://opentelemetry.io/docs/specs/semconv/
+struct convention {
+    std::string_view ours;
+    const char* name;
+    const char* unit;
+    bool is_up_down = false;  ///< a sum that may fall
+};
+constexpr std::array conventions{
+    convention{"snakepit_worker_resident_memory_bytes", "process.memory.usage", "By", true},
+    convention{"snakepit_worker_cpu_seconds_total", "process.cpu.time", "s"},
+    convention{"snakepit_worker_age_seconds", "process.uptime", "s"},
+    convention{"snakepit_worker_open_fds", "process.unix.file_descriptor.count", "{file_descriptor}", true},
+    convention{"snakepit_worker_gc_collections_total", "cpython.gc.collections", "{collection}"},
+    convention{"snakepit_worker_gc_collected_objects_total", "cpython.gc.collected_objects", "{object}"},
+    convention{"snakepit_worker_gc_uncollectable_objects_total", "cpython.gc.uncollectable_objects", "{object}"},
+    convention{"rpc_client_call_duration_seconds", "rpc.client.call.duration", "s"},
+    convention{"rpc_server_call_duration_seconds", "rpc.server.call.duration", "s"}};
+constexpr std::array<std::pair<std::string_view, const char*>, 7> attributes_of_conventions{
+    {{"worker", "snakepit.worker"},
+     {"group", "snakepit.group"},
+     {"generation", "cpython.gc.generation"},
+     {"rpc_system_name", "rpc.system.name"},
+     {"rpc_method", "rpc.method"},
+     {"rpc_status_code", "rpc.status_code"},
+     {"error_type", "error.type"}}};
+
 /// "snakepit_queue_wait_seconds": the unit is the last word, as Prometheus has it.
 std::string unit_of(const std::string& name) {
     const auto ends_with = [&](const char* word) { return name.ends_with(word); };
@@ -38,29 +63,28 @@ std::string unit_of(const std::string& name) {
     return "1";
 }
 
+std::string label_of(const prometheus::ClientMetric& m, std::string_view name) {
+    for (const auto& label : m.label)
+        if (label.name == name) return label.value;
+    return {};
+}
+
+/// Without those that say nothing, where a convention has the name.
 template <class Point>
-void put_labels(const prometheus::ClientMetric& m, Point& to) {
+void put_labels(const prometheus::ClientMetric& m, bool by_convention, Point& to) {
     for (const auto& label : m.label) {
+        if (by_convention && label.value.empty()) continue;
         auto& each = *to.add_attributes();
         each.set_key(label.name);
+        if (by_convention)
+            for (const auto& [ours, name] : attributes_of_conventions)
+                if (label.name == ours) each.set_key(name);
         each.mutable_value()->set_string_value(valid_utf8(label.value));
     }
 }
 
-void put_number(const prometheus::ClientMetric& m, double value, std::uint64_t since, std::uint64_t now,
-                otlp::NumberDataPoint& to) {
-    put_labels(m, to);
-    to.set_start_time_unix_nano(since);
-    to.set_time_unix_nano(now);
-    to.set_as_double(value);
-}
-
 /// Prometheus counts up to each bound, OTLP between them.
-void put_histogram(const prometheus::ClientMetric& m, std::uint64_t since, std::uint64_t now,
-                   otlp::HistogramDataPoint& to) {
-    put_labels(m, to);
-    to.set_start_time_unix_nano(since);
-    to.set_time_unix_nano(now);
+void put_value(const prometheus::ClientMetric& m, otlp::HistogramDataPoint& to) {
     to.set_count(m.histogram.sample_count);
     to.set_sum(m.histogram.sample_sum);
     std::uint64_t below = 0;
@@ -73,7 +97,73 @@ void put_histogram(const prometheus::ClientMetric& m, std::uint64_t since, std::
     to.add_bucket_counts(m.histogram.sample_count - std::min(below, m.histogram.sample_count));
 }
 
+/// All metrics of one moment.
+class metrics_writer {
+public:
+    using time_point = std::chrono::system_clock::time_point;
+
+    metrics_writer(const std::vector<prometheus::MetricFamily>& families, time_point since, otlp::ScopeMetrics& to)
+        : since_(nanoseconds(since)), to_(to) {
+        for (const auto& f : families)
+            if (f.name == "snakepit_worker_age_seconds")
+                for (const auto& m : f.metric)
+                    births_[label_of(m, "worker")] = now_ - static_cast<std::uint64_t>(m.gauge.value * 1e9);
+    }
+
+    void put(const prometheus::MetricFamily& f) {
+        const auto known = std::ranges::find(conventions, f.name, &convention::ours);
+        if (!f.name.starts_with("rpc_")) put(f, f.name, unit_of(f.name).c_str(), nullptr);
+        if (known != conventions.end()) put(f, known->name, known->unit, &*known);
+    }
+
+private:
+    void put(const prometheus::MetricFamily& f, const std::string& name, const char* unit, const convention* by) {
+        auto& m = *to_.add_metrics();
+        m.set_name(name);
+        m.set_description(f.help);
+        m.set_unit(unit);
+        const bool is_counter = f.type == prometheus::MetricType::Counter;
+        if (f.type == prometheus::MetricType::Histogram) {
+            m.mutable_histogram()->set_aggregation_temporality(cumulative);
+            for (const auto& p : f.metric)
+                put_value(p, point(f, p, by != nullptr, *m.mutable_histogram()->add_data_points()));
+        } else if (is_counter || (by && by->is_up_down)) {
+            m.mutable_sum()->set_aggregation_temporality(cumulative);
+            m.mutable_sum()->set_is_monotonic(is_counter);
+            for (const auto& p : f.metric)
+                point(f, p, by != nullptr, *m.mutable_sum()->add_data_points())
+                    .set_as_double(is_counter ? p.counter.value : p.gauge.value);
+        } else {
+            for (const auto& p : f.metric)
+                point(f, p, by != nullptr, *m.mutable_gauge()->add_data_points()).set_as_double(p.gauge.value);
+        }
+    }
+    template <class Point>
+    Point& point(const prometheus::MetricFamily& f, const prometheus::ClientMetric& m, bool by_convention, Point& to) {
+        put_labels(m, by_convention, to);
+        to.set_start_time_unix_nano(beginning_of(f, m));
+        to.set_time_unix_nano(now_);
+        return to;
+    }
+    /// What is counted for an incarnation begins with it.
+    std::uint64_t beginning_of(const prometheus::MetricFamily& f, const prometheus::ClientMetric& m) const {
+        if (f.type != prometheus::MetricType::Counter || f.name == "snakepit_worker_calls_total") return since_;
+        const auto born = births_.find(label_of(m, "worker"));
+        return born == births_.end() ? since_ : born->second;
+    }
+
+    const std::uint64_t now_ = nanoseconds(std::chrono::system_clock::now());
+    const std::uint64_t since_;
+    otlp::ScopeMetrics& to_;
+    std::map<std::string, std::uint64_t> births_;  // of incarnations, by their worker
+};
+
 }  // namespace
+
+std::uint64_t nanoseconds(std::chrono::system_clock::time_point t) {
+    return static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::nanoseconds>(t.time_since_epoch()).count());
+}
 
 otlp::InstrumentationScope own_scope() {
     otlp::InstrumentationScope made;
@@ -84,9 +174,12 @@ otlp::InstrumentationScope own_scope() {
 
 otlp::Resource resource_of(const resource_attributes& host, const resource_attributes& process) {
     otlp::Resource made;
-    for (const auto& pair : host)
-        if (std::ranges::find(process, pair.first, &resource_attributes::value_type::first) == process.end())
+    for (const auto& pair : host) {
+        const bool is_hosts_own = !process.empty() && pair.first.starts_with("process.");
+        if (!is_hosts_own &&
+            std::ranges::find(process, pair.first, &resource_attributes::value_type::first) == process.end())
             put(pair, made);
+    }
     for (const auto& pair : process) put(pair, made);
     return made;
 }
@@ -98,29 +191,8 @@ otlp::ExportMetricsServiceRequest encode(const std::vector<prometheus::MetricFam
     *of.mutable_resource() = resource_of(host, {});
     auto& scope = *of.add_scope_metrics();
     *scope.mutable_scope() = own_scope();
-    const auto begin = nanoseconds(since);
-    const auto now = nanoseconds(std::chrono::system_clock::now());
-    for (const auto& f : families) {
-        auto& m = *scope.add_metrics();
-        m.set_name(f.name);
-        m.set_description(f.help);
-        m.set_unit(unit_of(f.name));
-        switch (f.type) {
-            case prometheus::MetricType::Counter:
-                m.mutable_sum()->set_aggregation_temporality(cumulative);
-                m.mutable_sum()->set_is_monotonic(true);
-                for (const auto& p : f.metric)
-                    put_number(p, p.counter.value, begin, now, *m.mutable_sum()->add_data_points());
-                break;
-            case prometheus::MetricType::Histogram:
-                m.mutable_histogram()->set_aggregation_temporality(cumulative);
-                for (const auto& p : f.metric) put_histogram(p, begin, now, *m.mutable_histogram()->add_data_points());
-                break;
-            default:
-                for (const auto& p : f.metric)
-                    put_number(p, p.gauge.value, begin, now, *m.mutable_gauge()->add_data_points());
-        }
-    }
+    metrics_writer out(families, since, scope);
+    for (const auto& f : families) out.put(f);
     return request;
 }
 

@@ -26,7 +26,7 @@ constexpr auto first_pause = 1'000ms;
 constexpr auto longest_pause = 16'000ms;
 constexpr auto between_losses = 10s;
 constexpr auto longest_wish = 60'000ms;                   // of a receiver, for a pause
-constexpr std::size_t most_bytes = std::size_t{3} << 20;  // of a batch; receivers take 4 MiB, unless told otherwise
+constexpr std::size_t most_bytes = std::size_t{3} << 20;  // and one span; receivers take 4 MiB, unless told otherwise
 
 const std::string trace_service = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 const std::string metrics_service = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
@@ -139,9 +139,6 @@ otlp_exporter::~otlp_exporter() { stop(); }
 
 void otlp_exporter::take(const span& s) {
     if (fork_shield::in_child()) return;
-    thread_local std::string encoded;
-    encoded.clear();
-    append(s, encoded);
     const std::lock_guard lock(mutex_);
     if (stop_by_ || !traces_ || spans_waiting_ >= how_.max_queue) {
         ++dropped_;
@@ -149,10 +146,10 @@ void otlp_exporter::take(const span& s) {
         return;
     }
     if (waiting_.empty()) oldest_at_ = clock::now();
-    const bool is_next = waiting_.empty() || waiting_.back().count() >= how_.max_batch ||
-                         waiting_.back().bytes() + encoded.size() > most_bytes;
+    const bool is_next =
+        waiting_.empty() || waiting_.back().count() >= how_.max_batch || waiting_.back().bytes() >= most_bytes;
     if (is_next) waiting_.emplace_back();
-    waiting_.back().add(encoded, s.process);
+    waiting_.back().add(s);
     ++spans_waiting_;
     const bool is_time = spans_waiting_ == how_.max_batch || (is_next && waiting_.size() == 2);
     if (spans_waiting_ == 1 || is_time) changed_.notify_one();
@@ -227,9 +224,11 @@ span_batch otlp_exporter::next_batch() {
 }
 
 void otlp_exporter::export_spans(std::unique_lock<std::mutex>& lock) {
-    const auto batch = next_batch();
+    auto batch = next_batch();
     const auto count = static_cast<std::int64_t>(batch.count());
-    const auto request = to_bytes(batch.request(how_.resource));
+    lock.unlock();  // calls wait for it
+    const auto request = to_bytes(std::exchange(batch, {}).request(how_.resource));
+    lock.lock();
     for (int attempt = 1;; ++attempt) {
         const auto until = stop_by_.value_or(clock::time_point::max());
         lock.unlock();

@@ -76,6 +76,17 @@ error mistake(const std::string& where, const std::string& value, const std::str
     return {errc::invalid_options, fmt::format("{} is \"{}\"; it may be {}", where, value, allowed)};
 }
 
+/// Of a list with commas.
+template <class F>
+void for_each_item(std::string_view list, F f) {
+    while (!list.empty()) {
+        const auto comma = list.find(',');
+        if (const auto item = trimmed(list.substr(0, comma)); !item.empty()) f(item);
+        if (comma == list.npos) break;
+        list.remove_prefix(comma + 1);
+    }
+}
+
 class reader {
 public:
     reader(const telemetry_options& options, const environment_lookup& env) : options_(options), env_(env) {}
@@ -313,16 +324,6 @@ private:
         return {};
     }
 
-    template <class F>
-    static void for_each_item(std::string_view list, F f) {
-        while (!list.empty()) {
-            const auto comma = list.find(',');
-            if (const auto item = trimmed(list.substr(0, comma)); !item.empty()) f(item);
-            if (comma == list.npos) break;
-            list.remove_prefix(comma + 1);
-        }
-    }
-
     const telemetry_options& options_;
     const environment_lookup& env_;
     otlp_settings made_;
@@ -332,6 +333,14 @@ private:
 
 result<otlp_settings> otlp_settings_from(const telemetry_options& options, const environment_lookup& env) {
     return reader(options, env).read();
+}
+
+bool wants_rpc_metrics(const environment_lookup& env) {
+    const char* const list = env("OTEL_SEMCONV_STABILITY_OPT_IN");
+    bool found = false;
+    for_each_item(list ? list : "",
+                  [&](std::string_view item) { found = found || item == "rpc" || item == "rpc/dup"; });
+    return found;
 }
 
 }  // namespace snakepit::detail

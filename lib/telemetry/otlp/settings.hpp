@@ -49,4 +49,7 @@ using environment_lookup = std::function<const char*(const char* name)>;
 ///          refused: what cannot be there is a warning
 [[nodiscard]] result<otlp_settings> otlp_settings_from(const telemetry_options& options, const environment_lookup& env);
 
+/// Whether OTEL_SEMCONV_STABILITY_OPT_IN asks for OpenTelemetry's metrics of calls: "rpc" or "rpc/dup" is in its list.
+[[nodiscard]] bool wants_rpc_metrics(const environment_lookup& env);
+
 }  // namespace snakepit::detail

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <chrono>
 #include <utility>
 
 namespace snakepit::detail {
@@ -17,11 +16,6 @@ constexpr std::uint32_t sampled_flag = 1;
 template <std::size_t Bytes>
 std::string_view bytes_of(const binary_id<Bytes>& id) {
     return id ? std::string_view(reinterpret_cast<const char*>(id.bytes.data()), Bytes) : std::string_view();
-}
-
-std::uint64_t nanoseconds(std::chrono::system_clock::time_point t) {
-    return static_cast<std::uint64_t>(
-        std::chrono::duration_cast<std::chrono::nanoseconds>(t.time_since_epoch()).count());
 }
 
 class span_writer {
@@ -46,17 +40,18 @@ public:
     }
 
 private:
-    void text(int field, std::string_view what) {
-        if (is_utf8(what)) out_.bytes(field, what);
-        else out_.bytes(field, valid_utf8(std::string(what)));
+    void text(int field, const std::string& what) {
+        if (!what.empty()) put_text(field, what);
+    }
+    void put_text(int field, const std::string& what) {
+        if (is_utf8(what)) out_.put_bytes(field, what);
+        else out_.put_bytes(field, valid_utf8(what));
     }
     void put(std::string_view key, const attribute& value) {
         out_.bytes(otlp::KeyValue::kKeyFieldNumber, key);
         out_.message(otlp::KeyValue::kValueFieldNumber, [&] { std::visit([this](const auto& v) { put(v); }, value); });
     }
-    void put(const std::string& value) {
-        out_.put_bytes(otlp::AnyValue::kStringValueFieldNumber, is_utf8(value) ? value : valid_utf8(value));
-    }
+    void put(const std::string& value) { put_text(otlp::AnyValue::kStringValueFieldNumber, value); }
     void put(std::int64_t value) {
         out_.put_varint(otlp::AnyValue::kIntValueFieldNumber, static_cast<std::uint64_t>(value));
     }
@@ -79,16 +74,19 @@ private:
 
 }  // namespace
 
-void append(const span& s, std::string& to) {
-    wire_writer(to).message(otlp::ScopeSpans::kSpansFieldNumber, [&] { span_writer(to).put(s); });
-}
-
-void span_batch::add(std::string_view encoded, const std::shared_ptr<const resource_attributes>& process) {
-    auto known = std::ranges::find(by_process_, process, &spans_of_process::process);
-    if (known == by_process_.end()) known = by_process_.insert(known, {process, {}});
-    known->spans.append(encoded);
+void span_batch::add(const span& s) {
+    auto known = std::ranges::find(by_process_, s.process, &spans_of_process::process);
+    if (known == by_process_.end()) known = by_process_.insert(known, {s.process, {}});
+    auto& to = known->spans;
+    const auto before = to.size();
+    try {
+        wire_writer(to).message(otlp::ScopeSpans::kSpansFieldNumber, [&] { span_writer(to).put(s); });
+    } catch (...) {
+        to.resize(before);
+        throw;
+    }
     ++count_;
-    bytes_ += encoded.size();
+    bytes_ += to.size() - before;
 }
 
 std::string span_batch::request(const resource_attributes& host) const {

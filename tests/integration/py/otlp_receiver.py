@@ -2,7 +2,7 @@
 
 usage: otlp_receiver.py DIRECTORY [slow | flapping]
 
-Its port goes to DIRECTORY/port, each span as a line of JSON to DIRECTORY/spans, the name of each metric to
+Its port goes to DIRECTORY/port, each span as a line of JSON to DIRECTORY/spans, each point of a metric to
 DIRECTORY/metrics.
 Ends when its standard input does.
 """
@@ -81,13 +81,37 @@ class Traces(trace_service_pb2_grpc.TraceServiceServicer):
         return trace_service_pb2.ExportTraceServiceResponse()
 
 
+def _point(metric, kind, point):
+    data = getattr(metric, kind)
+    return json.dumps(
+        {
+            "name": metric.name,
+            "unit": metric.unit,
+            "kind": kind,
+            "monotonic": getattr(data, "is_monotonic", None),
+            "cumulative": getattr(data, "aggregation_temporality", None) == 2,
+            "attributes": _all(point.attributes),
+            "begin": point.start_time_unix_nano,
+            "time": point.time_unix_nano,
+            "value": point.count if kind == "histogram" else point.as_double,
+        }
+    )
+
+
 class Metrics(metrics_service_pb2_grpc.MetricsServiceServicer):
-    """Each metric's name."""
+    """Each point."""
 
     def Export(self, request, context):
         _write(
             "metrics",
-            [metric.name for of in request.resource_metrics for scope in of.scope_metrics for metric in scope.metrics],
+            [
+                _point(metric, kind, point)
+                for of in request.resource_metrics
+                for scope in of.scope_metrics
+                for metric in scope.metrics
+                for kind in [metric.WhichOneof("data")]
+                for point in getattr(metric, kind).data_points
+            ],
         )
         return metrics_service_pb2.ExportMetricsServiceResponse()
 
