@@ -1,6 +1,7 @@
 #include "cli/doctor_report.hpp"
 #include "process/unique_fd.hpp"
 #include "telemetry/otlp/settings.hpp"
+#include "telemetry/redactor.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -75,16 +76,10 @@ std::string reach(const place& wanted) {
 std::string reach(const std::string& address) {
     constexpr std::string_view unix_scheme = "unix:";
     constexpr std::string_view dns_scheme = "dns:";
-    if (address.starts_with(unix_scheme)) return reach_path(address.substr(address.find('/')));
+    if (address.starts_with(unix_scheme)) return reach_path(address.substr(unix_scheme.size()));  // /// is as good as /
     if (!address.starts_with(dns_scheme)) return reach(place_of(address));
     const auto name = address.rfind('/');  // dns:host:4317, dns:///host:4317 or dns://server/host:4317
     return reach(place_of(address.substr(name == address.npos ? dns_scheme.size() : name + 1)));
-}
-
-/// Without "user:password@", which is nobody's business.
-std::string shown(const std::string& address) {
-    const auto at = address.rfind('@');
-    return at == address.npos ? address : address.substr(at + 1);
 }
 
 /// A line for a shell.
@@ -99,9 +94,9 @@ std::string unset_endpoints() {
 /// @return  whether somebody listens there
 bool probe(std::string_view what, const std::string& address, doctor_report& into) {
     const auto why = reach(address);
-    if (why.empty()) into.add(level::ok, "telemetry", fmt::format("{}: somebody listens there", shown(address)));
+    if (why.empty()) into.add(level::ok, "telemetry", fmt::format("{}: somebody listens there", address));
     else
-        into.add(level::warning, "telemetry", fmt::format("{} for {} cannot be reached: {}", shown(address), what, why),
+        into.add(level::warning, "telemetry", fmt::format("{} for {} cannot be reached: {}", address, what, why),
                  "start what collects traces and metrics there, or correct the variable; a pool runs without it and "
                  "drops them",
                  unset_endpoints());
@@ -116,11 +111,13 @@ void examine_telemetry(doctor_report& into) {
     if (!settings)
         return into.add(level::problem, "telemetry", settings.error().message(),
                         "correct the variable, or unset it: no pool starts with it", unset_endpoints());
+    const detail::redactor redact(log_options().redact);  // an endpoint may have a password
     for (const auto& w : settings->warnings)
-        into.add(level::warning, "telemetry", w, "correct the variable, or unset it; a pool runs all the same",
+        into.add(level::warning, "telemetry", redact.text(w),
+                 "correct the variable, or unset it; a pool runs all the same",
                  w.find("ENDPOINT") != w.npos ? unset_endpoints() : "");
-    if (settings->traces) facts["traces"] = shown(settings->traces->address);
-    if (settings->metrics) facts["metrics"] = shown(settings->metrics->address);
+    if (settings->traces) facts["traces"] = settings->traces->address;
+    if (settings->metrics) facts["metrics"] = settings->metrics->address;
     if (!settings->traces && !settings->metrics)
         return into.add(level::ok, "telemetry",
                         "nothing is exported: no variable OTEL_EXPORTER_OTLP_... names a place");

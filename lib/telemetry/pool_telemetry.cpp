@@ -18,6 +18,8 @@ using namespace std::chrono_literals;
 constexpr auto stop_limit = 1'000ms;  // for a receiver that is slow to take the last spans
 constexpr auto stop_look = 5ms;
 
+const char* environment(const char* name) { return std::getenv(name); }
+
 int python_level_of(log_level least) {
     switch (least) {
         case log_level::debug: return 10;
@@ -46,7 +48,6 @@ pool_telemetry::~pool_telemetry() {
 }
 
 result<void> pool_telemetry::start() {
-    const environment_lookup environment = [](const char* name) { return std::getenv(name); };
     if (wants_metrics_)
         metrics_ = std::make_unique<pool_metrics>(*events_, stats_, queue_limits_, wants_rpc_metrics(environment));
     has_metrics_ = wants_metrics_;
@@ -55,7 +56,7 @@ result<void> pool_telemetry::start() {
 }
 
 result<void> pool_telemetry::start_export() {
-    auto settings = otlp_settings_from(options_, [](const char* name) { return std::getenv(name); });
+    auto settings = otlp_settings_from(options_, environment);
     if (!settings) return tl::unexpected(settings.error());
     for (const auto& w : settings->warnings)
         events_->publish([&] { return happened::setting_ignored{redactor_->text(w)}; });

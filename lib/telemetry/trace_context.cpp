@@ -25,13 +25,12 @@ std::uint8_t value_of(char digit) noexcept {
 
 /// Calls wait for it: as others do it, it takes ten times as long.
 template <std::size_t Bytes>
-char* put(const binary_id<Bytes>& id, char* at) noexcept {
+void put(const binary_id<Bytes>& id, char* at) noexcept {
     constexpr const char* digits = "0123456789abcdef";
     for (const auto byte : id.bytes) {
         *at++ = digits[byte >> 4];
         *at++ = digits[byte & 15];
     }
-    return at;
 }
 
 template <std::size_t Bytes>
