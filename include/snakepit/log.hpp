@@ -61,9 +61,11 @@ struct log_options {
     /// Empty: to stderr by `to_line`, never waiting for it; what it does not take is left out and counted.
     log_sink sink{};
     /// Keys whose values are replaced by "[redacted]": in fields of records, and in messages and lines of output where
-    /// they stand before `=` or `:`. Each is looked for within keys, without regard to case.
-    std::vector<std::string> redact{"password", "passwd",        "secret",     "token",       "api_key",
-                                    "apikey",   "authorization", "credential", "private_key", "cookie"};
+    /// they stand before `=` or `:`. Each is looked for within keys, without regard to case. Where there are any, long
+    /// tokens behind `Bearer` and private keys in PEM are replaced as well. Empty: nothing is.
+    std::vector<std::string> redact{"password",   "passwd",      "passphrase", "secret",    "token",
+                                    "api_key",    "apikey",      "access_key", "sessionid", "authorization",
+                                    "credential", "private_key", "cookie"};
 };
 
 }  // namespace snakepit

@@ -60,7 +60,8 @@ enum : std::uint16_t {
     separator = 256,
     delimiter = 512,
     prefix = 1024,  ///< before Python's quotes
-    colour = 2048   ///< of what consoles are told about them
+    colour = 2048,  ///< of what consoles are told about them
+    token = 4096    ///< of one behind "Bearer"
 };
 }
 
@@ -81,6 +82,7 @@ constexpr auto kinds = [] {
     add(",;&", kind::delimiter);
     add("bBuUrRfF", kind::prefix);
     add("0123456789;", kind::colour);
+    add("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~+/", kind::token);
     for (std::size_t c = 0x80; c < of.size(); ++c) of[c] = kind::word;
     return of;
 }();
@@ -99,6 +101,7 @@ public:
         for (std::size_t at = 0; at < text_.size();) {
             if (text_[at] == ':' && text_.substr(at).starts_with("://")) at = read_url(at + 3);
             else if (const auto end = end_of_key(at)) at = read_value(at, end);
+            else if (const auto token = begin_of_bearer_token(at)) at = read_bearer_token(token);
             else ++at;
         }
         made_.append(text_.substr(kept_));
@@ -164,6 +167,28 @@ private:
         const auto stop = is_header ? end_of_line(at) : end_of_value(at);
         if (stop != at) replace(at, stop);
         return stop;
+    }
+
+    /// Behind a word that says so, whatever stands before that: https://www.rfc-editor.org/rfc/rfc6750#section-2.1
+    /// @return  0: none does
+    [[nodiscard]] std::size_t begin_of_bearer_token(std::size_t at) const {
+        constexpr std::string_view scheme = "bearer";
+        if (folded_[at] != scheme[0] || folded_.compare(at, scheme.size(), scheme) != 0) return 0;
+        const auto end = at + scheme.size();
+        const bool is_word = (at == 0 || !is(text_[at - 1], kind::word)) && is_at(end, kind::blank);
+        return is_word ? skip_blanks(end) : 0;
+    }
+    /// @return  where to go on: a word that is no token may be a key
+    std::size_t read_bearer_token(std::size_t at) {
+        constexpr std::size_t shortest = 16;  // "the bearer of bad news" has none
+        const auto end = skip(at, kind::token);
+        if (end - at < shortest) return at;
+        replace(at, end);
+        auto word = end;  // "bearer for-the-access-token: abc" has a key
+        while (word > at && is(text_[word - 1], kind::word)) --word;
+        for (; word < end; ++word)
+            if (const auto key = end_of_key(word)) return read_value(word, key);
+        return end;
     }
 
     [[nodiscard]] bool is_option(std::size_t at) const {

@@ -10,8 +10,9 @@
 
 namespace snakepit::detail {
 
-/** Replaces what stands under keys that look like secrets by "[redacted]". What a key is called is all that it knows: a
-    secret without a name is not found. Where it is not clear how far a value goes, too much is replaced.
+/** Replaces what stands under keys that look like secrets by "[redacted]". A
+    secret without a name is not found, but for private keys and long tokens behind "Bearer". Where it is not clear how
+   far a value goes, too much is replaced.
 
     Keys are compared without regard to case, and "-", "_" and a space are the same. Takes time in proportion to the
     text; what has been redacted is not changed when it is again.
@@ -23,8 +24,8 @@ public:
     explicit redactor(const std::vector<std::string>& keys);
 
     /** In `key=value`, `key: value`, `"key": "value"`, `--key value` and the like, and what stands before the host of
-        a URL, and private keys in PEM. A value that is neither in quotes nor in brackets goes on to the next white
-       space; "Authorization" and "Cookie" to the end of their line. */
+        a URL, private keys in PEM, and "Bearer" with what looks like its token. A value that is neither in quotes nor
+       in brackets goes on to the next white space; "Authorization" and "Cookie" to the end of their line. */
     [[nodiscard]] std::string text(std::string line) const;
     /// Of text that comes line by line. @param in_private_key  a key in PEM has begun in a line before, and goes on
     [[nodiscard]] std::string text(std::string line, bool& in_private_key) const;
