@@ -104,6 +104,7 @@ public:
                                      ? options_.metrics_interval
                                      : time("OTEL_METRIC_EXPORT_INTERVAL", made_.metrics_interval);
         resource();
+        if (made_.traces || made_.metrics) tell_of_unheeded();
         return std::move(made_);
     }
 
@@ -127,12 +128,30 @@ private:
         std::size_t n = 0;
         const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), n);
         if (failed == std::errc() && end == text.data() + text.size() && n > 0 && n <= 1'000'000'000) return n;
-        made_.warnings.push_back(
-            fmt::format("{}=\"{}\" is no number of 1 to 1,000,000,000 and was ignored", name, text));
+        warn(fmt::format("{}=\"{}\" is no number of 1 to 1,000,000,000 and was ignored", name, text));
         return otherwise;
     }
     std::chrono::milliseconds time(const std::string& name, std::chrono::milliseconds otherwise) {
         return std::chrono::milliseconds(number(name, static_cast<std::size_t>(otherwise.count())));
+    }
+    /// As the specification has it everything else is false.
+    bool is_true(const std::string& name, const std::string& said) {
+        const auto text = lower(said);
+        if (!text.empty() && text != "true" && text != "false")
+            warn(fmt::format("{}=\"{}\" is neither true nor false and counts as false", name, said));
+        return text == "true";
+    }
+    /// What there is in the specification and not here. Whoever exports nothing does not care.
+    void tell_of_unheeded() {
+        (void)is_true("OTEL_SDK_DISABLED", get("OTEL_SDK_DISABLED"));
+        for (const auto& [name, matters] : {std::pair("OTEL_BSP_EXPORT_TIMEOUT", made_.traces.has_value()),
+                                            std::pair("OTEL_METRIC_EXPORT_TIMEOUT", made_.metrics.has_value())})
+            if (matters && !get(name).empty())
+                warn(fmt::format("{} is ignored: how long an export may take is OTEL_EXPORTER_OTLP_TIMEOUT", name));
+        bool is_w3c = false;
+        const auto propagators = lower(get("OTEL_PROPAGATORS"));
+        for_each_item(propagators, [&](std::string_view item) { is_w3c = is_w3c || item == "tracecontext"; });
+        if (!propagators.empty() && !is_w3c) warn("OTEL_PROPAGATORS is ignored: traces are passed on as tracecontext");
     }
     /// "otlp" is the default, and whoever names others too is not kept from it.
     bool is_wanted(const std::string& kind) {
@@ -143,8 +162,7 @@ private:
         for_each_item(list, [&](std::string_view item) {
             if (item == "otlp") otlp = true;
             else if (item != "none")
-                made_.warnings.push_back(
-                    fmt::format("{} names \"{}\", which there is not here: otlp and none are", name, item));
+                warn(fmt::format("{} names \"{}\", which there is not here: otlp and none are", name, item));
         });
         return otlp;
     }
@@ -165,7 +183,7 @@ private:
         if (understood && !is_option) understood = protocol(kind);
         if (understood) understood = credentials(kind, made);
         if (!understood) {
-            made_.warnings.push_back(fmt::format("{}: no {} are exported", understood.error().message(), lower(kind)));
+            warn(fmt::format("{}: no {} are exported", understood.error().message(), lower(kind)));
             return {};
         }
         headers(kind, made);
@@ -179,11 +197,15 @@ private:
         const auto wrong = tl::unexpected(
             mistake(where, url, "http://HOST:PORT, or https://HOST:PORT for TLS, without a path; or a name of gRPC's"));
         std::string_view rest = url;
-        to.tls = lower(get_for(kind, "INSECURE").second) != "true";
+        const auto is_secure = [&] {  // where no scheme says so
+            const auto [name, said] = get_for(kind, "INSECURE");
+            return !is_true(name, said);
+        };
         for (const std::string_view own : {"unix:", "dns:", "ipv4:", "ipv6:"}) {
             if (!rest.starts_with(own)) continue;
             if (rest.size() == own.size()) return wrong;
             to.address = url;
+            to.tls = is_secure();
             return {};
         }
         if (const auto scheme = rest.find("://"); scheme != rest.npos) {
@@ -191,6 +213,8 @@ private:
             if (name != "http" && name != "https") return wrong;
             to.tls = name == "https";
             rest.remove_prefix(scheme + 3);
+        } else {
+            to.tls = is_secure();
         }
         if (!rest.empty() && rest.back() == '/') rest.remove_suffix(1);
         const auto colon = rest.rfind(':');
@@ -218,9 +242,10 @@ private:
     }
 
     bool compression(const std::string& kind) {
-        const auto [where, name] = get_for(kind, "COMPRESSION");
+        const auto [where, said] = get_for(kind, "COMPRESSION");
+        const auto name = lower(said);
         if (!name.empty() && name != "gzip" && name != "none")
-            made_.warnings.push_back(fmt::format("{}=\"{}\" is neither gzip nor none and was ignored", where, name));
+            warn(fmt::format("{}=\"{}\" is neither gzip nor none and was ignored", where, said));
         return name == "gzip";
     }
 
@@ -237,9 +262,7 @@ private:
             const bool is_text = text && std::ranges::all_of(*text, [](char c) { return c >= 0x20 && c <= 0x7e; });
             if (equals < item.size() && is_key && is_text && !key.ends_with("-bin"))
                 to.headers.emplace_back(std::move(key), std::move(*text));
-            else
-                made_.warnings.push_back(
-                    fmt::format("{}: a header that is no key=value of printable ASCII was ignored", where));
+            else warn(fmt::format("{}: a header that is no key=value of printable ASCII was ignored", where));
         });
     }
 
@@ -270,7 +293,7 @@ private:
         else if (kind == "always_off") made_.traced.ratio = 0;
         else if (kind == "traceidratio") made_.traced.ratio = ratio();
         else {
-            made_.warnings.push_back(fmt::format("OTEL_TRACES_SAMPLER=\"{}\" is not known and was ignored", name));
+            warn(fmt::format("OTEL_TRACES_SAMPLER=\"{}\" is not known and was ignored", name));
             made_.traced = {};
         }
     }
@@ -280,8 +303,7 @@ private:
         double r = -1;
         const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), r);
         if (failed == std::errc() && end == text.data() + text.size() && r >= 0 && r <= 1) return r;
-        made_.warnings.push_back(
-            fmt::format("OTEL_TRACES_SAMPLER_ARG=\"{}\" is no number from 0 to 1 and was ignored", text));
+        warn(fmt::format("OTEL_TRACES_SAMPLER_ARG=\"{}\" is no number from 0 to 1 and was ignored", text));
         return 1;
     }
 
@@ -318,10 +340,16 @@ private:
             if (is_valid) all.emplace_back(*key, *value);
         });
         if (is_valid) return all;
-        made_.warnings.emplace_back(
+        warn(
             "OTEL_RESOURCE_ATTRIBUTES is no list of key=value with %XX for other characters and "
             "was ignored");
         return {};
+    }
+
+    /// Once: what traces and metrics share is read for both.
+    void warn(std::string what) {
+        auto& all = made_.warnings;
+        if (std::ranges::find(all, what) == all.end()) all.push_back(std::move(what));
     }
 
     const telemetry_options& options_;
