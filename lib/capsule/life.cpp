@@ -501,11 +501,11 @@ asio::awaitable<void> life::dump_stacks(std::shared_ptr<life> self, std::uint64_
     co_await patience.async_wait(asio::redirect_error(asio::use_awaitable, woken));
     auto dumped = self->body_->left().take_stack();  // or it would be taken for what it wrote at its end
     if (!self->wants_stacks_.contains(number)) co_return;
-    if (dumped.empty())
-        dumped = self->body_->left().has_room_for_stack()
-                     ? "the worker has not written its stacks: it may be stopped\n"
-                     : "the worker does not answer, and has no room left to write its stacks\n";
-    self->note_stacks(number, std::move(dumped));
+    if (!dumped.empty()) co_return self->note_stacks(number, std::move(dumped));
+    const char* const why = self->body_->left().has_room_for_stack()
+                                ? "the worker has not written its stacks: its process may be stopped"
+                                : "the worker does not answer, and has no room left to write its stacks";
+    self->note_stacks(number, tl::unexpected(error(errc::deadline_exceeded, why).with_worker(self->worker_)));
 }
 
 /// Of a worker that goes on.

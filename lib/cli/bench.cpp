@@ -40,7 +40,7 @@ std::chrono::nanoseconds nanoseconds_of(double seconds) {
 }
 
 std::vector<std::string> row_of(const load_outcome& o) {
-    const bool any = o.calls > 0;
+    const bool any = o.calls > o.errors;
     const auto time = [&](double seconds) { return any ? duration_text(seconds) : std::string("-"); };
     return {std::to_string(o.concurrency),
             grouped(static_cast<std::uint64_t>(o.per_second)),
@@ -51,7 +51,7 @@ std::vector<std::string> row_of(const load_outcome& o) {
 }
 
 value json_of(const load_outcome& o) {
-    const auto time = [&](double seconds) { return o.calls > 0 ? value(seconds) : value(nullptr); };
+    const auto time = [&](double seconds) { return o.calls > o.errors ? value(seconds) : value(nullptr); };
     return {{"concurrency", o.concurrency},
             {"calls", o.calls},
             {"calls_per_second", o.per_second},
@@ -62,26 +62,7 @@ value json_of(const load_outcome& o) {
             {"first_error", o.first_error ? value(o.first_error->full()) : value(nullptr)}};
 }
 
-asio::awaitable<int> measure(pool& workers, const bench_arguments& given, load each) {
-    co_await asio::this_coro::throw_if_cancelled(false);
-    std::vector<load_outcome> all;
-    each.concurrency = 1;
-    each.time = nanoseconds_of(warm_up);
-    load first = each;
-    auto warmed = co_await run_load(workers, std::move(first));
-    std::optional<error> why = warmed.first_error;
-    for (const int concurrency : given.concurrency) {
-        const auto state = co_await asio::this_coro::cancellation_state;
-        if (state.cancelled() != asio::cancellation_type::none) co_return exit_failed;
-        load next = each;
-        next.concurrency = concurrency;
-        next.time = nanoseconds_of(given.seconds);
-        auto outcome = co_await run_load(workers, std::move(next));
-        if (!why) why = outcome.first_error;
-        all.push_back(std::move(outcome));
-    }
-    const auto after = co_await asio::this_coro::cancellation_state;
-    if (after.cancelled() != asio::cancellation_type::none) co_return exit_failed;
+int print(const std::vector<load_outcome>& all, bool json) {
     value list = value::array();
     std::vector<std::vector<std::string>> rows{{"CALLERS", "CALLS/S", "P50", "P99", "MAX", "ERRORS"}};
     for (const auto& o : all) {
@@ -89,9 +70,33 @@ asio::awaitable<int> measure(pool& workers, const bench_arguments& given, load e
         rows.push_back(row_of(o));
     }
     constexpr int indent = 2;
-    const auto text = given.json ? list.dump(indent, ' ', false, value::error_handler_t::replace)
-                                 : joined_lines(table_lines(rows, {true, true, true, true, true, true}));
-    const int printed = print_line(text);
+    return print_line(json ? list.dump(indent, ' ', false, value::error_handler_t::replace)
+                           : joined_lines(table_lines(rows, {true, true, true, true, true, true})));
+}
+
+/// When it is cancelled it tells of what it has measured to the end.
+asio::awaitable<int> measure(pool& workers, const bench_arguments& given, load each) {
+    co_await asio::this_coro::throw_if_cancelled(false);
+    std::vector<load_outcome> all;
+    each.concurrency = 1;
+    each.time = nanoseconds_of(warm_up);
+    load first = each;
+    auto warmed = co_await run_load(workers, std::move(first));
+    if (!warmed) co_return exit_failed;
+    std::optional<error> why = warmed->first_error;
+    bool is_cancelled = false;
+    for (const int concurrency : given.concurrency) {
+        load next = each;
+        next.concurrency = concurrency;
+        next.time = nanoseconds_of(given.seconds);
+        auto outcome = co_await run_load(workers, std::move(next));
+        is_cancelled = !outcome;
+        if (is_cancelled) break;
+        if (!why) why = outcome->first_error;
+        all.push_back(std::move(*outcome));
+    }
+    if (is_cancelled && all.empty()) co_return exit_failed;
+    const int printed = print(all, given.json);
     if (why) complain("the first error: " + why->full());
     co_return printed != exit_ok || !why ? printed : exit_failed;
 }

@@ -20,7 +20,7 @@ using clock = std::chrono::steady_clock;
 /// What the callers share; all are on one thread.
 struct meter {
     clock::time_point end;
-    std::vector<float> took{};  // seconds
+    std::vector<float> took{};  // seconds, without errors
     std::uint64_t errors = 0;
     std::optional<error> first_error{};
     clock::time_point last{};
@@ -37,8 +37,10 @@ asio::awaitable<void> make_calls(pool& on, const load& what, meter& into) {
         const auto state = co_await asio::this_coro::cancellation_state;
         if (state.cancelled() != asio::cancellation_type::none) co_return;
         into.last = clock::now();
-        into.took.push_back(std::chrono::duration<float>(into.last - begun).count());
-        if (outcome) continue;
+        if (outcome) {
+            into.took.push_back(std::chrono::duration<float>(into.last - begun).count());
+            continue;
+        }
         ++into.errors;
         if (!into.first_error) into.first_error = outcome.error();
         // There will not be another outcome.
@@ -54,7 +56,7 @@ double part_of(std::vector<float>& took, double part) {
 
 }  // namespace
 
-asio::awaitable<load_outcome> run_load(pool& on, load what) {
+asio::awaitable<std::optional<load_outcome>> run_load(pool& on, load what) {
     co_await asio::this_coro::throw_if_cancelled(false);
     const auto executor = co_await asio::this_coro::executor;
     const auto begun = clock::now();
@@ -71,17 +73,19 @@ asio::awaitable<load_outcome> run_load(pool& on, load what) {
                        }));
     asio::error_code woken;
     if (left > 0) co_await over.async_wait(asio::redirect_error(asio::use_awaitable, woken));
-    if (left > 0) {  // we are cancelled: the callers use what is here, so they end first
+    const bool is_cancelled = left > 0;
+    if (is_cancelled) {  // the callers use what is here, so they end first
         for (auto& stop : stops) stop.emit(asio::cancellation_type::terminal);
         co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
         over.expires_at(clock::time_point::max());
         if (left > 0) co_await over.async_wait(asio::redirect_error(asio::use_awaitable, woken));
     }
     if (thrown) std::rethrow_exception(thrown);
-    load_outcome outcome{what.concurrency, seen.took.size(), seen.errors, seen.first_error};
+    if (is_cancelled) co_return std::nullopt;
+    load_outcome outcome{what.concurrency, seen.took.size() + seen.errors, seen.errors, seen.first_error};
     if (!seen.took.empty()) {
-        outcome.per_second = static_cast<double>(seen.took.size() - seen.errors) /
-                             std::chrono::duration<double>(seen.last - begun).count();
+        outcome.per_second =
+            static_cast<double>(seen.took.size()) / std::chrono::duration<double>(seen.last - begun).count();
         outcome.p50 = part_of(seen.took, 0.5);
         outcome.p99 = part_of(seen.took, 0.99);
         outcome.longest = static_cast<double>(*std::ranges::max_element(seen.took));

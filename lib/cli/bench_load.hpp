@@ -25,13 +25,14 @@ struct load_outcome {
     std::uint64_t calls = 0;  ///< that have ended, errors among them
     std::uint64_t errors = 0;
     std::optional<error> first_error;
-    double per_second = 0;  ///< without errors
-    double p50 = 0;         ///< seconds, as what follows
+    double per_second = 0;  ///< without errors, as what follows
+    double p50 = 0;         ///< seconds, as the next; 0 when all are errors
     double p99 = 0;
     double longest = 0;
 };
 
-/// Cancellation: terminal, it ends with what there is.
-[[nodiscard]] asio::awaitable<load_outcome> run_load(pool& on, load what);
+/// Cancellation: terminal; the caller's is over then, too, and will not be heard again.
+/// @return  nothing: it was cancelled before its end
+[[nodiscard]] asio::awaitable<std::optional<load_outcome>> run_load(pool& on, load what);
 
 }  // namespace snakepit::cli

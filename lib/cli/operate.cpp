@@ -120,7 +120,9 @@ command add_recycle(CLI::App& to) {
 
 command add_resize(CLI::App& to) {
     auto given = prepare(to);
-    to.footer("\nexamples:\n  snakepit resize 4\n  snakepit resize 2..8 io\n");
+    to.footer(
+        "\nexamples:\n  snakepit resize 4\n  snakepit resize 2..8 io\n  snakepit resize 0       one, while there are "
+        "calls\n");
     to.add_option("size", given->size, "how many workers, or the least and the most")
         ->type_name("N|MIN..MAX")
         ->required();

@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <string_view>
 
 namespace snakepit::cli {
@@ -26,6 +27,12 @@ void put(std::string_view text) {
 }
 
 }  // namespace
+
+bool terminal::is_there() {
+    const char* const name = std::getenv("TERM");
+    const bool is_dumb = name && std::string_view(name) == "dumb";  // it can move no cursor
+    return !is_dumb && ::isatty(STDIN_FILENO) != 0 && ::isatty(STDOUT_FILENO) != 0;
+}
 
 terminal::terminal() {
     sigset_t ours;

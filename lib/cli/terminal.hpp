@@ -24,6 +24,9 @@ struct key_press {
     @par Lifetime  one at a time */
 class terminal {
 public:
+    /// Whether this process has one, and it is no dumb one.
+    [[nodiscard]] static bool is_there();
+
     terminal();
     terminal(const terminal&) = delete;
     terminal& operator=(const terminal&) = delete;

@@ -11,7 +11,6 @@
 #include "cli/top_view.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
@@ -229,8 +228,8 @@ int print_once(const top_history& history, bool json) {
 int run(const top_arguments& given) {
     const bool once = given.once || given.choice.json;
     const bool json = given.choice.json;
-    if (!once && (::isatty(STDIN_FILENO) == 0 || ::isatty(STDOUT_FILENO) == 0))
-        return misused("this is no terminal; --once prints one frame", json);
+    if (!once && !terminal::is_there())
+        return misused("this is no terminal that can move its cursor; --once prints one frame", json);
     auto client = choose(given.choice);
     if (!client) return refused(client.error(), json);
     top_history history;

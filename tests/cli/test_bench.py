@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
 from typing import TYPE_CHECKING
+
+import pytest
 
 if TYPE_CHECKING:
     from conftest import Command
@@ -43,7 +47,7 @@ def test_errors_are_counted_and_the_first_is_shown(snakepit: Command) -> None:
     assert code == 1
     [two] = json.loads(out)
     assert two["errors"] == two["calls"] > 0
-    assert two["calls_per_second"] == 0
+    assert (two["calls_per_second"], two["p50"], two["max"]) == (0, None, None)
     assert "three is too many" in two["first_error"]
     assert "the first error: " in err
     assert "three is too many" in err
@@ -69,3 +73,45 @@ def test_profiles(snakepit: Command) -> None:
     code, _, err = snakepit("bench", "cli_tools:echo", "[1]", "--profile", "thread", *QUICK)
     assert code == 2
     assert "thread_safe" in err
+
+
+MEETING = """
+import contextlib, os, time
+import snakepit
+
+@snakepit.tool
+def meet():
+    try:
+        os.close(os.open("busy", os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        open("met", "w").close()
+    time.sleep(0.01)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink("busy")
+"""
+
+
+def test_what_was_measured_to_its_end_is_shown_when_a_signal_comes(snakepit: Command) -> None:
+    out = interrupted_when("met", snakepit, "meeting:meet", "--concurrency", "1,2,4", "--seconds", "3")
+    assert [level["concurrency"] for level in json.loads(out)] == [1]
+
+
+@pytest.mark.parametrize("seen", ["busy", "met"])  # in the warm-up, of one caller; in the first level, of two
+def test_a_signal_ends_it_soon(snakepit: Command, seen: str) -> None:
+    out = interrupted_when(seen, snakepit, "meeting:meet", "--concurrency", "2,4", "--seconds", "60")
+    assert out == b""
+
+
+def interrupted_when(seen: str, snakepit: Command, *how: str) -> bytes:
+    """What it prints when a signal comes once there is a file of that name."""
+    (snakepit.directory / "meeting.py").write_text(MEETING)
+    with snakepit.start("bench", *how, "--workers", "2", "--json") as process:
+        while not (snakepit.directory / seen).exists():
+            assert process.poll() is None
+            time.sleep(0.001)
+        sent = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=20)
+    assert time.monotonic() - sent < 5
+    assert process.returncode == 130
+    return out

@@ -113,6 +113,13 @@ def test_without_a_terminal_it_says_so(host: Host) -> None:
     assert "--once" in err
 
 
+def test_a_terminal_that_can_move_no_cursor_is_none(screen: Screen) -> None:
+    screen.type("-l", "export TERM=dumb")
+    screen.type("Enter")
+    screen.top()
+    assert "--once" in screen.wait_for("ended with 2")
+
+
 def test_it_shows_the_pool_and_its_workers(screen: Screen) -> None:
     screen.top()
     shown = screen.wait_for("calls/s", "w0", "w1", "q quit")

@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <csignal>
 
 namespace snakepit::test {
 namespace {
@@ -86,6 +87,18 @@ TEST_F(Admin, StackShowsWhereAWorkerIs) {
         EXPECT_THAT(reply["stack"].get<std::string>(), HasSubstr("everyday.py\", line")) << reply;
         EXPECT_THAT(reply["stack"].get<std::string>(), HasSubstr("in hold"));
         scratch().write("a.go", "");
+    });
+}
+
+TEST_F(Admin, AWorkerThatIsStoppedHasNoStack) {
+    with_pool(one_worker(), [&](pool& p) -> awaitable<> {
+        const auto pid = p.workers()[0].pid;
+        auto c = connect();
+        CO_ASSERT(::kill(pid, SIGSTOP) == 0);
+        const value reply = co_await c.ask(R"({"command": "stack", "worker": "w0"})");
+        ::kill(pid, SIGCONT);
+        EXPECT_EQ(code_of(reply), "deadline_exceeded");
+        EXPECT_EQ(message_of(reply), "the worker has not written its stacks: its process may be stopped");
     });
 }
 
