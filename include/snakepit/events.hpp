@@ -7,6 +7,7 @@
 #include <snakepit/log.hpp>
 #include <snakepit/options.hpp>
 #include <snakepit/stats.hpp>
+#include <snakepit/trace_ids.hpp>
 #include <snakepit/value.hpp>
 
 #include <asio/awaitable.hpp>
@@ -207,11 +208,11 @@ struct call_ended {
     std::chrono::microseconds running{};  ///< in the tool, as the worker says; 0: it did not run, or that is not known
     std::vector<attempt> attempts;        ///< each time that it was sent, in order
     std::optional<error> why;             ///< unless it is "ok"
-    std::string trace_id;                 ///< 32 hex digits; empty: it has no trace
-    std::string span_id;                  ///< 16 hex digits: of the span that the call is
-    std::string parent_span_id;           ///< of the caller's span; empty: none
+    snakepit::trace_id trace_id;          ///< none: it has no trace
+    snakepit::span_id span_id;            ///< of the span that the call is; none: nothing is traced here
+    snakepit::span_id parent_span_id;     ///< of the caller's span
     std::string tracestate;
-    bool sampled = false;
+    bool sampled = false;  ///< the span is recorded
 };
 struct call_slow {
     static constexpr std::string_view name = "call_slow";

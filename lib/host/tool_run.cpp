@@ -39,7 +39,7 @@ asio::awaitable<result<value>> tool_run::run(std::shared_ptr<tool_run> self, std
     if (!given) co_return tl::unexpected(std::move(given).error());
     const auto& trace = self->of_->trace;
     const host_call about(self->tool_->spec.name, self->of_->session, self->of_->deadline,
-                          trace ? trace->traceparent : std::string(), trace ? trace->tracestate : std::string());
+                          trace ? trace->traceparent() : std::string(), trace ? trace->tracestate : std::string());
     try {
         co_return co_await self->tool_->run(about, std::move(*given));
     } catch (const std::exception& e) {

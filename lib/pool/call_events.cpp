@@ -38,11 +38,13 @@ happened::call_ended describe(const call& c, call_trail& trail, const std::strin
         e.running = std::min(std::chrono::microseconds(trail.run_us), between(last.sent, last.ended));
         e.wire = between(last.sent, last.ended) - e.running;
     }
-    e.trace_id = hex(trail.span.trace_id);
-    e.span_id = hex(trail.span.id);
-    e.parent_span_id = hex(trail.span.parent_id);
-    e.sampled = trail.span.sampled;
-    if (c.trace) e.tracestate = c.trace->tracestate;
+    if (c.trace) {
+        e.trace_id = c.trace->ids.trace_id;
+        e.span_id = c.trace->ids.id;
+        e.parent_span_id = c.trace->ids.parent_id;
+        e.tracestate = c.trace->tracestate;
+        e.sampled = c.trace->recorded;
+    }
     return e;
 }
 

@@ -1,8 +1,6 @@
 #pragma once
 // What is written down of a call while somebody wants to know of its end.
 
-#include "telemetry/trace_context.hpp"
-
 #include <snakepit/events.hpp>
 
 #include <chrono>
@@ -36,7 +34,6 @@ struct call_trail {
     }
     std::uint64_t run_us = 0;
     bool hedge = false;
-    span_ids span;  ///< that the call is; none: it is not traced
 };
 
 }  // namespace snakepit::detail

@@ -19,6 +19,10 @@ template <class Rep, class Period>
 value json(std::chrono::duration<Rep, Period> d) {
     return std::chrono::duration<double>(d).count();
 }
+template <std::size_t Bytes>
+value json(const binary_id<Bytes>& id) {
+    return to_string(id);
+}
 value json(const worker_count& c) { return {{"min", c.min}, {"max", c.max}}; }
 value json(const error& e) {
     value made{{"code", std::string(detail::name_of(e.code()))}, {"message", e.message()}};

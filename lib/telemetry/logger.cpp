@@ -103,6 +103,10 @@ template <class Rep, class Period>
 void put(field_list& to, const char* name, std::chrono::duration<Rep, Period> d) {
     to.emplace_back(name, fmt::format("{:.6f}", std::chrono::duration<double>(d).count()));
 }
+template <std::size_t Bytes>
+void put(field_list& to, const char* name, const binary_id<Bytes>& id) {
+    put(to, name, to_string(id));
+}
 template <class Other>
 void put(field_list&, const char*, const Other&) {}  // in the message
 

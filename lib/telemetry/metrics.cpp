@@ -191,25 +191,32 @@ private:
     void on(const happened::tool_recovered& e) { broken_.Add({{"tool", e.tool}, {"group", e.group}}).Set(0); }
     void on(const happened::call_ended& e) {
         const bool was_sent = !e.attempts.empty();
-        const bool gave_up = e.outcome == "deadline_exceeded" || e.outcome == "cancelled";
-        // Others may be found before the tool is looked for, and then the name may be anything.
-        const bool is_any_name = !was_sent && e.outcome != "queue_full" && e.outcome != "tool_degraded";
-        const bool is_nobodys =
-            e.outcome == "unknown_tool" || (is_any_name && !tools_.contains(text_equal::view(e.tool, e.group)));
-        const std::string_view tool = is_nobodys ? std::string_view() : e.tool;
+        const bool is_ok = e.outcome == "ok";
+        const std::string_view tool = is_ok || is_known(e) ? std::string_view(e.tool) : std::string_view();
         auto& series = series_of(tool, e.group);
         const auto& outcome = series_of(series, e, tool);
         outcome.calls->Increment();
-        const auto reason = std::ranges::find(shed_reasons, e.outcome);
-        if (!was_sent && reason != shed_reasons.end())
-            series_of_group(e.group).shed[static_cast<std::size_t>(reason - shed_reasons.begin())]->Increment();
-        const bool has_run = was_sent && (e.outcome == "ok" || e.running.count() > 0);
-        if (outcome.client) outcome.client->Observe(seconds(e.ended - e.submitted));
+        if (!is_ok && !was_sent) count_shed(e);
+        const bool has_run = was_sent && (is_ok || e.running.count() > 0);
+        const auto total = seconds(e.ended - e.submitted);
+        if (outcome.client) outcome.client->Observe(total);
         if (outcome.server && has_run) outcome.server->Observe(seconds(e.running));
-        if (!was_sent && !gave_up) return;  // refused at once: it has not waited
+        if (!was_sent && e.outcome != "deadline_exceeded" && e.outcome != "cancelled") return;  // refused at once
         series.queued->Observe(seconds(e.queued));
-        series.total->Observe(seconds(e.ended - e.submitted));
+        series.total->Observe(total);
         if (has_run) series.running->Observe(seconds(e.running));
+    }
+    /// Whether there is such a tool: of a call that was refused before its tool was looked for the name may be
+    /// anything.
+    [[nodiscard]] bool is_known(const happened::call_ended& e) const {
+        if (e.outcome == "unknown_tool") return false;
+        const bool was_found = !e.attempts.empty() || e.outcome == "queue_full" || e.outcome == "tool_degraded";
+        return was_found || tools_.contains(text_equal::view(e.tool, e.group));
+    }
+    void count_shed(const happened::call_ended& e) {
+        const auto reason = std::ranges::find(shed_reasons, e.outcome);
+        if (reason != shed_reasons.end())
+            series_of_group(e.group).shed[static_cast<std::size_t>(reason - shed_reasons.begin())]->Increment();
     }
     template <class Other>
     void on(const Other&) {}

@@ -1,7 +1,7 @@
 #pragma once
 // A part of a trace, as OpenTelemetry has it: https://opentelemetry.io/docs/specs/otel/trace/api/
 
-#include "telemetry/trace_context.hpp"
+#include <snakepit/trace_ids.hpp>
 
 #include <chrono>
 #include <cstdint>
@@ -22,14 +22,14 @@ struct span {
     enum class kind : std::uint8_t { internal = 1, server = 2, client = 3 };
     enum class status : std::uint8_t { unset = 0, ok = 1, error = 2 };
     struct link {
-        id_of_trace trace_id;
-        id_of_span span_id;
+        snakepit::trace_id trace_id;
+        snakepit::span_id span_id;
         std::string tracestate;
     };
 
-    id_of_trace trace_id;
-    id_of_span id;
-    id_of_span parent_id;  ///< none: it has none
+    snakepit::trace_id trace_id;
+    span_id id;
+    span_id parent_id;  ///< none: it has none
     std::string tracestate;
     std::string name;
     kind what = kind::internal;

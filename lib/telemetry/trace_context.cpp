@@ -1,10 +1,14 @@
 #include "telemetry/trace_context.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstring>
 
 namespace snakepit::detail {
 namespace {
 
+constexpr std::string_view form = "00-00000000000000000000000000000000-0000000000000000-00";  // of version 00
 constexpr std::size_t longest_traceparent = 128;
 constexpr std::size_t longest_tracestate = 512;
 
@@ -23,13 +27,19 @@ std::uint8_t value_of(char digit) noexcept {
     return static_cast<std::uint8_t>(digit <= '9' ? digit - '0' : digit - 'a' + 10);
 }
 
-/// Calls wait for it: as others do it, it takes ten times as long.
+/// The two digits of each byte: calls wait for them.
+constexpr auto pairs = [] {
+    constexpr std::string_view digits = "0123456789abcdef";
+    std::array<std::array<char, 2>, 256> all{};
+    for (std::size_t n = 0; n < all.size(); ++n) all[n] = {digits[n >> 4], digits[n & 15]};
+    return all;
+}();
+
 template <std::size_t Bytes>
 void put(const binary_id<Bytes>& id, char* at) noexcept {
-    constexpr const char* digits = "0123456789abcdef";
     for (const auto byte : id.bytes) {
-        *at++ = digits[byte >> 4];
-        *at++ = digits[byte & 15];
+        std::memcpy(at, pairs[byte].data(), 2);
+        at += 2;
     }
 }
 
@@ -50,17 +60,27 @@ Id id_from(std::string_view digits) noexcept {
         id.bytes[i] = static_cast<std::uint8_t>(value_of(digits[2 * i]) << 4 | value_of(digits[2 * i + 1]));
     return id;
 }
-template id_of_trace id_from(std::string_view) noexcept;
-template id_of_span id_from(std::string_view) noexcept;
+template trace_id id_from(std::string_view) noexcept;
+template span_id id_from(std::string_view) noexcept;
 
-std::string hex(const id_of_trace& id) { return digits_of(id); }
-std::string hex(const id_of_span& id) { return digits_of(id); }
+std::size_t trace_context::size() const noexcept {
+    return (received.empty() ? form.size() : received.size()) + tracestate.size();
+}
 
-std::string traceparent_of(const id_of_trace& trace, const id_of_span& id, bool sampled) {
-    std::string header = "00-00000000000000000000000000000000-0000000000000000-00";
-    put(trace, header.data() + 3);
-    put(id, header.data() + 36);
-    if (sampled) header.back() = '1';
+void trace_context::put_traceparent(std::string& to) const {
+    if (!received.empty()) {
+        to = received;
+        return;
+    }
+    to = form;
+    put(ids.trace_id, to.data() + 3);
+    put(ids.id, to.data() + 36);
+    if (ids.sampled) to.back() = '1';
+}
+
+std::string trace_context::traceparent() const {
+    std::string header;
+    put_traceparent(header);
     return header;
 }
 
@@ -69,8 +89,7 @@ bool is_span_id(std::string_view text, std::size_t digits) noexcept {
 }
 
 bool is_traceparent(std::string_view header) noexcept {
-    // version-trace-parent-flags: 2, 32, 16 and 2 digits
-    constexpr std::size_t size = 55;
+    constexpr auto size = form.size();
     if (header.size() < size || header.size() > longest_traceparent || !is_printable(header)) return false;
     if (header[2] != '-' || header[35] != '-' || header[52] != '-') return false;
     const auto version = header.substr(0, 2);
@@ -81,10 +100,10 @@ bool is_traceparent(std::string_view header) noexcept {
     return header.size() == size || (version != "00" && header[size] == '-');
 }
 
-span_ids ids_of(std::string_view traceparent) {
+span_ids ids_below(std::string_view traceparent) {
     span_ids ids;
-    ids.trace_id = id_from<id_of_trace>(traceparent.substr(3));
-    ids.id = id_from<id_of_span>(traceparent.substr(36));
+    ids.trace_id = id_from<trace_id>(traceparent.substr(3));
+    ids.parent_id = id_from<span_id>(traceparent.substr(36));
     ids.sampled = std::string_view("13579bdf").find(traceparent[54]) != std::string_view::npos;  // the lowest bit
     return ids;
 }
@@ -92,9 +111,17 @@ span_ids ids_of(std::string_view traceparent) {
 std::shared_ptr<const trace_context> accept_trace(const std::string& traceparent, const std::string& tracestate) {
     if (!is_traceparent(traceparent)) return nullptr;
     auto accepted = std::make_shared<trace_context>();
-    accepted->traceparent = traceparent;
+    accepted->ids = ids_below(traceparent);
+    accepted->received = traceparent;
     if (tracestate.size() <= longest_tracestate && is_printable(tracestate)) accepted->tracestate = tracestate;
     return accepted;
 }
 
 }  // namespace snakepit::detail
+
+namespace snakepit {
+
+std::string to_string(const trace_id& id) { return detail::digits_of(id); }
+std::string to_string(const span_id& id) { return detail::digits_of(id); }
+
+}  // namespace snakepit

@@ -28,7 +28,7 @@ Id random_id() {
 }
 
 /// The last 64 bits.
-std::uint64_t low_of(const id_of_trace& id) {
+std::uint64_t low_of(const trace_id& id) {
     std::uint64_t n = 0;
     for (std::size_t i = id.bytes.size() - sizeof n; i < id.bytes.size(); ++i) n = n << 8 | id.bytes[i];
     return n;
@@ -57,7 +57,7 @@ tracer::tracer(sampling how, event_bus& events, std::shared_ptr<const redactor> 
                               [this](const event& e) { ended(std::get<happened::call_ended>(e.what)); })) {}
 
 /// As OpenTelemetry's TraceIdRatioBased: the same decision for one trace wherever it is made.
-bool tracer::samples(const id_of_trace& trace) const {
+bool tracer::samples(const trace_id& trace) const {
     return how_.ratio >= 1 || static_cast<double>(low_of(trace) >> 1) < how_.ratio * 9'223'372'036'854'775'808.0;
 }
 
@@ -67,21 +67,20 @@ void tracer::begin(call& c) const {
         trace_context carried;
     };
     const auto made = std::make_shared<traced>();
-    auto& ids = made->trail.span;
     auto& carried = made->carried;
+    auto& ids = carried.ids;
     if (c.trace) {
-        const auto above = ids_of(c.trace->traceparent);
+        const auto& above = c.trace->ids;
         ids.trace_id = above.trace_id;
-        ids.parent_id = above.id;
+        ids.parent_id = above.id ? above.id : above.parent_id;  // the latter: of a header that the caller was given
         ids.sampled = how_.parent_based ? above.sampled : samples(ids.trace_id);
         carried.tracestate = c.trace->tracestate;
     } else {
-        ids.trace_id = random_id<id_of_trace>();
+        ids.trace_id = random_id<trace_id>();
         ids.sampled = samples(ids.trace_id);
     }
-    ids.id = random_id<id_of_span>();
+    ids.id = random_id<span_id>();
     carried.recorded = ids.sampled;
-    carried.traceparent = traceparent_of(ids.trace_id, ids.id, ids.sampled);
     c.trace = {made, &made->carried};
     c.trail = {made, &made->trail};
 }
@@ -92,9 +91,9 @@ void tracer::ended(const happened::call_ended& e) const {
     if (!e.sampled) return;
     const wall_clock clock;
     span whole;
-    whole.trace_id = id_from<id_of_trace>(e.trace_id);
-    whole.id = id_from<id_of_span>(e.span_id);
-    if (!e.parent_span_id.empty()) whole.parent_id = id_from<id_of_span>(e.parent_span_id);
+    whole.trace_id = e.trace_id;
+    whole.id = e.span_id;
+    whole.parent_id = e.parent_span_id;
     whole.tracestate = e.tracestate;
     whole.name = e.tool;
     whole.what = span::kind::client;
@@ -122,7 +121,7 @@ void tracer::ended(const happened::call_ended& e) const {
     part.attributes.reserve(3);
     const auto take = [&](const char* name, std::chrono::steady_clock::time_point from,
                           std::chrono::steady_clock::time_point to) {
-        part.id = random_id<id_of_span>();
+        part.id = random_id<span_id>();
         part.name = name;
         part.begin = clock.at(from);
         part.end = clock.at(to);

@@ -32,7 +32,7 @@ public:
     void begin(call& c) const;
 
 private:
-    [[nodiscard]] bool samples(const id_of_trace& trace) const;
+    [[nodiscard]] bool samples(const trace_id& trace) const;
     void ended(const happened::call_ended& e) const;
 
     const sampling how_;

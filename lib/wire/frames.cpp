@@ -92,10 +92,10 @@ void encode_frame(const out_frame& from, v1::WorkDown& to) {
         }
         if (call.of->stream) c.set_streams(true);
         if (!call.of->session.empty()) c.set_session(call.of->session);
-        if (call.of->trace) {
-            c.set_traceparent(call.of->trace->traceparent);
-            c.set_tracestate(call.of->trace->tracestate);
-            c.set_recorded(call.of->trace->recorded);
+        if (const auto& trace = call.of->trace) {
+            trace->put_traceparent(*c.mutable_traceparent());
+            if (!trace->tracestate.empty()) c.set_tracestate(trace->tracestate);
+            if (trace->recorded) c.set_recorded(true);
         }
     }
     for (const auto& each : from.leases) {

@@ -54,61 +54,85 @@ std::optional<heard::log_record> checked(v1::LogRecord& r) {
 
 bool are_columns(const v1::Spans& s) {
     const auto rows = s.traceparents_size();
-    return s.tracestates_size() == rows && s.span_ids_size() == rows && s.tools_size() == rows &&
-           s.functions_size() == rows && s.thread_ids_size() == rows && s.thread_names_size() == rows &&
-           s.begin_ns_size() == rows && s.took_ns_size() == rows && s.failed_size() == rows &&
-           s.messages_size() == rows;
+    return (s.tracestates_size() == rows || s.tracestates_size() == 0) && s.ids_size() == rows &&
+           s.places_size() == rows && s.begin_ns_size() == rows && s.took_ns_size() == rows && s.where_size() <= rows &&
+           s.failures_size() <= rows;
 }
 
-/// One row.
+bool fits(const v1::SpanPlace& p) {
+    return p.tool().size() <= longest_tool && p.function().size() <= longest_name &&
+           p.thread_name().size() <= longest_thread;
+}
+
+/// One row, unless it has failed.
 std::optional<span> checked(v1::Spans& s, int at) {
-    if (!is_traceparent(s.traceparents(at)) || s.tracestates(at).size() > longest_tracestate ||
-        !is_span_id(s.span_ids(at), 16) || s.tools(at).size() > longest_tool || s.functions(at).size() > longest_name ||
-        s.thread_names(at).size() > longest_thread || s.messages(at).size() > longest_span_message)
+    const auto& above = s.traceparents(at);
+    if (!is_traceparent(above) || s.ids(at) == 0 || s.places(at) >= static_cast<std::uint32_t>(s.where_size()))
         return std::nullopt;
     span made;
-    const auto of = ids_of(s.traceparents(at));
-    made.trace_id = of.trace_id;
-    made.id = id_from<id_of_span>(s.span_ids(at));
-    made.parent_id = of.id;
-    made.tracestate = std::move(*s.mutable_tracestates(at));
-    made.name = s.tools(at);
+    const auto ids = ids_below(above);
+    made.trace_id = ids.trace_id;
+    made.parent_id = ids.parent_id;
+    for (std::size_t i = 0; i < made.id.bytes.size(); ++i)
+        made.id.bytes[i] = static_cast<std::uint8_t>(s.ids(at) >> (56 - 8 * i));
+    if (s.tracestates_size() != 0) {
+        made.tracestate = std::move(*s.mutable_tracestates(at));
+        if (made.tracestate.size() > longest_tracestate) return std::nullopt;
+    }
+    const auto& place = s.where(static_cast<int>(s.places(at)));
+    made.name = place.tool();
     made.what = span::kind::server;
     made.begin = time_of(s.begin_ns(at));
     made.end = std::max(made.begin, time_of(s.begin_ns(at) + std::min(s.took_ns(at), ~s.begin_ns(at))));
-    made.message = std::move(*s.mutable_messages(at));
     // https://opentelemetry.io/docs/specs/semconv/
     made.attributes.reserve(7);
     made.attributes.emplace_back("rpc.system", "snakepit");
     made.attributes.emplace_back("rpc.system.name", "snakepit");
-    made.attributes.emplace_back("rpc.method", std::move(*s.mutable_tools(at)));
-    made.attributes.emplace_back("thread.id", static_cast<std::int64_t>(s.thread_ids(at)));
-    made.attributes.emplace_back("thread.name", std::move(*s.mutable_thread_names(at)));
-    made.attributes.emplace_back("code.function", std::move(*s.mutable_functions(at)));
-    if (s.failed(at)) {
-        made.outcome = span::status::error;
-        auto type = made.message.substr(0, made.message.find(": "));  // "TypeError: unhashable"
-        made.attributes.emplace_back("error.type", type.empty() ? std::string("_OTHER") : std::move(type));
-    }
+    made.attributes.emplace_back("rpc.method", place.tool());
+    made.attributes.emplace_back("thread.id", static_cast<std::int64_t>(place.thread_id()));
+    made.attributes.emplace_back("thread.name", place.thread_name());
+    made.attributes.emplace_back("code.function", place.function());
     return made;
+}
+
+void fail(span& s, std::string why) {
+    s.outcome = span::status::error;
+    auto type = why.substr(0, why.find(": "));  // "TypeError: unhashable"
+    s.attributes.emplace_back("error.type", type.empty() ? std::string("_OTHER") : std::move(type));
+    s.message = std::move(why);
+}
+
+/// @return  false: they are not what a worker may say
+bool take(v1::Spans& s, std::vector<span>& into) {
+    if (s.traceparents_size() > most_records || !are_columns(s) ||
+        !std::ranges::all_of(s.where(), [](const v1::SpanPlace& p) { return fits(p); }))
+        return false;
+    into.reserve(static_cast<std::size_t>(s.traceparents_size()));
+    for (int i = 0; i < s.traceparents_size(); ++i) {
+        auto one = checked(s, i);
+        if (!one) return false;
+        into.push_back(std::move(*one));
+    }
+    for (auto& f : *s.mutable_failures()) {
+        if (f.span() >= into.size() || f.message().size() > longest_span_message) return false;
+        auto& failed = into[f.span()];
+        if (failed.outcome == span::status::error) return false;
+        fail(failed, std::move(*f.mutable_message()));
+    }
+    return true;
 }
 
 }  // namespace
 
 std::optional<heard::telemetry> checked(v1::Telemetry& t) {
-    if (t.logs_size() > most_records || t.spans().traceparents_size() > most_records || !are_columns(t.spans()))
-        return std::nullopt;
+    if (t.logs_size() > most_records) return std::nullopt;
     heard::telemetry made;
     for (auto& r : *t.mutable_logs()) {
         auto one = checked(r);
         if (!one) return std::nullopt;
         made.logs.push_back(std::move(*one));
     }
-    for (int i = 0; i < t.spans().traceparents_size(); ++i) {
-        auto one = checked(*t.mutable_spans(), i);
-        if (!one) return std::nullopt;
-        made.spans.push_back(std::move(*one));
-    }
+    if (!take(*t.mutable_spans(), made.spans)) return std::nullopt;
     made.dropped_logs = t.dropped_logs();
     made.dropped_spans = t.dropped_spans();
     return made;

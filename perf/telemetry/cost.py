@@ -1,4 +1,4 @@
-"""What it costs a call that nobody listens: instructions with the look for listeners, against a build without it.
+"""What telemetry costs a call: instructions with the look for listeners against a build without it, and with listeners.
 
 Counted by callgrind, so that neighbours on the machine do not matter: those of a long run less those of a short one,
 for each call.
@@ -15,12 +15,13 @@ import subprocess
 import sys
 
 SHORT, LONG = 2_000, 12_000
+MOST_HEARD = 8_000
 
 
-def instructions(program: str, calls: int) -> int:
+def instructions(program: str, calls: int, *how: str) -> int:
     """All that the program executes for so many calls."""
     counted = subprocess.run(
-        ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", program, str(calls)],
+        ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", program, str(calls), *how],
         check=True,
         capture_output=True,
         text=True,
@@ -31,9 +32,9 @@ def instructions(program: str, calls: int) -> int:
     return int(found.group(1))
 
 
-def per_call(program: str) -> float:
+def per_call(program: str, *how: str) -> float:
     """Without what a start and an end take."""
-    return (instructions(program, LONG) - instructions(program, SHORT)) / (LONG - SHORT)
+    return (instructions(program, LONG, *how) - instructions(program, SHORT, *how)) / (LONG - SHORT)
 
 
 def main() -> None:
@@ -41,7 +42,7 @@ def main() -> None:
     if shutil.which("valgrind") is None:
         sys.exit("valgrind is not installed")
     with_look, without, report = sys.argv[1:]
-    looked, plain = per_call(with_look), per_call(without)
+    looked, plain, heard = per_call(with_look), per_call(without), per_call(with_look, "on")
     ratio = looked / plain
     rows = [
         {
@@ -59,6 +60,14 @@ def main() -> None:
             "bound": "<= 1.01",
             "holds": ratio <= 1.01,
             "against": f"{plain:.0f} instructions with the bus compiled out",
+        },
+        {
+            "name": "telemetry.on_instructions",
+            "value": heard,
+            "unit": "per call",
+            "bound": f"<= {MOST_HEARD}",
+            "holds": heard <= MOST_HEARD,
+            "against": "fake worker, 32 callers, metrics and every tenth call traced",
         },
     ]
     with open(report, "w", encoding="utf-8") as out:

@@ -10,8 +10,6 @@ from time import monotonic
 
 from snakepit._telemetry import Gathered
 
-_GATHER = 0.05  # seconds that telemetry waits for more
-
 
 class Outbox(Iterator[bytes]):
     """The messages, as the iterator that grpcio asks for the next one, on a thread of its own, when the one before has
@@ -19,10 +17,10 @@ class Outbox(Iterator[bytes]):
 
     def __init__(self, gathered: Gathered) -> None:
         self._gathered = gathered
-        self._messages: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()  # None: look at what is gathered
+        # Seconds: something is gathered, and may wait so long.
+        self._messages: queue.SimpleQueue[bytes | float] = queue.SimpleQueue()
         self._telemetry_at = inf
-        self._is_nudged = False
-        self._hurry = False
+        self._nudged_for = inf  # the least of these seconds since the last look
         self._flushes: list[threading.Event] = []
         self._is_over = False
 
@@ -30,7 +28,7 @@ class Outbox(Iterator[bytes]):
         """Let what is gathered leave as well, from now on."""
         self._gathered.nudge = self._nudge
         if self._gathered:
-            self._nudge(False)
+            self._nudge(0.0)
 
     def put(self, message: bytes) -> None:
         """Send it as soon as possible. Any thread; does not wait."""
@@ -42,7 +40,7 @@ class Outbox(Iterator[bytes]):
             return
         left = threading.Event()
         self._flushes.append(left)
-        self._nudge(True)
+        self._nudge(0.0)
         if not self._is_over:
             left.wait(seconds)
 
@@ -52,12 +50,11 @@ class Outbox(Iterator[bytes]):
         self._gathered.close()
         self._end_flushes()
 
-    def _nudge(self, at_once: bool) -> None:
-        # Whoever looks lays the flags down first: what is gathered after that nudges again.
-        if not self._is_nudged or (at_once and not self._hurry):
-            self._is_nudged = True
-            self._hurry = self._hurry or at_once
-            self._messages.put(None)
+    def _nudge(self, seconds: float) -> None:
+        # Whoever looks forgets it first: what is gathered after that nudges again.
+        if seconds < self._nudged_for:
+            self._nudged_for = seconds
+            self._messages.put(seconds)
 
     def __next__(self) -> bytes:
         while True:
@@ -70,15 +67,15 @@ class Outbox(Iterator[bytes]):
                 if telemetry is not None:
                     return telemetry
                 continue
-            if message is not None:
+            if isinstance(message, bytes):
                 return message
-            self._telemetry_at = min(self._telemetry_at, monotonic() + (0.0 if self._hurry else _GATHER))
+            self._telemetry_at = min(self._telemetry_at, monotonic() + message)
 
     def _patience(self) -> float | None:
         return None if self._telemetry_at is inf else max(0.0, self._telemetry_at - monotonic())
 
     def _take(self) -> bytes | None:
-        self._is_nudged = self._hurry = False
+        self._nudged_for = inf
         telemetry = self._gathered.take()
         # There may be more than one message has room for.
         self._telemetry_at = monotonic() if self._gathered else inf

@@ -22,8 +22,11 @@ class Spans:
         self._threads = threading.local()
 
     def id_of(self, call: Any) -> str:
-        """Of the span that a Call is; empty: it is none. Computed rather than kept: most are never asked for."""
-        return span_id(self._first_id, call.id) if call.recorded else ""
+        """Of the span that a Call is, in hex digits; empty: it is none.
+
+        Computed rather than kept: most are never asked for.
+        """
+        return f"{span_id(self._first_id, call.id):016x}" if call.recorded else ""
 
     def add(self, call: Any, tool: Tool, started: float, took: float, outcome: Any, thread: int | None = None) -> None:
         """The tool has run for a Call with `recorded`. Any thread.

@@ -30,7 +30,12 @@ _MOST_LOOKS = 5
 _CLOSE = 20e-6  # seconds
 _ITEM_SLACK = 8  # tag and length of one item
 _MESSAGE_SLACK = 64  # of the message itself, and its counts
-_MOST_SPAN_BYTES = 2_400  # encoded, when all its texts are as long as they may be
+# Encoded, when all its texts are as long as they may be: a span of its own, ...
+_SPAN_BYTES = 200
+_PLACE_BYTES = 640  # ... where it ran, ...
+_TEXT_BYTES = 1_600  # ... and what most have not: a tracestate, or why it has failed.
+_LOGS_WAIT = 0.05  # seconds, for more
+_SPANS_WAIT = 0.2
 
 Fields = Sequence[tuple[str, str]]
 
@@ -64,7 +69,7 @@ class Ran(NamedTuple):
     problem: str | None
 
 
-def span_id(first_id: int, call: int) -> str:
+def span_id(first_id: int, call: int) -> int:
     """Another one for each call of a worker, whose first one is random."""
     return _trace_context.nth_id(first_id, call, 16)
 
@@ -83,8 +88,8 @@ class Gathered:
         self._dropped_logs = 0
         self._dropped_spans = 0
         self._closed = False
-        self.nudge: Callable[[bool], None] = lambda at_once: None
-        """Called when there is something. Whoever sends sets it."""
+        self.nudge: Callable[[float], None] = lambda seconds: None
+        """Called when there is something, which may wait so long for more. Whoever sends sets it."""
         os.register_at_fork(after_in_child=self.close)
 
     def __bool__(self) -> bool:
@@ -105,14 +110,14 @@ class Gathered:
         if len(self._logs) >= MOST_LOGS:
             return self.drop_log()
         self._logs.append(_record_of(log))
-        self.nudge(at_once or len(self._logs) >= MAX_TELEMETRY_ITEMS)
+        self.nudge(0.0 if at_once or len(self._logs) >= MAX_TELEMETRY_ITEMS else _LOGS_WAIT)
 
     def drop_log(self) -> None:
         """Count one that is left out. Any thread."""
         if not self._closed:
             with self._lock:
                 self._dropped_logs += 1
-            self.nudge(False)
+            self.nudge(_LOGS_WAIT)
 
     def keep_logs_from(self, least: int) -> None:
         """Forget those below a level: nobody had said yet which were wanted. Before anybody takes."""
@@ -130,7 +135,7 @@ class Gathered:
                 self._dropped_spans += 1
             return
         self._ran.append(ran)
-        self.nudge(len(self._ran) >= MOST_SPANS // 2)
+        self.nudge(0.0 if len(self._ran) >= MOST_SPANS // 2 else _SPANS_WAIT)
 
     def take(self) -> bytes | None:
         """A message, encoded, or None when there is nothing. For who sends, one thread."""
@@ -142,15 +147,18 @@ class Gathered:
             message.dropped_logs, self._dropped_logs = self._dropped_logs, 0
             message.dropped_spans, self._dropped_spans = self._dropped_spans, 0
         room = MAX_TELEMETRY_BYTES - _MESSAGE_SLACK
-        logs, ran = self._logs, self._ran
+        logs = self._logs
         while logs and len(message.logs) < MAX_TELEMETRY_ITEMS:
             room -= logs[0].ByteSize() + _ITEM_SLACK
             if room < 0:
                 break
             message.logs.append(logs.popleft())
-        count = min(len(ran), MAX_TELEMETRY_ITEMS, room // _MOST_SPAN_BYTES)
+        ran = [self._ran[i] for i in range(min(len(self._ran), MAX_TELEMETRY_ITEMS))]  # others only append
+        count = _fitting(ran, room)
         if count > 0:
-            _put([ran.popleft() for _ in range(count)], message.spans)
+            _put(ran[:count], message.spans)
+            for _ in range(count):
+                self._ran.popleft()
         encoded: bytes = up.SerializeToString()
         return encoded
 
@@ -170,20 +178,35 @@ def _record_of(log: Log) -> control_pb2.LogRecord:
     )
 
 
+def _fitting(ran: Sequence[Ran], room: int) -> int:
+    """How many of them have room, at least."""
+    places = len({_place_of(one) for one in ran})
+    texts = sum(1 for one in ran if one.tracestate or one.problem is not None)
+    if len(ran) * _SPAN_BYTES + places * _PLACE_BYTES + texts * _TEXT_BYTES <= room:
+        return len(ran)
+    return max(0, min(len(ran), room // (_SPAN_BYTES + _PLACE_BYTES + _TEXT_BYTES)))
+
+
+def _place_of(one: Ran) -> tuple[Tool, int, str]:
+    return one.tool, one.thread_id, one.thread_name
+
+
 def _put(ran: Sequence[Ran], to: control_pb2.Spans) -> None:
     began = _beginning_of_monotonic()
-    functions = {one.tool: cut(one.tool.where, MAX_SPAN_FUNCTION_BYTES) for one in ran}
     to.traceparents.extend([one.traceparent for one in ran])
-    to.tracestates.extend([one.tracestate for one in ran])
-    to.span_ids.extend([span_id(one.first_id, one.call) for one in ran])
-    to.tools.extend([one.tool.name for one in ran])
-    to.functions.extend([functions[one.tool] for one in ran])
-    to.thread_ids.extend([one.thread_id for one in ran])
-    to.thread_names.extend([one.thread_name for one in ran])
+    if any(one.tracestate for one in ran):
+        to.tracestates.extend([one.tracestate for one in ran])
+    to.ids.extend([span_id(one.first_id, one.call) for one in ran])
     to.begin_ns.extend([began + int(one.started * 1e9) for one in ran])
     to.took_ns.extend([int(one.took * 1e9) for one in ran])
-    to.failed.extend([one.problem is not None for one in ran])
-    to.messages.extend([one.problem or "" for one in ran])
+    places: dict[tuple[Tool, int, str], int] = {}
+    to.places.extend([places.setdefault(_place_of(one), len(places)) for one in ran])
+    for tool, thread_id, thread_name in places:
+        function = cut(tool.where, MAX_SPAN_FUNCTION_BYTES)
+        to.where.add(tool=tool.name, function=function, thread_id=thread_id, thread_name=thread_name)
+    for row, one in enumerate(ran):
+        if one.problem is not None:
+            to.failures.add(span=row, message=one.problem)
 
 
 def _beginning_of_monotonic() -> int:

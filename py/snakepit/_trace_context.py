@@ -29,9 +29,9 @@ def read(header: str) -> TraceContext | None:
     return TraceContext(*found.groups()) if found is not None else None
 
 
-def nth_id(first: int, call_id: int, digits: int) -> str:
-    """Another one for each call, in hex digits, beginning at a random number."""
-    return f"{(first + call_id * _STEP) % 16**digits or 1:0{digits}x}"
+def nth_id(first: int, call_id: int, digits: int) -> int:
+    """Another one for each call, of so many hex digits, beginning at a random number."""
+    return (first + call_id * _STEP) % 16**digits or 1
 
 
 _beginnings: list[tuple[int, int]] = []  # the first one counts
@@ -45,4 +45,4 @@ def made_up(call_id: int) -> str:
     if not _beginnings:  # not before a worker is a process of its own, or all of them would have the same
         _beginnings.append((int.from_bytes(os.urandom(16), "big"), int.from_bytes(os.urandom(8), "big")))
     trace, span = _beginnings[0]
-    return f"00-{nth_id(trace, call_id, 32)}-{nth_id(span, call_id, 16)}-00"
+    return f"00-{nth_id(trace, call_id, 32):032x}-{nth_id(span, call_id, 16):016x}-00"

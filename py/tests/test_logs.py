@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from fake_host import FakeHost, until
+from snakepit import _telemetry
 from snakepit._outbox import Outbox
 from snakepit._telemetry import MOST_LOGS, MOST_SPANS, Gathered, Log, Ran
 from snakepit._tools import Tool
@@ -505,14 +506,60 @@ def test_children_take_in_nothing() -> None:
 def test_spans_of_any_size_fit_into_messages() -> None:
     gathered = Gathered()
     tool = Tool(lambda: None, "t" * 200, "f" * 300)
-    longest = Ran("p" * 128, "s" * 512, 1 << 60, 1 << 63, tool, 1 << 32, "n" * 128, time.monotonic(), 1e9, "m" * 1024)
-    for _ in range(MOST_SPANS + 5):
-        gathered.add_span(longest)
+    for number in range(MOST_SPANS + 5):
+        gathered.add_span(span_of(tool, f"{number:n<128}", "s" * 512, "m" * 1024))
     for _ in range(MOST_LOGS):
         gathered.add_log(log_of("x" * 400))
     messages = []
     while gathered:
         messages.append(taken(gathered))
     assert sum(len(message.logs) for message in messages) == MOST_LOGS
-    assert sum(len(message.spans.span_ids) for message in messages) == MOST_SPANS
+    assert sum(len(message.spans.ids) for message in messages) == MOST_SPANS
     assert [message.dropped_spans for message in messages] == [5] + [0] * (len(messages) - 1)
+
+
+@pytest.mark.parametrize(("threads", "failed"), [(1, 0), (300, 0), (301, 0), (1, 90), (150, 75), (512, 512)])
+def test_as_many_spans_as_there_is_room_for_leave_together(threads: int, failed: int) -> None:
+    gathered = Gathered()
+    tool = Tool(lambda: None, "t" * 200, "f" * 300)
+    for number in range(512):
+        name = f"{number % threads:n<128}"
+        gathered.add_span(span_of(tool, name, *(("s" * 512, "m" * 1024) if number < failed else ("", None))))
+    found: list[str] = []
+    while gathered:
+        spans = taken(gathered).spans
+        found.extend(spans.where[place].thread_name for place in spans.places)
+        assert len(spans.ids) == 512 or threads > 1 or failed > 0
+    assert found == [f"{number % threads:n<128}" for number in range(512)]
+
+
+def span_of(tool: Tool, thread: str, tracestate: str, problem: str | None) -> Ran:
+    return Ran("p" * 128, tracestate, 1 << 60, 1 << 63, tool, 1 << 32, thread, time.monotonic(), 1e9, problem)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> Outbox:
+    """One that has all day, for spans; for logs it has little."""
+    monkeypatch.setattr(_telemetry, "_SPANS_WAIT", 1_000.0)
+    gathered = Gathered()
+    outbox = Outbox(gathered)
+    outbox.send_telemetry()
+    gathered.add_span(span_of(Tool(lambda: None, "t", "f"), "thread", "", None))
+    return outbox
+
+
+def test_spans_wait_for_more(patient: Outbox) -> None:
+    patient.put(b"pong")
+    assert next(patient) == b"pong"
+
+
+def test_what_is_in_a_hurry_takes_along_what_is_not(patient: Outbox) -> None:
+    patient._gathered.add_log(log_of("soon"))
+    told = control_pb2.ControlUp.FromString(next(patient)).telemetry
+    assert (len(told.spans.ids), texts(list(told.logs))) == (1, ["soon"])
+
+
+def test_after_a_look_the_next_one_is_heard_again(patient: Outbox) -> None:
+    for _ in range(2):
+        patient._gathered.add_log(log_of("now"), at_once=True)
+        assert texts(list(control_pb2.ControlUp.FromString(next(patient)).telemetry.logs)) == ["now"]

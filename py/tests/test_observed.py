@@ -150,27 +150,29 @@ def trace(traceparent: str, tracestate: str = "") -> dict[str, Any]:
     return {"traceparent": traceparent, "tracestate": tracestate, "recorded": traceparent == SAMPLED}
 
 
-COLUMNS = {
-    "traceparents": "traceparent",
-    "tracestates": "tracestate",
-    "span_ids": "span_id",
-    "tools": "tool",
-    "functions": "function",
-    "thread_ids": "thread_id",
-    "thread_names": "thread_name",
-    "begin_ns": "begin_ns",
-    "took_ns": "took_ns",
-    "failed": "failed",
-    "messages": "message",
-}
-
-
 def spans_of(host: FakeHost, count: int) -> list[SimpleNamespace]:
     found: list[SimpleNamespace] = []
     while len(found) < count:
         spans = host.hear("telemetry").spans
-        rows = zip(*(getattr(spans, column) for column in COLUMNS), strict=True)
-        found.extend(SimpleNamespace(**dict(zip(COLUMNS.values(), row, strict=True))) for row in rows)
+        failures = {failure.span: failure.message for failure in spans.failures}
+        states = spans.tracestates or [""] * len(spans.ids)
+        columns = (spans.traceparents, states, spans.ids, spans.places, spans.begin_ns, spans.took_ns)
+        for row, (traceparent, tracestate, id_, place, begin_ns, took_ns) in enumerate(zip(*columns, strict=True)):
+            found.append(
+                SimpleNamespace(
+                    traceparent=traceparent,
+                    tracestate=tracestate,
+                    span_id=f"{id_:016x}",
+                    tool=spans.where[place].tool,
+                    function=spans.where[place].function,
+                    thread_id=spans.where[place].thread_id,
+                    thread_name=spans.where[place].thread_name,
+                    begin_ns=begin_ns,
+                    took_ns=took_ns,
+                    failed=row in failures,
+                    message=failures.get(row, ""),
+                )
+            )
     return found
 
 

@@ -242,6 +242,27 @@ TEST_F(Otlp, WhatIsNotSampledIsNotExported) {
     EXPECT_TRUE(there.spans().empty());
 }
 
+TEST_F(Otlp, WithoutAReceiverAnEventStillTellsWhichTraceTheCallIsOf) {
+    with_pool(options(), [](pool& p) -> awaitable<> {
+        std::optional<happened::call_ended> heard;
+        const auto on = p.events().subscribe(event_filter::only<happened::call_ended>(), [&heard](const event& e) {
+            heard = std::get<happened::call_ended>(e.what);
+        });
+        const auto how = call_options().traceparent("00-" + trace_id + "-" + caller_id + "-01");
+        CO_ASSERT_OK(co_await p.execute("echo", "a", how));
+        CO_ASSERT(heard);
+        EXPECT_EQ(to_string(heard->trace_id), trace_id);
+        EXPECT_EQ(to_string(heard->parent_span_id), caller_id);
+        EXPECT_FALSE(heard->span_id);
+        EXPECT_FALSE(heard->sampled) << "nothing is recorded";
+        heard.reset();
+        CO_ASSERT_OK(co_await p.execute("echo", "a"));
+        CO_ASSERT(heard);
+        EXPECT_FALSE(heard->trace_id);
+        EXPECT_EQ(to_string(heard->trace_id), "");
+    });
+}
+
 TEST_F(Otlp, ADeadReceiverSlowsNoCall) { call_through(exporting("http://127.0.0.1:1")); }
 
 TEST_F(Otlp, ASlowReceiverSlowsNoCall) {

@@ -137,8 +137,8 @@ otlp_settings to(const std::string& address) {
 
 span named(const std::string& name) {
     span s;
-    s.trace_id = id_from<id_of_trace>("0af7651916cd43dd8448eb211c80319c");
-    s.id = id_from<id_of_span>("b7ad6b7169203331");
+    s.trace_id = id_from<trace_id>("0af7651916cd43dd8448eb211c80319c");
+    s.id = id_from<span_id>("b7ad6b7169203331");
     s.name = name;
     s.begin = std::chrono::system_clock::time_point(1s);
     s.end = s.begin + 5ms;
@@ -188,13 +188,13 @@ TEST_F(OtlpExporter, SendsSpansAsTheProtocolHasThem) {
     receiver there;
     const auto exports = make(to(there.address()));
     auto s = named("count");
-    s.parent_id = id_from<id_of_span>("00f067aa0ba902b7");
+    s.parent_id = id_from<span_id>("00f067aa0ba902b7");
     s.what = span::kind::client;
     const std::string long_text(20'000, 'x');
     s.attributes = {{"text", long_text}, {"number", std::int64_t{-3}}, {"ratio", 0.5},
                     {"yes", true},       {"nothing", std::string()},   {"no UTF-8", std::string("\xff")}};
     s.tracestate = "vendor=1";
-    s.links = {{s.trace_id, id_from<id_of_span>("b9c7c989f97918e1"), "vendor=2"}};
+    s.links = {{s.trace_id, id_from<span_id>("b9c7c989f97918e1"), "vendor=2"}};
     s.outcome = span::status::error;
     s.message = "no luck";
     exports->take(s);

@@ -21,7 +21,7 @@ std::string changed(std::size_t at, char to) {
 TEST(TraceContext, IsCarriedAsItCame) {
     const auto accepted = accept_trace(good, state);
     ASSERT_TRUE(accepted);
-    EXPECT_EQ(accepted->traceparent, good);
+    EXPECT_EQ(accepted->traceparent(), good);
     EXPECT_EQ(accepted->tracestate, state);
     EXPECT_EQ(accept_trace(good, "")->tracestate, "");
 }
@@ -53,7 +53,7 @@ TEST(TraceContext, StateThatCannotTravelIsLeftOut) {
         const auto accepted = accept_trace(good, bad);
         ASSERT_TRUE(accepted);
         EXPECT_EQ(accepted->tracestate, "");
-        EXPECT_EQ(accepted->traceparent, good);
+        EXPECT_EQ(accepted->traceparent(), good);
     }
 }
 

@@ -46,10 +46,10 @@ protected:
         e.running = 3ms;
         e.ended = e.submitted + 10ms;
         e.attempts = {{"w0", e.submitted + 3ms, e.ended, "ok", e.submitted, e.submitted + 2ms}};
-        e.trace_id = hex(c.trail->span.trace_id);
-        e.span_id = hex(c.trail->span.id);
-        e.parent_span_id = hex(c.trail->span.parent_id);
-        e.sampled = c.trail->span.sampled;
+        e.trace_id = c.trace->ids.trace_id;
+        e.span_id = c.trace->ids.id;
+        e.parent_span_id = c.trace->ids.parent_id;
+        e.sampled = c.trace->recorded;
         e.tracestate = c.trace->tracestate;
         return e;
     }
@@ -68,11 +68,11 @@ TEST_F(Tracer, GoesOnWithTheTraceOfTheCaller) {
     const tracer t({}, bus_, redactor_, spans_);
     const auto c = call_of("00-" + trace_id + "-" + parent_id + "-01", "vendor=1");
     t.begin(*c);
-    const auto& ids = c->trail->span;
-    EXPECT_EQ(hex(ids.trace_id), trace_id);
-    EXPECT_EQ(hex(ids.parent_id), parent_id);
+    const auto& ids = c->trace->ids;
+    EXPECT_EQ(to_string(ids.trace_id), trace_id);
+    EXPECT_EQ(to_string(ids.parent_id), parent_id);
     EXPECT_TRUE(ids.sampled);
-    EXPECT_EQ(c->trace->traceparent, "00-" + trace_id + "-" + hex(ids.id) + "-01");
+    EXPECT_EQ(c->trace->traceparent(), "00-" + trace_id + "-" + to_string(ids.id) + "-01");
     EXPECT_EQ(c->trace->tracestate, "vendor=1");
 }
 
@@ -82,9 +82,9 @@ TEST_F(Tracer, BeginsATraceForACallThatNamesNone) {
     const auto b = call_of("");
     t.begin(*a);
     t.begin(*b);
-    EXPECT_THAT(a->trace->traceparent, MatchesRegex("00-[0-9a-f]{32}-[0-9a-f]{16}-01"));
-    EXPECT_NE(a->trail->span.trace_id, b->trail->span.trace_id);
-    EXPECT_FALSE(a->trail->span.parent_id);
+    EXPECT_THAT(a->trace->traceparent(), MatchesRegex("00-[0-9a-f]{32}-[0-9a-f]{16}-01"));
+    EXPECT_NE(a->trace->ids.trace_id, b->trace->ids.trace_id);
+    EXPECT_FALSE(a->trace->ids.parent_id);
 }
 
 TEST_F(Tracer, HeedsTheFlagOfTheCallerAndItsOwnRatioOtherwise) {
@@ -95,15 +95,15 @@ TEST_F(Tracer, HeedsTheFlagOfTheCallerAndItsOwnRatioOtherwise) {
     never.begin(*flagged);
     never.begin(*unflagged);
     never.begin(*own);
-    EXPECT_TRUE(flagged->trail->span.sampled);
-    EXPECT_FALSE(unflagged->trail->span.sampled);
-    EXPECT_FALSE(own->trail->span.sampled);
-    EXPECT_EQ(own->trace->traceparent.substr(53), "00");
+    EXPECT_TRUE(flagged->trace->recorded);
+    EXPECT_FALSE(unflagged->trace->recorded);
+    EXPECT_FALSE(own->trace->recorded);
+    EXPECT_EQ(own->trace->traceparent().substr(53), "00");
 
     const tracer always({1.0, false}, bus_, redactor_, spans_);
     const auto overruled = call_of("00-" + trace_id + "-" + parent_id + "-00");
     always.begin(*overruled);
-    EXPECT_TRUE(overruled->trail->span.sampled);
+    EXPECT_TRUE(overruled->trace->recorded);
 }
 
 /// As others do it: by the last 63 bits of the trace's id.
@@ -112,7 +112,7 @@ TEST_F(Tracer, SamplesByTheEndOfTheTracesId) {
     const auto is_sampled = [&](const std::string& low) {
         const auto c = call_of("00-0af7651916cd43dd" + low + "-" + parent_id + "-00");
         t.begin(*c);
-        return c->trail->span.sampled;
+        return c->trace->recorded;
     };
     EXPECT_TRUE(is_sampled("0000000000000001"));
     EXPECT_TRUE(is_sampled("7ffffffffffff000"));
@@ -126,7 +126,7 @@ TEST_F(Tracer, SamplesAboutAsManyAsItIsTold) {
     for (int i = 0; i < 10'000; ++i) {
         const auto c = call_of("");
         t.begin(*c);
-        sampled += c->trail->span.sampled ? 1 : 0;
+        sampled += c->trace->recorded ? 1 : 0;
     }
     EXPECT_GT(sampled, 800);  // 1,000 with a deviation of 30
     EXPECT_LT(sampled, 1'200);
@@ -138,9 +138,9 @@ TEST_F(Tracer, MakesASpanOfTheCallAndOneOfEachThingThatItWaitedFor) {
     t.begin(*c);
     bus_.publish([&] { return ended(*c); });
     const auto& whole = named("count");
-    EXPECT_EQ(hex(whole.trace_id), trace_id);
-    EXPECT_EQ(hex(whole.parent_id), parent_id);
-    EXPECT_EQ(whole.id, c->trail->span.id);
+    EXPECT_EQ(to_string(whole.trace_id), trace_id);
+    EXPECT_EQ(to_string(whole.parent_id), parent_id);
+    EXPECT_EQ(whole.id, c->trace->ids.id);
     EXPECT_EQ(whole.what, span::kind::client);
     EXPECT_EQ(whole.outcome, span::status::unset);
     EXPECT_EQ(whole.end - whole.begin, 10ms);
