@@ -34,6 +34,14 @@ std::chrono::system_clock::time_point time_of(std::uint64_t ns) {
         std::chrono::nanoseconds(static_cast<std::int64_t>(limited))));
 }
 
+/// Seconds, less than a century of them.
+bool is_time(double seconds) { return seconds >= 0 && seconds < 3e9; }
+
+std::uint64_t later(std::uint64_t ns, double seconds) {
+    const auto more = static_cast<std::uint64_t>(seconds * 1e9);
+    return ns + std::min(more, ~ns);
+}
+
 std::optional<heard::log_record> checked(v1::LogRecord& r) {
     if (r.logger().size() > longest_name || r.message().size() > longest_message || r.tool().size() > longest_name ||
         !is_id_or_none(r.trace_id(), 32) || !is_id_or_none(r.span_id(), 16) || !fits(r.fields()))
@@ -55,7 +63,7 @@ std::optional<heard::log_record> checked(v1::LogRecord& r) {
 bool are_columns(const v1::Spans& s) {
     const auto rows = s.traceparents_size();
     return (s.tracestates_size() == rows || s.tracestates_size() == 0) && s.ids_size() == rows &&
-           s.places_size() == rows && s.begin_ns_size() == rows && s.took_ns_size() == rows && s.where_size() <= rows &&
+           s.places_size() == rows && s.begun_size() == rows && s.took_size() == rows && s.where_size() <= rows &&
            s.failures_size() <= rows;
 }
 
@@ -67,7 +75,8 @@ bool fits(const v1::SpanPlace& p) {
 /// One row, unless it has failed.
 std::optional<span> checked(v1::Spans& s, int at) {
     const auto& above = s.traceparents(at);
-    if (!is_traceparent(above) || s.ids(at) == 0 || s.places(at) >= static_cast<std::uint32_t>(s.where_size()))
+    if (!is_traceparent(above) || !is_time(s.begun(at)) || !is_time(s.took(at)) || s.ids(at) == 0 ||
+        s.places(at) >= static_cast<std::uint32_t>(s.where_size()))
         return std::nullopt;
     span made;
     const auto ids = ids_below(above);
@@ -82,8 +91,9 @@ std::optional<span> checked(v1::Spans& s, int at) {
     const auto& place = s.where(static_cast<int>(s.places(at)));
     made.name = place.tool();
     made.what = span::kind::server;
-    made.begin = time_of(s.begin_ns(at));
-    made.end = std::max(made.begin, time_of(s.begin_ns(at) + std::min(s.took_ns(at), ~s.begin_ns(at))));
+    const auto begin = later(s.clock_began_ns(), s.begun(at));
+    made.begin = time_of(begin);
+    made.end = time_of(later(begin, s.took(at)));
     // https://opentelemetry.io/docs/specs/semconv/
     made.attributes.reserve(7);
     made.attributes.emplace_back("rpc.system", "snakepit");

@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 from snakepit._protocol import MAX_SPAN_MESSAGE_BYTES, MAX_SPAN_THREAD_BYTES
-from snakepit._telemetry import Gathered, Ran, span_id
+from snakepit._telemetry import Gathered, span_id
 from snakepit._text import cut
 from snakepit._tools import Tool
 from snakepit.v1 import work_pb2
@@ -34,10 +34,11 @@ class Spans:
         started, took: seconds of the monotonic clock. outcome: a Failure, or anything else. thread: where it ran, as
         threading.get_ident() has it; None: here.
         """
-        of = self._this_thread() if thread in (None, threading.get_ident()) else _thread_of(thread)
+        is_here = thread is None or thread == threading.get_ident()
+        place = (tool, self._this_thread() if is_here else _thread_of(thread))
         problem = _problem_of(outcome) if type(outcome) is work_pb2.Failure else None
         self._gathered.add_span(
-            Ran(call.traceparent, call.tracestate, call.id, self._first_id, tool, *of, started, took, problem)
+            (call.traceparent, call.tracestate, call.id, self._first_id, place, started, took, problem)
         )
 
     def _this_thread(self) -> tuple[int, str]:

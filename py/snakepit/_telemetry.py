@@ -33,7 +33,7 @@ _MESSAGE_SLACK = 64  # of the message itself, and its counts
 # Encoded, when all its texts are as long as they may be: a span of its own, ...
 _SPAN_BYTES = 200
 _PLACE_BYTES = 640  # ... where it ran, ...
-_TEXT_BYTES = 1_600  # ... and what most have not: a tracestate, or why it has failed.
+_TEXT_BYTES = 1_100  # ... and what most have not: a tracestate, and why it has failed.
 _LOGS_WAIT = 0.05  # seconds, for more
 _SPANS_WAIT = 0.2
 
@@ -54,19 +54,15 @@ class Log(NamedTuple):
     fields: Fields
 
 
-class Ran(NamedTuple):
-    """A call that has run and is to be a span; see Spans in control.proto. Texts fit."""
+Place = tuple[Tool, tuple[int, str]]
+"""Which tool, and the id and name of the thread that it ran in."""
 
-    traceparent: str
-    tracestate: str
-    call: int
-    first_id: int  # see span_id()
-    tool: Tool
-    thread_id: int
-    thread_name: str
-    started: float  # seconds of the monotonic clock
-    took: float
-    problem: str | None
+Ran = tuple[str, str, int, int, Place, float, float, str | None]
+"""A call that has run and is to be a span, of which a tuple costs its call least.
+
+traceparent, tracestate, number of the call, the first_id of span_id(), where it ran, when it was begun (seconds of the
+monotonic clock), how long it took, why it has failed. Texts fit; see Spans in control.proto.
+"""
 
 
 def span_id(first_id: int, call: int) -> int:
@@ -180,33 +176,34 @@ def _record_of(log: Log) -> control_pb2.LogRecord:
 
 def _fitting(ran: Sequence[Ran], room: int) -> int:
     """How many of them have room, at least."""
-    places = len({_place_of(one) for one in ran})
-    texts = sum(1 for one in ran if one.tracestate or one.problem is not None)
-    if len(ran) * _SPAN_BYTES + places * _PLACE_BYTES + texts * _TEXT_BYTES <= room:
+    if not ran:
+        return 0
+    _, tracestates, _, _, places, _, _, problems = zip(*ran, strict=True)
+    texts = 2 * len(ran) - tracestates.count("") - problems.count(None)
+    if len(ran) * _SPAN_BYTES + len(set(places)) * _PLACE_BYTES + texts * _TEXT_BYTES <= room:
         return len(ran)
-    return max(0, min(len(ran), room // (_SPAN_BYTES + _PLACE_BYTES + _TEXT_BYTES)))
-
-
-def _place_of(one: Ran) -> tuple[Tool, int, str]:
-    return one.tool, one.thread_id, one.thread_name
+    return max(0, min(len(ran), room // (_SPAN_BYTES + _PLACE_BYTES + 2 * _TEXT_BYTES)))
 
 
 def _put(ran: Sequence[Ran], to: control_pb2.Spans) -> None:
-    began = _beginning_of_monotonic()
-    to.traceparents.extend([one.traceparent for one in ran])
-    if any(one.tracestate for one in ran):
-        to.tracestates.extend([one.tracestate for one in ran])
-    to.ids.extend([span_id(one.first_id, one.call) for one in ran])
-    to.begin_ns.extend([began + int(one.started * 1e9) for one in ran])
-    to.took_ns.extend([int(one.took * 1e9) for one in ran])
-    places: dict[tuple[Tool, int, str], int] = {}
-    to.places.extend([places.setdefault(_place_of(one), len(places)) for one in ran])
-    for tool, thread_id, thread_name in places:
+    """Calls wait meanwhile for the interpreter: what can be is done for whole columns."""
+    traceparents, tracestates, calls, first_ids, places, begun, took, problems = zip(*ran, strict=True)
+    to.clock_began_ns = _beginning_of_monotonic()
+    to.traceparents.extend(traceparents)
+    if any(tracestates):
+        to.tracestates.extend(tracestates)
+    to.ids.extend(_trace_context.nth_ids(first_ids[0], calls, 16))
+    to.begun.extend(begun)
+    to.took.extend(took)
+    index = {place: number for number, place in enumerate(dict.fromkeys(places))}
+    to.places.extend([index[place] for place in places])
+    for tool, (thread_id, thread_name) in index:
         function = cut(tool.where, MAX_SPAN_FUNCTION_BYTES)
         to.where.add(tool=tool.name, function=function, thread_id=thread_id, thread_name=thread_name)
-    for row, one in enumerate(ran):
-        if one.problem is not None:
-            to.failures.add(span=row, message=one.problem)
+    if problems.count(None) < len(problems):
+        for row, problem in enumerate(problems):
+            if problem is not None:
+                to.failures.add(span=row, message=problem)
 
 
 def _beginning_of_monotonic() -> int:

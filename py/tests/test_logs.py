@@ -534,7 +534,8 @@ def test_as_many_spans_as_there_is_room_for_leave_together(threads: int, failed:
 
 
 def span_of(tool: Tool, thread: str, tracestate: str, problem: str | None) -> Ran:
-    return Ran("p" * 128, tracestate, 1 << 60, 1 << 63, tool, 1 << 32, thread, time.monotonic(), 1e9, problem)
+    place = (tool, (1 << 32, thread))
+    return "p" * 128, tracestate, 1 << 60, 1 << 63, place, time.monotonic(), 1e9, problem
 
 
 @pytest.fixture

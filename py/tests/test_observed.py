@@ -156,8 +156,8 @@ def spans_of(host: FakeHost, count: int) -> list[SimpleNamespace]:
         spans = host.hear("telemetry").spans
         failures = {failure.span: failure.message for failure in spans.failures}
         states = spans.tracestates or [""] * len(spans.ids)
-        columns = (spans.traceparents, states, spans.ids, spans.places, spans.begin_ns, spans.took_ns)
-        for row, (traceparent, tracestate, id_, place, begin_ns, took_ns) in enumerate(zip(*columns, strict=True)):
+        columns = (spans.traceparents, states, spans.ids, spans.places, spans.begun, spans.took)
+        for row, (traceparent, tracestate, id_, place, begun, took) in enumerate(zip(*columns, strict=True)):
             found.append(
                 SimpleNamespace(
                     traceparent=traceparent,
@@ -167,8 +167,8 @@ def spans_of(host: FakeHost, count: int) -> list[SimpleNamespace]:
                     function=spans.where[place].function,
                     thread_id=spans.where[place].thread_id,
                     thread_name=spans.where[place].thread_name,
-                    begin_ns=begin_ns,
-                    took_ns=took_ns,
+                    begin_ns=spans.clock_began_ns + int(begun * 1e9),
+                    took_ns=int(took * 1e9),
                     failed=row in failures,
                     message=failures.get(row, ""),
                 )
