@@ -84,18 +84,16 @@ asio::awaitable<int> measure(pool& workers, const bench_arguments& given, load e
     auto warmed = co_await run_load(workers, std::move(first));
     if (!warmed) co_return exit_failed;
     std::optional<error> why = warmed->first_error;
-    bool is_cancelled = false;
     for (const int concurrency : given.concurrency) {
         load next = each;
         next.concurrency = concurrency;
         next.time = nanoseconds_of(given.seconds);
         auto outcome = co_await run_load(workers, std::move(next));
-        is_cancelled = !outcome;
-        if (is_cancelled) break;
+        if (!outcome) break;
         if (!why) why = outcome->first_error;
         all.push_back(std::move(*outcome));
     }
-    if (is_cancelled && all.empty()) co_return exit_failed;
+    if (all.empty()) co_return exit_failed;
     const int printed = print(all, given.json);
     if (why) complain("the first error: " + why->full());
     co_return printed != exit_ok || !why ? printed : exit_failed;

@@ -192,7 +192,7 @@ def _put(ran: Sequence[Ran], to: control_pb2.Spans) -> None:
     to.traceparents.extend(traceparents)
     if any(tracestates):
         to.tracestates.extend(tracestates)
-    to.ids.extend(_trace_context.nth_ids(first_ids[0], calls, 16))
+    to.ids.extend(map(span_id, first_ids, calls))
     to.begun.extend(begun)
     to.took.extend(took)
     index = {place: number for number, place in enumerate(dict.fromkeys(places))}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
 from typing import NamedTuple
 
 _HEADER = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
@@ -33,12 +32,6 @@ def read(header: str) -> TraceContext | None:
 def nth_id(first: int, call_id: int, digits: int) -> int:
     """Another one for each call, of so many hex digits, beginning at a random number."""
     return (first + call_id * _STEP) % 16**digits or 1
-
-
-def nth_ids(first: int, call_ids: Sequence[int], digits: int) -> list[int]:
-    """The same for many."""
-    end, step = 16**digits, _STEP % 16**digits
-    return [(first + call_id * step) % end or 1 for call_id in call_ids]
 
 
 _beginnings: list[tuple[int, int]] = []  # the first one counts
