@@ -1,12 +1,16 @@
 // What it costs an echo that everything is on: traces of every tenth call by OTLP, metrics that are scraped, and a log.
 // Two pools beside each other, one of them silent, measured in turn: what the machine does meanwhile meets both. Each
-// pair is a new one: two pools of the same options may differ while they live.
+// pair is a new one: two pools of the same options may differ while they live. The host keeps to one processor, with all
+// that telemetry does there, and the workers to another.
 
 #include "measured_pool.hpp"
 #include "perf_report.hpp"
+#include "telemetry/cores.hpp"
 #include "telemetry/otlp_sink.hpp"
 
 #include <snakepit/pool.hpp>
+
+#include <unistd.h>
 
 #include <chrono>
 #include <cstdint>
@@ -52,6 +56,8 @@ struct compared {
 };
 
 void run() {
+    const auto cores = perf::usable_cores();
+    if (cores.size() > 1) perf::keep_to(cores[0], ::getpid());
     perf::otlp_sink receiver;
     auto loud = perf::options_for("profile_tools", 1);
     loud.telemetry.otlp_endpoint = receiver.address();
@@ -76,6 +82,7 @@ void run() {
         for (const bool second : {false, true}) {
             auto& made = (i % 2 == 0) == second ? with : without;
             made = std::make_unique<perf::measured_pool>(&made == &with ? loud : silent);
+            if (cores.size() > 1) perf::keep_to(cores[1], made->it().stats().workers.front().pid);
         }
         for (const bool second : {false, true})
             (void)time_of(second == silent_first ? *with : *without, message, 32, 100ms);
