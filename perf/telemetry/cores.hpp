@@ -1,6 +1,6 @@
 #pragma once
-// Which processor a process runs on: where the kernel puts host and worker decides more of an echo's time than telemetry
-// does, and it puts them anew every few milliseconds.
+// Which processor a process runs on: where the kernel puts host and worker decides more of an echo's time than
+// telemetry does, and it puts them anew every few milliseconds.
 
 #include <sched.h>
 #include <sys/types.h>

@@ -1,7 +1,7 @@
 // What it costs an echo that everything is on: traces of every tenth call by OTLP, metrics that are scraped, and a log.
 // Two pools beside each other, one of them silent, measured in turn: what the machine does meanwhile meets both. Each
-// pair is a new one: two pools of the same options may differ while they live. The host keeps to one processor, with all
-// that telemetry does there, and the workers to another.
+// pair is a new one: two pools of the same options may differ while they live. The host keeps to one processor, with
+// all that telemetry does there, and the workers to another.
 
 #include "measured_pool.hpp"
 #include "perf_report.hpp"
