@@ -23,6 +23,17 @@ inline error draining_error() {
 inline error call_over_error() { return {errc::session_closed, "the call is over"}; }
 inline error destroyed_error() { return {errc::pool_stopped, "the pool was destroyed"}; }
 
+inline error session_moved_error(const std::string& tool) {
+    const error e(errc::session_moved,
+                  "the session's worker has gone, and what Python kept of the session; its next call is given another "
+                  "worker");
+    return e.with_tool(tool);
+}
+inline error session_busy_error(const std::string& tool) {
+    const error e(errc::session_busy, "the session's worker has no room; try again later, or use affinity::strict");
+    return e.with_tool(tool);
+}
+
 /// "", or words for it behind "worker".
 [[nodiscard]] inline std::string of_group(const std::string& name) {
     return name.empty() ? std::string() : " of group \"" + name + '"';
