@@ -43,7 +43,7 @@ happened::call_ended describe(const call& c, call_trail& trail, const std::strin
         e.span_id = c.trace->ids.id;
         e.parent_span_id = c.trace->ids.parent_id;
         e.tracestate = c.trace->tracestate;
-        e.sampled = c.trace->recorded;
+        e.sampled = c.trace->is_recorded();
     }
     return e;
 }

@@ -23,8 +23,9 @@ struct trace_context {
     span_ids ids;
     std::string received;    ///< the header traceparent that is passed on as it came; empty: `ids` are told
     std::string tracestate;  ///< empty: none
-    bool recorded = false;   ///< whoever carries it is to make spans
 
+    /// Whoever carries it is to make spans.
+    [[nodiscard]] bool is_recorded() const noexcept { return ids.id && ids.sampled; }
     /// Bytes of both headers.
     [[nodiscard]] std::size_t size() const noexcept;
     /// The header traceparent for what is below. @param to  is replaced

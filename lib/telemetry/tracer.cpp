@@ -80,7 +80,6 @@ void tracer::begin(call& c) const {
         ids.sampled = samples(ids.trace_id);
     }
     ids.id = random_id<span_id>();
-    carried.recorded = ids.sampled;
     c.trace = {made, &made->carried};
     c.trail = {made, &made->trail};
 }

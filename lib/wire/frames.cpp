@@ -95,7 +95,7 @@ void encode_frame(const out_frame& from, v1::WorkDown& to) {
         if (const auto& trace = call.of->trace) {
             trace->put_traceparent(*c.mutable_traceparent());
             if (!trace->tracestate.empty()) c.set_tracestate(trace->tracestate);
-            if (trace->recorded) c.set_recorded(true);
+            if (trace->is_recorded()) c.set_recorded(true);
         }
     }
     for (const auto& each : from.leases) {

@@ -49,7 +49,7 @@ protected:
         e.trace_id = c.trace->ids.trace_id;
         e.span_id = c.trace->ids.id;
         e.parent_span_id = c.trace->ids.parent_id;
-        e.sampled = c.trace->recorded;
+        e.sampled = c.trace->is_recorded();
         e.tracestate = c.trace->tracestate;
         return e;
     }
@@ -95,15 +95,15 @@ TEST_F(Tracer, HeedsTheFlagOfTheCallerAndItsOwnRatioOtherwise) {
     never.begin(*flagged);
     never.begin(*unflagged);
     never.begin(*own);
-    EXPECT_TRUE(flagged->trace->recorded);
-    EXPECT_FALSE(unflagged->trace->recorded);
-    EXPECT_FALSE(own->trace->recorded);
+    EXPECT_TRUE(flagged->trace->is_recorded());
+    EXPECT_FALSE(unflagged->trace->is_recorded());
+    EXPECT_FALSE(own->trace->is_recorded());
     EXPECT_EQ(own->trace->traceparent().substr(53), "00");
 
     const tracer always({1.0, false}, bus_, redactor_, spans_);
     const auto overruled = call_of("00-" + trace_id + "-" + parent_id + "-00");
     always.begin(*overruled);
-    EXPECT_TRUE(overruled->trace->recorded);
+    EXPECT_TRUE(overruled->trace->is_recorded());
 }
 
 /// As others do it: by the last 63 bits of the trace's id.
@@ -112,7 +112,7 @@ TEST_F(Tracer, SamplesByTheEndOfTheTracesId) {
     const auto is_sampled = [&](const std::string& low) {
         const auto c = call_of("00-0af7651916cd43dd" + low + "-" + parent_id + "-00");
         t.begin(*c);
-        return c->trace->recorded;
+        return c->trace->is_recorded();
     };
     EXPECT_TRUE(is_sampled("0000000000000001"));
     EXPECT_TRUE(is_sampled("7ffffffffffff000"));
@@ -126,7 +126,7 @@ TEST_F(Tracer, SamplesAboutAsManyAsItIsTold) {
     for (int i = 0; i < 10'000; ++i) {
         const auto c = call_of("");
         t.begin(*c);
-        sampled += c->trace->recorded ? 1 : 0;
+        sampled += c->trace->is_recorded() ? 1 : 0;
     }
     EXPECT_GT(sampled, 800);  // 1,000 with a deviation of 30
     EXPECT_LT(sampled, 1'200);
