@@ -87,6 +87,22 @@ void for_each_item(std::string_view list, F f) {
     }
 }
 
+/// Whether gRPC or HTTP/2 says it itself: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
+bool is_transports(std::string_view header) {
+    constexpr std::string_view all[] = {"connection", "content-length",   "content-type",      "host",    "keep-alive",
+                                        "lb-token",   "proxy-connection", "transfer-encoding", "te",      "trailer",
+                                        "upgrade",    "user-agent",       "lb-cost-bin",       "accept-encoding"};
+    return header.starts_with("grpc") || std::ranges::find(all, header) != std::end(all);
+}
+
+/// Neither a device nor a pipe: to read these may take for ever.
+bool is_small_file(const std::string& path) {
+    constexpr std::uintmax_t most = 1 << 20;
+    std::error_code failed;
+    return std::filesystem::is_regular_file(path, failed) && std::filesystem::file_size(path, failed) <= most &&
+           !failed;
+}
+
 class reader {
 public:
     reader(const telemetry_options& options, const environment_lookup& env) : options_(options), env_(env) {}
@@ -102,7 +118,7 @@ public:
         made_.schedule_delay = time("OTEL_BSP_SCHEDULE_DELAY", made_.schedule_delay);
         made_.metrics_interval = options_.metrics_interval.count() > 0
                                      ? options_.metrics_interval
-                                     : time("OTEL_METRIC_EXPORT_INTERVAL", made_.metrics_interval);
+                                     : time("OTEL_METRIC_EXPORT_INTERVAL", made_.metrics_interval, shortest_interval);
         resource();
         if (made_.traces || made_.metrics) tell_of_unheeded();
         return std::move(made_);
@@ -122,17 +138,19 @@ private:
         auto value = get(all);
         return {std::move(all), std::move(value)};
     }
-    std::size_t number(const std::string& name, std::size_t otherwise) {
+    std::size_t number(const std::string& name, std::size_t otherwise, std::size_t least = 1) {
         const auto text = get(name);
         if (text.empty()) return otherwise;
         std::size_t n = 0;
         const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), n);
-        if (failed == std::errc() && end == text.data() + text.size() && n > 0 && n <= 1'000'000'000) return n;
-        warn(fmt::format("{}=\"{}\" is no number of 1 to 1,000,000,000 and was ignored", name, text));
+        if (failed == std::errc() && end == text.data() + text.size() && n >= least && n <= 1'000'000'000) return n;
+        warn(fmt::format("{}=\"{}\" is no number of {} to 1,000,000,000 and was ignored", name, text, least));
         return otherwise;
     }
-    std::chrono::milliseconds time(const std::string& name, std::chrono::milliseconds otherwise) {
-        return std::chrono::milliseconds(number(name, static_cast<std::size_t>(otherwise.count())));
+    std::chrono::milliseconds time(const std::string& name, std::chrono::milliseconds otherwise,
+                                   std::chrono::milliseconds least = std::chrono::milliseconds(1)) {
+        return std::chrono::milliseconds(
+            number(name, static_cast<std::size_t>(otherwise.count()), static_cast<std::size_t>(least.count())));
     }
     /// As the specification has it everything else is false.
     bool is_true(const std::string& name, const std::string& said) {
@@ -249,7 +267,8 @@ private:
         return name == "gzip";
     }
 
-    /// gRPC would end the process for one that HTTP/2 cannot carry. Values are not told: they may be secrets.
+    /// gRPC would end the process for one that HTTP/2 cannot carry, and for some that are its own. Values are not told:
+    /// they may be secrets.
     void headers(const std::string& kind, otlp_target& to) {
         const auto [where, list] = get_for(kind, "HEADERS");
         for_each_item(list, [&](std::string_view item) {
@@ -260,9 +279,10 @@ private:
                 return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
             });
             const bool is_text = text && std::ranges::all_of(*text, [](char c) { return c >= 0x20 && c <= 0x7e; });
-            if (equals < item.size() && is_key && is_text && !key.ends_with("-bin"))
-                to.headers.emplace_back(std::move(key), std::move(*text));
-            else warn(fmt::format("{}: a header that is no key=value of printable ASCII was ignored", where));
+            if (equals == item.size() || !is_key || !is_text || key.ends_with("-bin"))
+                warn(fmt::format("{}: a header that is no key=value of printable ASCII was ignored", where));
+            else if (is_transports(key)) warn(fmt::format("{}: {} is gRPC's to set and was ignored", where, key));
+            else to.headers.emplace_back(std::move(key), std::move(*text));
         });
     }
 
@@ -273,9 +293,12 @@ private:
               std::pair("CLIENT_KEY", &to.client_key)}) {
             const auto [name, path] = get_for(kind, what);
             if (path.empty()) continue;
-            std::ifstream file(path);
-            into->assign(std::istreambuf_iterator<char>(file), {});
-            if (into->empty()) return tl::unexpected(mistake(name, path, "a file in PEM that can be read"));
+            if (is_small_file(path)) {
+                std::ifstream file(path);
+                into->assign(std::istreambuf_iterator<char>(file), {});
+            }
+            if (into->empty())
+                return tl::unexpected(mistake(name, path, "a file in PEM that can be read, of at most 1 MiB"));
         }
         return {};
     }
