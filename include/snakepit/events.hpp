@@ -89,6 +89,7 @@ struct worker_restarting {
     std::string worker;
     std::uint64_t restarts = 0;  ///< this one included
     std::chrono::milliseconds pause{};
+    restart_reason reason{};
 };
 struct worker_recycled {
     static constexpr std::string_view name = "worker_recycled";
@@ -228,7 +229,7 @@ struct call_slow {
 struct setting_ignored {
     static constexpr std::string_view name = "setting_ignored";
     static constexpr std::string_view when =
-        "an environment variable could not be understood and is as if it was not set";
+        "an environment variable is not heeded, as it was not understood or is about what there is not here";
     std::string why;  ///< which one, what it is, and what it may be
 };
 struct telemetry_dropped {

@@ -63,9 +63,9 @@ struct log_options {
     /// Keys whose values are replaced by "[redacted]": in fields of records, and in messages and lines of output where
     /// they stand before `=` or `:`. Each is looked for within keys, without regard to case. Where there are any, long
     /// tokens behind `Bearer` and private keys in PEM are replaced as well. Empty: nothing is.
-    std::vector<std::string> redact{"password",   "passwd",      "passphrase", "secret",    "token",
-                                    "api_key",    "apikey",      "access_key", "sessionid", "authorization",
-                                    "credential", "private_key", "cookie"};
+    std::vector<std::string> redact{"password", "passwd",        "passphrase", "pwd",         "secret",
+                                    "token",    "api_key",       "apikey",     "access_key",  "sessionid",
+                                    "db_pass",  "authorization", "credential", "private_key", "cookie"};
 };
 
 }  // namespace snakepit

@@ -64,6 +64,32 @@ enum class recycle_reason {
     return "unknown";
 }
 
+/// Why a worker had to be started again.
+enum class restart_reason {
+    no_start,       ///< it did not get ready: its module, its Python, or it took too long
+    exit,           ///< its process ended by itself
+    signal,         ///< of somebody else, or a crash
+    out_of_memory,  ///< the kernel ended it
+    silent,         ///< it was ended because it did not answer its heartbeat
+    cancel_grace,   ///< it was ended because a call that was cancelled, or had expired, did not stop
+    connection,     ///< it was ended because a stream to it had ended
+    protocol        ///< it was ended because it broke the protocol
+};
+
+[[nodiscard]] constexpr std::string_view to_string(restart_reason r) noexcept {
+    switch (r) {
+        case restart_reason::no_start: return "no_start";
+        case restart_reason::exit: return "exit";
+        case restart_reason::signal: return "signal";
+        case restart_reason::out_of_memory: return "out_of_memory";
+        case restart_reason::silent: return "silent";
+        case restart_reason::cancel_grace: return "cancel_grace";
+        case restart_reason::connection: return "connection";
+        case restart_reason::protocol: return "protocol";
+    }
+    return "unknown";
+}
+
 /// What Python's garbage collector has done in one generation, as gc.get_stats() has it.
 struct gc_stats {
     std::uint64_t collections = 0;

@@ -87,6 +87,7 @@ asio::awaitable<void> admin_connection::serve(std::shared_ptr<admin_connection> 
     while (!self->gone_ && !self->is_finishing_) {
         asio::error_code failed;
         self->is_busy_ = false;
+        self->idle_since_ = clock::now();
         const auto size = co_await asio::async_read_until(self->peer_, lines, '\n',
                                                           asio::redirect_error(asio::use_awaitable, failed));
         if (failed == asio::error::not_found) {
@@ -96,6 +97,7 @@ asio::awaitable<void> admin_connection::serve(std::shared_ptr<admin_connection> 
         }
         if (failed) co_return;  // also behind the last line: one without its end is none
         self->is_busy_ = true;
+        self->idle_since_ = clock::time_point::max();
         std::string line = input.substr(0, size - 1);
         lines.consume(size);
         std::string answered = co_await answer(self, std::move(line));

@@ -13,6 +13,7 @@
 #include <asio/steady_timer.hpp>
 #include <asio/strand.hpp>
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -42,6 +43,7 @@ struct admin_facts {
 class admin_connection : public std::enable_shared_from_this<admin_connection> {
 public:
     using strand = asio::strand<asio::any_io_executor>;
+    using clock = std::chrono::steady_clock;
 
     admin_connection(strand on, asio::local::stream_protocol::socket peer, fork_shield shield,
                      std::shared_ptr<const admin_facts> facts);
@@ -52,6 +54,8 @@ public:
     void finish();
     /// Hangs up.
     void stop();
+    /// In future: it has been asked something, or tells of events.
+    [[nodiscard]] clock::time_point idle_since() const noexcept { return idle_since_; }
 
 private:
     static asio::awaitable<void> serve(std::shared_ptr<admin_connection> self);
@@ -69,6 +73,7 @@ private:
     asio::steady_timer patience_;
     asio::cancellation_signal stop_;
     std::optional<admin::events> to_follow_;
+    clock::time_point idle_since_ = clock::now();
     bool is_busy_ = false;
     bool is_finishing_ = false;
     bool gone_ = false;

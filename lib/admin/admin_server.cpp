@@ -11,6 +11,7 @@
 #include <asio/redirect_error.hpp>
 #include <asio/use_awaitable.hpp>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -120,6 +121,7 @@ void admin_server::admit(int fd, fork_shield shield) {
         });
         return turn_away();
     }
+    if (connections_.size() >= most_connections) hang_up_on_the_idlest();
     if (connections_.size() >= most_connections) {
         const auto words = admin::refusal_line(
             {"too_many_connections", fmt::format("{} operators are connected, which is as many as may be; "
@@ -138,6 +140,15 @@ void admin_server::admit(int fd, fork_shield shield) {
         std::erase(self->connections_, weak.lock());
         self->left_.cancel();
     });
+}
+
+/// Who asks nothing keeps nobody out who does.
+void admin_server::hang_up_on_the_idlest() {
+    const auto idlest = std::ranges::min_element(connections_, {}, [](const auto& c) { return c->idle_since(); });
+    if ((*idlest)->idle_since() > admin_connection::clock::now() - idle_limit) return;
+    const auto it = *idlest;
+    std::erase(connections_, it);
+    it->stop();
 }
 
 void admin_server::remove() noexcept {

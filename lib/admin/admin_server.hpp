@@ -23,13 +23,15 @@ namespace snakepit::detail {
 
 class pool_impl;
 
-/** Lets in who is this user or root, 32 at once.
+/** Lets in who is this user or root, 32 at once; for one more it hangs up on who has asked nothing for the longest
+   time.
 
     @par Thread safety  the pool's strand, but for `close` */
 class admin_server : public std::enable_shared_from_this<admin_server> {
 public:
     using strand = asio::strand<asio::any_io_executor>;
     static constexpr std::size_t most_connections = 32;
+    static constexpr std::chrono::seconds idle_limit{5};  ///< so long nobody is hung up on
 
     /// @param path  of the socket, in a directory that lets nobody else in
     /// @return  or errc::socket_directory
@@ -48,6 +50,7 @@ private:
     [[nodiscard]] result<void> listen();
     void accept();
     void admit(int fd, fork_shield shield);
+    void hang_up_on_the_idlest();
     void remove() noexcept;
 
     const strand on_;

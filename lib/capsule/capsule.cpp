@@ -74,6 +74,7 @@ void capsule::bury(const life::news& n) {
         happens(happening::successor_failed);
     } else if (n.of == current_ || n.of == dying_) {
         last_end_ = *n.why;
+        last_reason_ = n.of->reason();
         last_age_ = n.of->age();
         dying_ = nullptr;
         if (n.of == current_) {
@@ -119,7 +120,7 @@ void capsule::obey(action what) {
             return;
         case action::publish: return publish(current_);
         case action::withhold: return current_->withhold();
-        case action::give_up_on: return current_->give_up_on("it did not answer");
+        case action::give_up_on: return current_->give_up_on(restart_reason::silent, "it did not answer");
         case action::back_off: return back_off();
         case action::breed: successor_ = begin_life(); return;
         case action::hand_over: return hand_over();
@@ -219,7 +220,7 @@ void capsule::back_off() {
     std::unique_lock lock(mutex_);
     const auto restarts = ++stats_.restarts;
     lock.unlock();
-    pool_->events->publish([&] { return happened::worker_restarting{id_, restarts, pause}; });
+    pool_->events->publish([&] { return happened::worker_restarting{id_, restarts, pause, last_reason_}; });
 }
 
 /// Out of service, but for a probe now and then.

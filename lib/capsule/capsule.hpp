@@ -107,6 +107,7 @@ private:
     restart_budget budget_;
     clock::time_point wake_at_ = clock::time_point::max();  // then it is due
     error last_end_{errc::pool_stopped, "the pool is stopping"};
+    restart_reason last_reason_{};
     clock::duration last_age_{};
     bool up_ = false;  // the current life has been
     bool stop_asked_ = false;

@@ -43,7 +43,8 @@ struct told_to_retire {};  ///< by its capsule, when it has finished what it hol
 struct told_to_end {};     ///< by its capsule, in order
 struct hurry {};           ///< what it drains has taken long enough
 struct given_up {
-    std::string why;                 ///< its capsule does not trust it any more
+    restart_reason reason;           ///< its capsule does not trust it any more
+    std::string why;                 ///< the same in words
     bool others_may_finish = false;  ///< that is because of one call only
 };
 }  // namespace heard

@@ -36,6 +36,20 @@ auto* as(Event& e) {
     }
 }
 
+/// What an operator asked for, and came too late for him, is no part of it.
+std::string stack_of_crash(const worker_exit& how) {
+    constexpr int crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+    if (std::ranges::find(crashes, how.signal) == std::end(crashes)) return {};
+    const auto begin = how.python_stack.rfind("Fatal Python error");
+    return begin == std::string::npos ? how.python_stack : how.python_stack.substr(begin);
+}
+
+/// Of an end that nobody here has brought about.
+restart_reason reason_of(const worker_exit& how) {
+    if (!how.out_of_memory.empty()) return restart_reason::out_of_memory;
+    return how.signal > 0 ? restart_reason::signal : restart_reason::exit;
+}
+
 }  // namespace
 
 void life::departure::hear(const life_event& e) {
@@ -123,8 +137,9 @@ asio::awaitable<error> life::serve(std::shared_ptr<life> self, departure& gone, 
     self->watch_slow_calls();
     self->tell_({self, happening::up});
     std::string reason;
-    bool breach = false;     // of the protocol: nothing that it has left is believed
-    bool cut_short = false;  // by us: how it ends is our doing
+    auto ours = restart_reason::connection;  // where there is a reason
+    bool breach = false;                     // of the protocol: nothing that it has left is believed
+    bool cut_short = false;                  // by us: how it ends is our doing
     while (reason.empty() && !gone.exited && !self->ending_) {
         auto e = co_await life_mailbox::next(self->mail_, clock::time_point::max());
         self->hear(gone, *e);
@@ -150,11 +165,13 @@ asio::awaitable<error> life::serve(std::shared_ptr<life> self, departure& gone, 
         } else if (const auto* b = as<heard::broken>(*e)) {
             reason = b->why;
             cut_short = breach = b->breach;
+            if (breach) ours = restart_reason::protocol;
         } else if (const auto* g = as<heard::given_up>(*e)) {
             reason = g->why;
+            ours = g->reason;
             cut_short = true;
             if (g->others_may_finish) co_await let_others_finish(self, gone);
-            self->body_->kill(dump_signal());
+            self->dump_last_stack();
             co_await wait_gone(self, dump_time, gone);
         }
     }
@@ -181,6 +198,7 @@ asio::awaitable<error> life::serve(std::shared_ptr<life> self, departure& gone, 
         co_await wait_until_all_came(self, gone);
         said = read_last_words(self->body_->left(), *self->pool_->board, *l, self->runs_several(), gone.exited_at, how);
     }
+    self->reason_ = reason.empty() ? reason_of(how) : ours;
     auto why = explain_end(self->worker_, self->body_->pid(), reason, std::move(how));
     if (l) self->pool_->board->disconnect(*l, why, std::move(said));
     self->ended_because_ = std::move(reason);
@@ -231,7 +249,8 @@ asio::awaitable<void> life::watch_grace(std::shared_ptr<life> self) {
         if (!at.has_unwanted) break;
         const auto until = at.asked_at.value_or(clock::now()) + grace;
         if (at.asked_at && until <= clock::now()) {
-            self->give_up_on(fmt::format("a call that was cancelled or whose time was over had not ended after {} ms "
+            self->give_up_on(restart_reason::cancel_grace,
+                             fmt::format("a call that was cancelled or whose time was over had not ended after {} ms "
                                          "(cancel_grace)",
                                          grace.count()),
                              self->runs_several());
@@ -242,6 +261,13 @@ asio::awaitable<void> life::watch_grace(std::shared_ptr<life> self) {
         co_await self->grace_.async_wait(asio::redirect_error(asio::use_awaitable, woken));
     }
     self->grace_is_watched_ = false;
+}
+
+/// Where it was when it was given up.
+void life::dump_last_stack() {
+    (void)body_->left().take_stack();  // of before
+    wants_last_stack_ = true;
+    body_->kill(dump_signal());
 }
 
 /// A call that does not end costs the worker, but not at once the calls beside it: those that run may end, and what has
@@ -269,7 +295,7 @@ asio::awaitable<result<void>> life::boot(std::shared_ptr<life> self, departure& 
     for (;;) {
         auto e = co_await life_mailbox::next(self->mail_, deadline);
         if (!e) {
-            self->body_->kill(dump_signal());
+            self->dump_last_stack();
             co_await wait_gone(self, dump_time, gone);
             co_return tl::unexpected(start_timeout(missing, self->exit_so_far(gone)));
         }
@@ -419,6 +445,7 @@ asio::awaitable<void> life::wait_until_all_came(std::shared_ptr<life> self, depa
 
 worker_exit life::exit_so_far(const departure& gone) const {
     auto how = exit_of(gone.wait_status, body_->output(), body_->pid() != 0 ? body_->left().python_stack() : "");
+    if (!wants_last_stack_) how.python_stack = stack_of_crash(how);
     how.uptime = std::chrono::duration_cast<std::chrono::milliseconds>(age());
     how.resident_bytes = pulse().resident_bytes;
     if (how.signal == SIGKILL) how.out_of_memory = memory_kills_.since_look();
@@ -464,8 +491,8 @@ void life::retire() { mail_->push(heard::told_to_retire{}); }
 
 void life::hasten() { mail_->push(heard::hurry{}); }
 
-void life::give_up_on(std::string why, bool others_may_finish) {
-    mail_->push(heard::given_up{std::move(why), others_may_finish});
+void life::give_up_on(restart_reason reason, std::string why, bool others_may_finish) {
+    mail_->push(heard::given_up{reason, std::move(why), others_may_finish});
 }
 
 bool life::runs_several() const { return width_of(pool_->options) > 1; }

@@ -60,7 +60,7 @@ public:
     void hasten();
     /// It is not trusted any more: its stack is dumped, then it is killed.
     /// @param others_may_finish  the calls beside the one that it does not end
-    void give_up_on(std::string why, bool others_may_finish = false);
+    void give_up_on(restart_reason reason, std::string why, bool others_may_finish = false);
     /// The Python stacks of its threads; also of a worker that does not answer, then those of faulthandler.
     /// @param done  called once on the strand; worker_lost when it ends before
     void ask_for_stacks(std::function<void(result<std::string>)> done);
@@ -94,6 +94,8 @@ public:
     [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
     /// It was told to end before it did so by itself.
     [[nodiscard]] bool ended_as_told() const noexcept { return as_told_; }
+    /// Why another one has to take its place, once it has ended otherwise than as told.
+    [[nodiscard]] restart_reason reason() const noexcept { return reason_; }
     [[nodiscard]] clock::duration age() const { return clock::now() - born_; }
     /// How the process ended, once it has.
     [[nodiscard]] const std::string& exit() const noexcept { return exit_; }
@@ -139,6 +141,7 @@ private:
     void note_stacks(std::uint64_t number, result<std::string> text);
     static asio::awaitable<void> dump_stacks(std::shared_ptr<life> self, std::uint64_t number);
     void let_go();
+    void dump_last_stack();
     [[nodiscard]] std::vector<slow_watch::at_work> runs() const;
 
     const asio::strand<asio::any_io_executor> on_;
@@ -155,12 +158,14 @@ private:
     std::string exit_;
     memory_kills memory_kills_;
     std::string ended_because_;  // empty: it ended by itself
+    restart_reason reason_ = restart_reason::no_start;
     asio::steady_timer grace_;
     bool grace_is_watched_ = false;
     bool over_ = false;
     bool draining_ = false;
     bool retiring_ = false;
     bool as_told_ = false;
+    bool wants_last_stack_ = false;   // it was asked for because of its end
     std::uint64_t last_request_ = 0;  // for stacks
     std::map<std::uint64_t, std::function<void(result<std::string>)>> wants_stacks_;
     std::shared_ptr<slow_watch> slow_watch_;               // null: slow calls are not told of

@@ -4,7 +4,7 @@
 #include "process/allowance.hpp"
 #include "process/output_line.hpp"
 #include "telemetry/event_bus.hpp"
-#include "telemetry/redactor.hpp"
+#include "telemetry/line_redactor.hpp"
 #include "value/utf8.hpp"
 
 #include <chrono>
@@ -20,26 +20,27 @@ public:
     output_events(std::shared_ptr<event_bus> events, std::shared_ptr<const redactor> redact_with, std::string worker,
                   std::uint64_t incarnation, std::string stream)
         : events_(std::move(events)),
-          redactor_(std::move(redact_with)),
           worker_(std::move(worker)),
           incarnation_(incarnation),
-          stream_(std::move(stream)) {}
+          stream_(std::move(stream)),
+          redactor_(std::move(redact_with)) {}
 
     void take(const output_line& line) {
-        key_lines_ = in_private_key_ ? key_lines_ + 1 : 0;
-        if (key_lines_ > longest_key_lines) in_private_key_ = false;  // it was none
-        if (events_->wants<happened::worker_wrote>()) {
-            if (allowance_.take(line.text.size() + 1))
-                events_->publish([&] {
-                    return happened::worker_wrote{worker_,
-                                                  incarnation_,
-                                                  stream_,
-                                                  redactor_->text(valid_utf8(std::string(line.text)), in_private_key_),
-                                                  line.call,
-                                                  std::string(line.tool),
-                                                  std::string(line.trace_id)};
-                });
-            else ++dropped_;
+        const bool is_wanted = events_->wants<happened::worker_wrote>();
+        if (is_wanted && allowance_.take(line.text.size() + 1)) {
+            auto shown = redactor_.show(valid_utf8(std::string(line.text)), line.goes_on);
+            events_->publish([&] {
+                return happened::worker_wrote{worker_,
+                                              incarnation_,
+                                              stream_,
+                                              std::move(shown),
+                                              line.call,
+                                              std::string(line.tool),
+                                              std::string(line.trace_id)};
+            });
+        } else {
+            redactor_.pass_over(line.text);
+            if (is_wanted) ++dropped_;
         }
         if (dropped_ != 0 && clock::now() >= told_at_ + std::chrono::seconds(1)) tell_of_dropped();
     }
@@ -52,16 +53,13 @@ public:
 
 private:
     using clock = std::chrono::steady_clock;
-    static constexpr int longest_key_lines = 200;  // RSA of 16,384 bits has 200
 
     const std::shared_ptr<event_bus> events_;
-    const std::shared_ptr<const redactor> redactor_;
     const std::string worker_;
     const std::uint64_t incarnation_;
     const std::string stream_;
+    line_redactor redactor_;
     allowance allowance_;
-    bool in_private_key_ = false;
-    int key_lines_ = 0;
     std::uint64_t dropped_ = 0;
     clock::time_point told_at_;
 };

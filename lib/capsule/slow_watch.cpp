@@ -14,6 +14,7 @@ using namespace std::chrono_literals;
 constexpr std::chrono::milliseconds patience = 500ms;  // that the worker has to tell of it by itself
 constexpr std::chrono::milliseconds shortest_look = 100ms;
 constexpr std::chrono::milliseconds longest_look = 1s;
+constexpr auto no_stack = "(the worker has not written its stack: its process may be stopped)";
 constexpr std::size_t most_told = 1'024;  // more than run at once
 
 }  // namespace
@@ -33,7 +34,8 @@ asio::awaitable<void> slow_watch::run(std::shared_ptr<slow_watch> self) {
         self->wake_.expires_after(dump_time);
         co_await self->wake_.async_wait(asio::redirect_error(asio::use_awaitable, woken));
         if (self->stopped_) break;
-        const auto stack = self->of_.dumped();
+        auto stack = self->of_.dumped();
+        if (stack.empty()) stack = no_stack;
         for (const auto& each : slow)
             if (!self->told_.contains(each.id)) self->of_.tell(each, clock::now() - each.since, stack);
     }

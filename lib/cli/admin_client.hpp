@@ -54,7 +54,9 @@ public:
     [[nodiscard]] int pid() const noexcept { return pid_; }
     /// Its user; nothing: not known.
     [[nodiscard]] std::optional<uid_t> user() const noexcept { return user_; }
-    /// Readable when there is something to hear.
+    /// Whether a line is there to be heard already.
+    [[nodiscard]] bool has_more() const { return in_.find('\n') != in_.npos; }
+    /// Readable when there is something to hear beside that.
     [[nodiscard]] int descriptor() const noexcept { return socket_.get(); }
 
 private:

@@ -57,11 +57,20 @@ asio::awaitable<int> session(pool& workers, const std::function<asio::awaitable<
     int code = exit_usage;
     // A signal after the start has ended but before it returns here would find nothing to cancel in `body`.
     const bool signalled = (co_await asio::this_coro::cancellation_state).cancelled() != asio::cancellation_type::none;
-    if (up && !signalled) code = co_await body(workers);
-    else if (!up && up.error().code() != errc::cancelled) not_started(up.error());
+    std::exception_ptr thrown;
+    if (up && !signalled) {
+        try {
+            code = co_await body(workers);
+        } catch (...) {
+            thrown = std::current_exception();
+        }
+    } else if (!up && up.error().code() != errc::cancelled) {
+        not_started(up.error());
+    }
     // A cancellation that came before is forgotten: the end is awaited whatever happened.
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     co_await workers.stop();
+    if (thrown) std::rethrow_exception(thrown);
     co_return code;
 }
 
@@ -157,7 +166,9 @@ int with_pool(pool_options options, const std::function<asio::awaitable<int>(poo
     return signals.number() != 0 ? exit_signalled + signals.number() : code;
 }
 
-void complain(std::string_view text) { fmt::print(stderr, "snakepit: {}\n", text); }
+void tell(std::string_view text) { (void)std::fwrite(text.data(), 1, text.size(), stderr); }
+
+void complain(std::string_view text) { tell(fmt::format("snakepit: {}\n", text)); }
 
 void complain_of(const error& why) {
     complain(why.full());

@@ -49,7 +49,9 @@ bool parse_tool_name(const std::string& text, tool_name& into);
 [[nodiscard]] pool_options make_brief_pool_options(const common_options& common, std::string module);
 [[nodiscard]] call_options make_call_options(const common_options& common);
 
-/// To stderr, behind "snakepit: ".
+/// To stderr, as far as that takes it: nothing else depends on it.
+void tell(std::string_view text);
+/// The same, a line behind "snakepit: ".
 void complain(std::string_view text);
 void complain_of(const error& why);
 

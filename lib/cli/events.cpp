@@ -6,7 +6,11 @@
 #include "cli/text_table.hpp"
 
 #include <fmt/format.h>
+#include <poll.h>
+#include <unistd.h>
 #include <CLI/CLI.hpp>
+#include <array>
+#include <cerrno>
 #include <memory>
 
 namespace snakepit::cli {
@@ -37,10 +41,20 @@ std::string line_of(const value& e) {
     return printable(line);
 }
 
+/// Waits for the pool. @return  whether the reader of our output has gone before it had anything to say
+bool is_abandoned(const admin_client& pool) {
+    if (pool.has_more()) return false;
+    std::array<pollfd, 2> both{{{pool.descriptor(), POLLIN, 0}, {STDOUT_FILENO, 0, 0}}};
+    while (::poll(both.data(), both.size(), -1) < 0 && errno == EINTR) {
+    }
+    return both[0].revents == 0 && (both[1].revents & POLLERR) != 0;
+}
+
 int follow(admin_client& from, const value& request, bool json) {
     const auto begun = from.ask(request);
     if (!begun) return refused(begun.error(), json);
     for (;;) {
+        if (is_abandoned(from)) return output_failed(EPIPE);
         const auto next = from.hear(admin_client::no_limit);
         if (!next && next.error().is_gone()) {
             complain("the pool has gone");

@@ -7,7 +7,9 @@
 
 #include <snakepit/version.hpp>
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <csignal>
@@ -37,7 +39,7 @@ there was no such pool;
 
 int usage(std::string_view problem, std::string_view hint) {
     complain(problem);
-    fmt::print(stderr, "{}\n", hint);
+    tell(fmt::format("{}\n", hint));
     return exit_usage;
 }
 
@@ -78,7 +80,7 @@ int run(int argc, char** argv) {
     add("completion", "print a script that completes these commands in a shell", add_completion);
 
     if (argc < 2) {
-        fmt::print(stderr, "{}", app.help());
+        tell(app.help());
         return exit_usage;
     }
     if (const std::string first = argv[1];
@@ -99,12 +101,20 @@ int run(int argc, char** argv) {
     return commands.at(app.get_subcommands().at(0))();
 }
 
+/// What is opened later is not to be taken for one of them, where they are closed. Writing to it fails all the same.
+void open_standard_streams() {
+    int next = 0;
+    while (next >= 0 && next <= STDERR_FILENO) next = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (next > STDERR_FILENO) ::close(next);
+}
+
 }  // namespace
 }  // namespace snakepit::cli
 
 int main(int argc, char** argv) {
     // A reader that goes away shows as an error of write().
     std::signal(SIGPIPE, SIG_IGN);
+    snakepit::cli::open_standard_streams();
     try {
         return snakepit::cli::run(argc, argv);
     } catch (const std::exception& e) {

@@ -110,6 +110,10 @@ std::vector<running_pool> running_pools() {
 admin_result<admin_client> choose(const pool_choice& choice) {
     if (choice.pool.find('/') != choice.pool.npos) return choose_at(choice.pool);
     auto all = running_pools();
+    const bool is_module = choice.pool.find_first_not_of("0123456789") != choice.pool.npos;
+    if (is_module && std::ranges::any_of(all, [](const running_pool& p) { return !p.status; }))
+        return several_pools(fmt::format("a pool does not answer, and may be one of {} too; name the pid:{}",
+                                         choice.pool, list_of(all)));
     std::vector<running_pool> fit;
     for (auto& p : all)
         if (choice.pool.empty() || choice.pool == std::to_string(p.client.pid()) || choice.pool == module_of(p))
@@ -147,6 +151,10 @@ int ask_pool(const pool_choice& choice, const value& request, std::string (*word
              admin_client::milliseconds limit) {
     auto client = choose(choice);
     if (!client) return refused(client.error(), choice.json);
+    if (limit != admin_client::short_limit) {  // to wait for long is for pools that answer
+        if (const auto status = client->ask({{"command", "status"}}); !status)
+            return refused(status.error(), choice.json);
+    }
     const auto reply = client->ask(request, limit);
     if (!reply) return refused(reply.error(), choice.json);
     constexpr int indent = 2;

@@ -40,13 +40,13 @@ void progress::show(const counts& now) {
         text += fmt::format(", {:.0f} %", part * 100);
         if (part > 0) text += fmt::format(", {} left", duration_text(elapsed / part - elapsed));
     }
-    fmt::print(stderr, "\r\033[K{}", text);
+    tell("\r\033[K" + text);
     std::fflush(stderr);
     shown_ = true;
 }
 
 void progress::clear() {
-    if (shown_) fmt::print(stderr, "\r\033[K");
+    if (shown_) tell("\r\033[K");
     shown_ = false;
 }
 

@@ -13,6 +13,7 @@ struct output_line {
     std::uint64_t call = 0;  ///< its number at this worker; 0: none is known
     std::string_view tool;
     std::string_view trace_id;  ///< 32 hex digits, or empty
+    bool goes_on = false;       ///< its beginning was another one, too long to wait for its end
 
     [[nodiscard]] static output_line parse(std::string_view line) noexcept;
 };

@@ -10,7 +10,21 @@ namespace snakepit::detail {
 namespace {
 constexpr std::size_t kept_bytes = 8 << 10;
 constexpr std::ptrdiff_t kept_lines = 40;
+constexpr std::size_t longest_kept_line = 4 << 10;
 constexpr std::size_t longest_line = 16 << 10;
+
+/// Where to cut a line that is too long: not within what may be a word.
+std::size_t end_of_piece(std::string_view line) {
+    constexpr std::size_t longest_word = 1 << 10;
+    const auto at = line.find_last_of(" \t,;&{}");
+    return at == line.npos || at + longest_word < line.size() ? line.size() : at + 1;
+}
+
+/// What is kept of a line.
+std::string beginning_of(std::string_view line) {
+    if (line.size() <= longest_kept_line) return std::string(line);
+    return std::string(line.substr(0, longest_kept_line)) + " [...]";
+}
 }  // namespace
 
 output_tail::output_tail(asio::strand<asio::any_io_executor> on, shielded_fd pipe, std::string prefix, listener tell)
@@ -64,26 +78,35 @@ void output_tail::take(std::string_view text) {
             unfinished_.append(text.substr(0, end));
             take_line(std::exchange(unfinished_, {}));
         }
+        goes_on_ = false;
         text.remove_prefix(end + 1);
     }
     unfinished_.append(text);
-    if (unfinished_.size() < longest_line) return;
-    take_line(unfinished_);
-    unfinished_.resize(unfinished_.size() - output_line::parse(unfinished_).text.size());  // whose the rest is
+    if (unfinished_.size() >= longest_line) take_piece();
+}
+
+void output_tail::take_piece() {
+    const auto line = output_line::parse(unfinished_).text;
+    const auto whose = unfinished_.size() - line.size();
+    const auto end = whose + end_of_piece(line);
+    take_line(std::string_view(unfinished_).substr(0, end));
+    unfinished_.erase(whose, end - whose);
+    goes_on_ = true;
 }
 
 void output_tail::take_line(std::string_view line) {
-    const auto parsed = output_line::parse(line);
-    kept_.append(parsed.text) += '\n';
-    if (kept_.size() > 2 * kept_bytes) kept_.erase(0, kept_.size() - kept_bytes);
+    auto parsed = output_line::parse(line);
+    parsed.goes_on = goes_on_;
+    if (!goes_on_) kept_.append(beginning_of(parsed.text)) += '\n';
+    if (kept_.size() > 2 * kept_bytes) kept_.erase(0, kept_.find('\n', kept_.size() - kept_bytes) + 1);
     if (copy_) copy_->take(std::string(parsed.text) += '\n');
     if (tell_) tell_(parsed);
 }
 
 std::string output_tail::text() const {
     auto tail = kept_;
-    tail.append(output_line::parse(unfinished_).text);
-    if (tail.size() > kept_bytes) tail.erase(0, tail.size() - kept_bytes);
+    if (!goes_on_) tail.append(beginning_of(output_line::parse(unfinished_).text));
+    if (tail.size() > kept_bytes) tail.erase(0, tail.find('\n', tail.size() - kept_bytes) + 1);
     while (!tail.empty() && tail.back() == '\n') tail.pop_back();
     auto lines = std::count(tail.begin(), tail.end(), '\n') + 1;
     std::size_t from = 0;

@@ -34,7 +34,8 @@ public:
     void drain();
     /// Stops reading, also when a grandchild still holds the pipe.
     void close();
-    /// The last lines, at most 40 and 8 KiB, without the tags of calls.
+    /// The last lines, at most 40 and 8 KiB, without the tags of calls. Each from its beginning, which says what it is
+    /// about: of a long one the end is left out.
     [[nodiscard]] std::string text() const;
 
 private:
@@ -43,12 +44,15 @@ private:
     bool read_available();
     void take(std::string_view text);
     void take_line(std::string_view line);
+    /// As much of a line without an end as there is.
+    void take_piece();
 
     asio::posix::stream_descriptor pipe_;
     fork_shield shield_;
     std::optional<stderr_copy> copy_;
     const listener tell_;
     std::string unfinished_;
+    bool goes_on_ = false;  // the line whose pieces come has begun before
     std::string kept_;
 };
 

@@ -39,6 +39,7 @@ struct event_fields {
         f("worker", e.worker);
         f("restarts", e.restarts);
         f("pause", e.pause);
+        f("reason", to_string(e.reason));
     }
     void operator()(const happened::worker_recycled& e) const {
         of_worker(e);
@@ -112,6 +113,7 @@ struct event_fields {
         f("trace_id", e.trace_id);
         f("span_id", e.span_id);
         f("parent_span_id", e.parent_span_id);
+        f("tracestate", e.tracestate);
         f("sampled", e.sampled);
     }
     void operator()(const happened::call_slow& e) const {

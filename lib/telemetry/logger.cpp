@@ -86,6 +86,13 @@ bool is_said(std::string_view field) {
     return std::ranges::find(all, field) != std::end(all);
 }
 
+/// What a tool says beside its message does not look as if the pool had said it.
+bool is_ours(std::string_view field) {
+    constexpr std::string_view all[] = {"event", "worker",   "incarnation", "call",
+                                        "tool",  "trace_id", "span_id",     "left_out_before"};
+    return std::ranges::find(all, field) != std::end(all);
+}
+
 using field_list = std::vector<std::pair<std::string, std::string>>;
 
 void put(field_list& to, const char* name, const std::string& text) {
@@ -117,7 +124,7 @@ field_list fields_of(const event& e) {
         if (!is_said(name)) put(all, name, member);
     });
     if (const auto* logged = std::get_if<happened::worker_logged>(&e.what))
-        all.insert(all.end(), logged->fields.begin(), logged->fields.end());
+        for (const auto& [key, value] : logged->fields) all.emplace_back(is_ours(key) ? "extra." + key : key, value);
     return all;
 }
 
@@ -210,7 +217,7 @@ void logger::take(const event& e) {
         const std::lock_guard lock(mutex_);
         if (level == log_level::off || level < level_ || !is_allowed(e, left_out)) return;
     }
-    log_record r{e.time, level, logger_of(e.what), redactor_->text(std::visit(in_words(), e.what)),
+    log_record r{e.time, level, redactor_->text(logger_of(e.what)), redactor_->text(std::visit(in_words(), e.what)),
                  redactor_->fields(fields_of(e))};
     if (left_out != 0) r.fields.emplace_back("left_out_before", std::to_string(left_out));
     write(r);

@@ -63,6 +63,10 @@ const char* manner_of(const happened::worker_ended& e) {
 constexpr std::array every_reason{recycle_reason::asked,  recycle_reason::age,           recycle_reason::calls,
                                   recycle_reason::memory, recycle_reason::memory_growth, recycle_reason::latency};
 
+constexpr std::array every_restart_reason{
+    restart_reason::no_start, restart_reason::exit,         restart_reason::signal,     restart_reason::out_of_memory,
+    restart_reason::silent,   restart_reason::cancel_grace, restart_reason::connection, restart_reason::protocol};
+
 /// Outcomes of calls that were sent to no worker because there was too much to do, or too little hope.
 constexpr std::array<std::string_view, 3> shed_reasons{"queue_full", "deadline_exceeded", "tool_degraded"};
 
@@ -99,7 +103,6 @@ private:
         Histogram* total;
     };
     struct group_series {
-        Counter* restarts;
         Histogram* heartbeats;
         Counter* silences;
         Counter* blocked;
@@ -138,14 +141,18 @@ private:
         if (const auto known = groups_.find(text_equal::view(group, "")); known != groups_.end()) return known->second;
         const Labels labels{{"group", group}};
         for (const auto r : every_reason) recycles_.Add({{"group", group}, {"reason", std::string(to_string(r))}});
+        for (const auto r : every_restart_reason)
+            restarts_.Add({{"group", group}, {"reason", std::string(to_string(r))}});
         for (const char* how : {"exit", "signal", "out_of_memory", "unknown"})
             for (const char* planned : {"true", "false"})
                 ends_.Add({{"group", group}, {"how", how}, {"planned", planned}});
         for (const char* stream : {"stdout", "stderr", "logging"})
             dropped_lines_.Add({{"group", group}, {"stream", stream}});
-        group_series made{&restarts_.Add(labels), &heartbeats_.Add(labels, heartbeat_buckets),
-                          &silences_.Add(labels), &blocked_.Add(labels),
-                          &slow_.Add(labels),     {}};
+        group_series made{&heartbeats_.Add(labels, heartbeat_buckets),
+                          &silences_.Add(labels),
+                          &blocked_.Add(labels),
+                          &slow_.Add(labels),
+                          {}};
         for (std::size_t i = 0; i < shed_reasons.size(); ++i)
             made.shed[i] = &shed_.Add({{"group", group}, {"reason", std::string(shed_reasons[i])}});
         return groups_.emplace(std::pair(group, std::string()), made).first->second;
@@ -168,7 +175,9 @@ private:
         ends_.Add({{"group", group_of(e.worker)}, {"how", manner_of(e)}, {"planned", e.planned ? "true" : "false"}})
             .Increment();
     }
-    void on(const happened::worker_restarting& e) { series_of_group(group_of(e.worker)).restarts->Increment(); }
+    void on(const happened::worker_restarting& e) {
+        restarts_.Add({{"group", group_of(e.worker)}, {"reason", std::string(to_string(e.reason))}}).Increment();
+    }
     void on(const happened::worker_recycled& e) {
         recycles_.Add({{"group", group_of(e.worker)}, {"reason", std::string(to_string(e.reason))}}).Increment();
     }
@@ -234,7 +243,7 @@ private:
     prometheus::Family<Counter>& slow_ =
         counter(registry, "snakepit_slow_calls_total", "Calls that have run for longer than slow_call_threshold.");
     prometheus::Family<Counter>& restarts_ =
-        counter(registry, "snakepit_worker_restarts_total", "Starts of workers that had died.");
+        counter(registry, "snakepit_worker_restarts_total", "Starts of workers that had died, by reason.");
     prometheus::Family<Counter>& recycles_ =
         counter(registry, "snakepit_worker_recycles_total", "Times a successor took over, by reason.");
     prometheus::Family<Counter>& ends_ =

@@ -6,33 +6,67 @@
 namespace snakepit::detail {
 namespace {
 
-constexpr std::string_view instead = "[redacted]";
+constexpr auto instead = redactor::instead;
 
-/// Of a private key in PEM (https://www.rfc-editor.org/rfc/rfc7468). @param within  it has begun before, and goes on
-std::string without_private_keys(std::string text, bool& within) {
-    constexpr std::string_view begin = "-----BEGIN ";
-    constexpr std::string_view end = "-----END ";
-    constexpr std::string_view dashes = "-----";
+// https://www.rfc-editor.org/rfc/rfc7468
+constexpr std::string_view key_begin = "-----BEGIN ";
+constexpr std::string_view key_end = "-----END ";
+constexpr std::string_view dashes = "-----";
+
+bool is_base64(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '+' || c == '/' ||
+           c == '=' || c == '\\';  // the last for ends of lines that are escaped
+}
+
+/// Where what the marker there ends with ends; 0: it is not about a private key.
+std::size_t end_of_marker(std::string_view text, std::size_t at, std::string_view marker) {
+    const auto label = at + marker.size();
+    const auto end = text.find(dashes, label);
+    const auto length = end == text.npos ? text.npos : end - label;
+    if (text.substr(label, length).find("PRIVATE KEY") == text.npos) return 0;
+    return end == text.npos ? text.size() : end + dashes.size();
+}
+
+/// Of a private key in PEM. One that only ends here has lost its beginning, such as in the tail of an output: what
+/// looks like its lines goes as well.
+/// @param within  it has begun before, and goes on
+std::string without_private_keys(std::string_view text, bool& within) {
+    std::string made;
+    std::size_t kept = 0;  // until there it is in `made`, or is left out
+    const auto leave_out = [&](std::size_t from, std::size_t to) {
+        made.append(text.substr(kept, from - kept)).append(instead);
+        kept = to;
+    };
     for (std::size_t at = 0;;) {
+        auto from = at;
         if (!within) {
-            at = text.find(begin, at);
-            if (at == text.npos) return text;
-            const auto label_end = text.find(dashes, at + begin.size());
-            const auto label = std::string_view(text).substr(at, label_end == text.npos ? text.npos : label_end - at);
-            if (label.find("PRIVATE KEY") == label.npos) {
-                at += begin.size();
+            at = text.find(dashes, at);
+            if (at == text.npos) break;
+            from = at;
+            const auto rest = text.substr(at);
+            if (rest.starts_with(key_begin) && end_of_marker(text, at, key_begin) != 0) {
+                within = true;
+            } else if (const auto end = rest.starts_with(key_end) ? end_of_marker(text, at, key_end) : 0; end != 0) {
+                while (from > kept && (is_base64(text[from - 1]) || text[from - 1] == '\n' || text[from - 1] == '\r'))
+                    --from;
+                leave_out(from, end);
+                at = end;
+                continue;
+            } else {
+                ++at;
                 continue;
             }
-            within = true;
         }
-        const auto last = text.find(end, at);
-        const auto closed = last == text.npos ? text.npos : text.find(dashes, last + end.size());
+        const auto last = text.find(key_end, at);
+        const auto closed = last == text.npos ? text.npos : text.find(dashes, last + key_end.size());
         within = closed == text.npos;
-        text.replace(at, within ? text.npos : closed + dashes.size() - at, instead);
-        if (within) return text;
-        at += instead.size();
+        at = within ? text.size() : closed + dashes.size();
+        leave_out(from, at);
+        if (within) break;
     }
+    return made.append(text.substr(kept));
 }
+
 constexpr std::size_t longest_run = 8;  // of quotes and brackets at a key or behind a value: each byte is read again
 
 char folded(char c) {
@@ -159,7 +193,19 @@ private:
             const bool in_list = closed != end && has(at) && text_[at] == ',';
             if (in_list) at = skip_blanks(at + 1);
             else if (at == closed) return end;
-            if (has(at) && text_[at] == '-') return end;  // the next option
+            if (has(at) && text_[at] == '-') return end;                 // the next option
+        } else if (begins_quoted(end) && has(at) && text_[at] == ',') {  // in a pair, ('Authorization', 'Basic abc')
+            at = skip_blanks(at + 1);
+            const auto quoted = skip(at, kind::prefix, 2);
+            if (!begins_quoted(quoted)) return end;
+            const auto stop = end_of_quoted(quoted);
+            if (is_separator(skip_blanks(stop))) return end;  // that is the next key
+            replace(at, stop);
+            return stop;
+        } else if (is_tag(begin, end)) {  // <password>abc</password>
+            const auto stop = std::min(text_.find('<', end), text_.size());
+            if (stop != end + 1) replace(end + 1, stop);
+            return stop;
         } else {
             return end;
         }
@@ -191,6 +237,11 @@ private:
         return end;
     }
 
+    /// An element's in XML.
+    [[nodiscard]] bool is_tag(std::size_t begin, std::size_t end) const {
+        while (begin > 0 && is(text_[begin - 1], kind::word)) --begin;
+        return begin > 0 && text_[begin - 1] == '<' && has(end) && text_[end] == '>';
+    }
     [[nodiscard]] bool is_option(std::size_t at) const {
         while (at > 0 && is(text_[at - 1], kind::word)) --at;
         return text_[at] == '-';
@@ -339,8 +390,13 @@ std::string redactor::text(std::string line) const {
 
 std::string redactor::text(std::string line, bool& in_private_key) const {
     if (keys_.empty()) return line;
-    line = without_private_keys(std::move(line), in_private_key);
+    line = without_private_keys(line, in_private_key);
     return reader(*this, line).read();
+}
+
+void redactor::follow(std::string_view text, bool& in_private_key) const {
+    if (keys_.empty() || (!in_private_key && text.find(key_begin) == text.npos)) return;
+    (void)without_private_keys(text, in_private_key);
 }
 
 }  // namespace snakepit::detail

@@ -27,11 +27,17 @@ public:
         a URL, private keys in PEM, and "Bearer" with what looks like its token. A value that is neither in quotes nor
        in brackets goes on to the next white space; "Authorization" and "Cookie" to the end of their line. */
     [[nodiscard]] std::string text(std::string line) const;
+    static constexpr std::string_view instead = "[redacted]";
+
     /// Of text that comes line by line. @param in_private_key  a key in PEM has begun in a line before, and goes on
     [[nodiscard]] std::string text(std::string line, bool& in_private_key) const;
     [[nodiscard]] std::vector<std::pair<std::string, std::string>> fields(
         std::vector<std::pair<std::string, std::string>> all) const;
     [[nodiscard]] bool is_secret(std::string_view key) const;
+    /// Whether private keys begin, go on or end in text that nobody sees.
+    void follow(std::string_view text, bool& in_private_key) const;
+    /// Whether it replaces anything at all.
+    [[nodiscard]] bool finds_any() const noexcept { return !keys_.empty(); }
 
 private:
     class reader;

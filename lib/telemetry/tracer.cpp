@@ -6,6 +6,8 @@
 namespace snakepit::detail {
 namespace {
 
+constexpr std::size_t longest_tool = 200;
+
 std::uint64_t random_number() {
     thread_local std::mt19937_64 source = [] {
         std::random_device real;
@@ -94,7 +96,9 @@ void tracer::ended(const happened::call_ended& e) const {
     whole.id = e.span_id;
     whole.parent_id = e.parent_span_id;
     whole.tracestate = e.tracestate;
-    whole.name = e.tool;
+    // Where there is no such tool the name may be anything.
+    const std::string tool = e.outcome == "unknown_tool" ? "_OTHER" : e.tool.substr(0, longest_tool);
+    whole.name = tool;
     whole.what = span::kind::client;
     whole.begin = clock.at(e.submitted);
     whole.end = clock.at(e.ended);
@@ -102,7 +106,7 @@ void tracer::ended(const happened::call_ended& e) const {
     whole.attributes.reserve(9);
     whole.attributes.emplace_back("rpc.system", "snakepit");
     whole.attributes.emplace_back("rpc.system.name", "snakepit");
-    whole.attributes.emplace_back("rpc.method", e.tool);
+    whole.attributes.emplace_back("rpc.method", tool);
     whole.attributes.emplace_back("snakepit.priority", std::string(to_string(e.priority)));
     whole.attributes.emplace_back("snakepit.attempts", static_cast<std::int64_t>(e.attempts.size()));
     if (!e.group.empty()) whole.attributes.emplace_back("snakepit.group", e.group);

@@ -105,10 +105,19 @@ std::optional<span> checked(v1::Spans& s, int at) {
     return made;
 }
 
+/// Of a class, "package.module.outer.<locals>.Class": nothing of the user's data.
+bool is_type(std::string_view name) {
+    return !name.empty() && name.size() <= longest_key && std::ranges::all_of(name, [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
+               c == '<' || c == '>';
+    });
+}
+
+/// @param why  as in "TypeError: unhashable type: 'list'"
 void fail(span& s, std::string why) {
     s.outcome = span::status::error;
-    auto type = why.substr(0, why.find(": "));  // "TypeError: unhashable"
-    s.attributes.emplace_back("error.type", type.empty() ? std::string("_OTHER") : std::move(type));
+    auto type = why.substr(0, why.find(": "));
+    s.attributes.emplace_back("error.type", is_type(type) ? std::move(type) : std::string("_OTHER"));
     s.message = std::move(why);
 }
 

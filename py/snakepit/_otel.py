@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from importlib.util import find_spec
 from typing import Any
 
 from snakepit._trace_context import TraceContext
@@ -15,30 +16,34 @@ Leave = Callable[[], None]
 Enter = Callable[[TraceContext, str, bool], Leave]
 
 _enter: Enter | None = None
+_was_tried = False
 
 
-def is_imported() -> bool:
-    """Whether the user's code has done so."""
-    return "opentelemetry.trace" in sys.modules
+def is_importable() -> bool:
+    """Whether it is installed, or the user's code has brought its own."""
+    if "opentelemetry.trace" in sys.modules:
+        return True
+    with suppress(Exception):
+        return find_spec("opentelemetry.trace") is not None
+    return False
 
 
 def load() -> None:
-    """Have it ready, if it is installed. Before the first call: it takes long, and a call may be cancelled."""
-    global _enter
+    """Have it ready, if it is installed: it takes a tenth of a second, once."""
+    global _enter, _was_tried
+    if _enter is not None or _was_tried:
+        return
+    _was_tried = True
     with suppress(Exception):  # not there, or one that is made in another way
         _enter = _load()
 
 
-def is_loaded() -> bool:
-    """Whether there is anything for enter() to do."""
-    return _enter is not None
-
-
 def enter(context: TraceContext, tracestate: str, is_remote: bool) -> Leave | None:
-    """Make a span the current one. None: there is no OpenTelemetry.
+    """Make a span the current one. None: there is no OpenTelemetry. Not where Cancelled may be raised.
 
     is_remote: whether it is the caller's.
     """
+    load()
     return _enter(context, tracestate, is_remote) if _enter is not None else None
 
 

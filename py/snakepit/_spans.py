@@ -61,6 +61,6 @@ def _told(thread: threading.Thread) -> tuple[int, str]:
 
 
 def _problem_of(failure: work_pb2.Failure) -> str:
-    """As in "TypeError: unhashable type: 'list'"."""
-    parts = (failure.type, failure.message)
-    return cut(": ".join(part for part in parts if part), MAX_SPAN_MESSAGE_BYTES)
+    """As in "TypeError: unhashable type: 'list'". What is no exception has the name of its kind."""
+    kind = failure.type or work_pb2.Failure.Kind.Name(failure.kind).lower()
+    return cut(f"{kind}: {failure.message}" if failure.message else kind, MAX_SPAN_MESSAGE_BYTES)

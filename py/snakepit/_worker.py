@@ -200,6 +200,8 @@ def _run(launch_descriptor: int, page: int, obtain: Callable[[Launch], ModuleTyp
             welcome = control.wait_for_welcome(_WELCOME_SECONDS)
         except _control.Refused as error:
             raise StartFailed("refused", error, EXIT_REFUSED) from None
+        # From now on other threads are there to take it: a call that waits in C, with the GIL, is not to be woken up.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {_DUMP_SIGNAL})
         logs.welcome(welcome.log_level or _logs.NONE)
         control.send_telemetry()
         _grpc_settings.take_back()  # programs that tools start shall not inherit them
@@ -210,9 +212,9 @@ def _run(launch_descriptor: int, page: int, obtain: Callable[[Launch], ModuleTyp
             from snakepit._spans import Spans
 
             runner.record(Spans(gathered))
-        if welcome.wants_spans or _otel.is_imported():  # a tool's libraries may record spans of their own
-            _otel.load()
-        if _otel.is_loaded():
+        if welcome.wants_spans:
+            _otel.load()  # now: the first call would wait for it
+        if _otel.is_importable():  # a tool's libraries may record spans of their own, which belong below its caller's
             from snakepit._contexts import Contexts
 
             runner.run_within(Contexts(runner))

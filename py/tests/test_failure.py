@@ -83,6 +83,10 @@ def test_sizes_are_bounded() -> None:
     assert len(raised.message.encode()) <= 8 * 1024
     assert len(raised.traceback.encode()) <= 32 * 1024
     assert "[...]" in raised.traceback
+    one_line = fail(ValueError("token=" + "s" * 30_000)).message
+    assert one_line.startswith("token=s")
+    assert one_line.endswith("[...]\n"), "the rest of a line does not say what it is about"
+    assert fail(ValueError("a" * 30_000 + "\nlast")).message.endswith("[...]\nlast")
     long = type("L" * 1000, (Exception,), {})
     assert len(fail(long("\ud800")).type.encode()) <= 256
 

@@ -128,6 +128,17 @@ def work():
     parent = inner.parent
     return [format(inner.context.trace_id, "032x"), parent and format(parent.span_id, "016x")]
 """
+# Whose libraries are imported where they are used.
+IN_THE_CALL = """
+import snakepit
+
+
+@snakepit.tool
+def lazily():
+    from opentelemetry import trace
+
+    return format(trace.get_current_span().get_span_context().trace_id, "032x")
+"""
 
 Start = Callable[..., FakeHost]
 
@@ -263,6 +274,12 @@ def test_they_are_in_the_callers_trace_also_when_the_host_records_nothing(start:
     host = start(library()).attach()
     assert host.value(host.call("work", traceparent=SAMPLED)) == [TRACE_ID, PARENT_ID]
     assert host.value(host.call("work"))[1] is None
+
+
+def test_a_library_may_be_imported_in_a_call(start: Start) -> None:
+    host = start(library().replace(LIBRARY, IN_THE_CALL)).attach()
+    assert host.value(host.call("lazily", traceparent=SAMPLED)) == TRACE_ID
+    assert host.value(host.call("lazily")) == "0" * 32
 
 
 def test_a_cancel_while_a_context_is_entered_leaves_it(monkeypatch: pytest.MonkeyPatch) -> None:

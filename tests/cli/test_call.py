@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,6 +44,41 @@ ARRAY = '{"$array":{"base64":"AQACAA==","dtype":"<i2","shape":[2]}}'
 )
 def test_call_prints_the_result_as_json(snakepit: Command, arguments: list[str], output: str) -> None:
     assert snakepit("call", *arguments) == (0, output + "\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "output"),
+    [
+        (("call", "cli_tools:checked", "3"), 1, ""),
+        (("call", "cli_tools:echo", "4"), 0, "4\n"),
+        (("call", "cli_tools:no_such", "4"), 2, ""),
+        (("map", "cli_tools:echo", "--workers", "1"), 0, "[1]\n[2]\n"),
+        (("bench", "cli_tools:checked", "3", "--seconds", "0.1", "--concurrency", "1", "--json"), 1, None),
+        (("tools", "no_such_module"), 2, ""),
+        (("no_such_command",), 2, ""),
+    ],
+)
+def test_nothing_depends_on_stderr(
+    snakepit: Command, tmp_path: Path, arguments: tuple[str, ...], code: int, output: str | None
+) -> None:
+    lines = tmp_path / "lines"
+    lines.write_text("[1]\n[2]\n")
+    for broken in ("2>/dev/full", "2>&-"):
+        run = ["sh", "-c", f'exec "$@" {broken} < {lines}', "sh", os.environ["SNAKEPIT_COMMAND"], *arguments]
+        done = subprocess.run(
+            run, env=snakepit.environment, cwd=snakepit.directory, stdout=subprocess.PIPE, timeout=60, check=False
+        )
+        assert done.returncode == code, broken
+        assert output is None or done.stdout.decode() == output, broken
+
+
+def test_output_that_is_closed_is_told(snakepit: Command) -> None:
+    run = ["sh", "-c", 'exec "$@" >&-', "sh", os.environ["SNAKEPIT_COMMAND"], "call", "cli_tools:echo", "4"]
+    done = subprocess.run(
+        run, env=snakepit.environment, cwd=snakepit.directory, stderr=subprocess.PIPE, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert "cannot write the output" in done.stderr.decode()
 
 
 @pytest.mark.parametrize(

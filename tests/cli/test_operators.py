@@ -59,6 +59,32 @@ def test_a_pool_whose_process_is_stopped_is_silent(host: Host) -> None:
     assert "does not answer" in err
 
 
+def test_a_module_may_be_that_of_a_pool_that_does_not_answer(host: Host) -> None:
+    second = Host(host.snakepit)
+    second.process.send_signal(signal.SIGSTOP)
+    try:
+        code, _, err = host.snakepit("kill", "w0", "--pool", "cli_tools")
+        by_pid, _, _ = host("drain")
+    finally:
+        second.process.send_signal(signal.SIGCONT)
+        second.end()
+    assert code == 2
+    assert "does not answer" in err
+    assert second.pid in err
+    assert by_pid == 0
+
+
+def test_what_takes_long_is_not_begun_by_a_pool_that_does_not_answer(host: Host) -> None:
+    host.process.send_signal(signal.SIGSTOP)
+    try:
+        for arguments in (("recycle", "--all"), ("resize", "3"), ("stack", "w0")):
+            code, _, err = host(*arguments)
+            assert code == 1
+            assert "does not answer" in err
+    finally:
+        host.process.send_signal(signal.SIGCONT)
+
+
 class FakePool:
     """A socket for operators whose pool says what it is told to say, to each connection."""
 
@@ -317,6 +343,15 @@ def test_events_that_were_and_that_come(host: Host) -> None:
     _, err_bytes = follower.communicate(timeout=60)
     assert follower.returncode == 0
     assert "the pool has gone" in err_bytes.decode()
+
+
+def test_a_follower_whose_reader_has_gone_ends(host: Host) -> None:
+    follower = host.snakepit.start("events", "--follow", "--only", "pool_stopped", "--pool", host.pid)
+    assert follower.stdout is not None
+    follower.stdout.close()
+    _, err = follower.communicate(timeout=60)
+    assert follower.returncode == 141
+    assert "nobody reads the output" in err.decode()
 
 
 def test_unknown_events_are_named(host: Host) -> None:

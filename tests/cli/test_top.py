@@ -253,6 +253,9 @@ def test_what_is_no_number_of_seconds(host: Host) -> None:
 def test_a_narrow_terminal_and_a_change_of_size(screen: Screen) -> None:
     screen.top()
     screen.wait_for("RESTARTS")
+    screen.tmux("resize-window", "-x", "80", "-y", "24")
+    eventually(lambda: "CREDIT" not in screen.text(), "what matters least has gone")
+    screen.wait_for("STATE", "TOOL", "AGE", "MEM", "CALLS/S", "in flight", "p50")
     screen.tmux("resize-window", "-x", "30", "-y", "8")
     eventually(lambda: "RESTARTS" not in screen.text() and "w1" in screen.text(), "it is cut")
     assert max(map(len, screen.text().splitlines())) <= 30

@@ -31,7 +31,9 @@ struct scribe {
         const bool killed = e.why.exit() && e.why.exit()->describe().find("SIGKILL") != std::string::npos;
         note("{}.{} ended{}{}", e.worker, e.incarnation, e.planned ? " as told" : "", killed ? " by SIGKILL" : "");
     }
-    void operator()(const happened::worker_restarting& e) const { note("{} restarting {}", e.worker, e.restarts); }
+    void operator()(const happened::worker_restarting& e) const {
+        note("{} restarting {} ({})", e.worker, e.restarts, to_string(e.reason));
+    }
     void operator()(const happened::worker_recycled& e) const {
         note("{}.{} recycled: {}", e.worker, e.incarnation, to_string(e.reason));
     }
@@ -83,8 +85,9 @@ TEST_F(Events, TellTheLifeOfAPoolInItsOrder) {
 
         ::kill(p.workers().at(0).pid, SIGKILL);
         CO_ASSERT(co_await comes_true([&] { return is(p, 2, worker_state::ready); }));
-        EXPECT_THAT(told(), ElementsAre("w0.1 ready > restarting (lost)", "w0.1 ended by SIGKILL", "w0 restarting 1",
-                                        "w0.1 restarting > booting (due)", "w0.2 booting > ready (up)"));
+        EXPECT_THAT(told(),
+                    ElementsAre("w0.1 ready > restarting (lost)", "w0.1 ended by SIGKILL", "w0 restarting 1 (signal)",
+                                "w0.1 restarting > booting (due)", "w0.2 booting > ready (up)"));
 
         CO_ASSERT_OK(co_await p.recycle("w0"));
         EXPECT_THAT(told(), ElementsAre("w0.2 ready > recycling (worn)", "w0.3 recycling > ready (successor_up)",

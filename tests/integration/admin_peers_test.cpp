@@ -178,6 +178,22 @@ TEST_F(Admin, WhoFollowsTooSlowlyIsToldHowMuchWasLeftOut) {
     });
 }
 
+TEST_F(Admin, WhoAsksNothingKeepsNobodyOut) {
+    with_pool(one_worker(), [&](pool& p) -> awaitable<> {
+        std::vector<client> all;
+        for (std::size_t i = 0; i < detail::admin_server::most_connections; ++i) all.push_back(connect());
+        value reply;
+        const auto until = clock::now() + 30s * slow;
+        while (!(reply.is_object() && reply.value("ok", false)) && clock::now() < until) {
+            co_await wait_for(50ms);
+            auto one = connect();
+            reply = co_await one.ask(R"({"command": "loglevel"})");
+        }
+        EXPECT_TRUE(reply.is_object() && reply.value("ok", false)) << reply;
+        EXPECT_OK(co_await p.execute("echo", 1));
+    });
+}
+
 TEST_F(Admin, OneMoreThan32ConnectionsIsTurnedAwayWithWords) {
     with_pool(one_worker(), [&](pool& p) -> awaitable<> {
         std::vector<client> all;

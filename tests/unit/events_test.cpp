@@ -70,11 +70,11 @@ TEST(EventTable, IsTheOneInTheDocumentation) {
 
 TEST(Events, SayWhatTheyAreInJson) {
     const event e{std::chrono::system_clock::time_point(std::chrono::milliseconds(1'234)),
-                  happened::worker_restarting{"w1", 3, std::chrono::milliseconds(250)}};
+                  happened::worker_restarting{"w1", 3, std::chrono::milliseconds(250), restart_reason::exit}};
     EXPECT_EQ(name_of(e), "worker_restarting");
     EXPECT_EQ(
         to_value(e).dump(),
-        R"({"event":"worker_restarting","pause":0.25,"restarts":3,"time":"1970-01-01T00:00:01.234Z","worker":"w1"})");
+        R"({"event":"worker_restarting","pause":0.25,"reason":"exit","restarts":3,"time":"1970-01-01T00:00:01.234Z","worker":"w1"})");
 }
 
 TEST(Events, HaveJsonOfEachKind) {

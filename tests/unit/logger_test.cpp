@@ -44,7 +44,7 @@ protected:
             e.call = 7;
             e.tool = "buy";
             e.trace_id = "0af7651916cd43dd8448eb211c80319c";
-            e.fields = {{"user", "me"}, {"password", "hunter2"}};
+            e.fields = {{"user", "me"}, {"password", "hunter2"}, {"worker", "forged"}};
             return e;
         });
     }
@@ -89,6 +89,8 @@ TEST_F(Logger, HasTheRecordsOfPythonWithTheirCallAndWithoutSecrets) {
     EXPECT_EQ(field_of(records_[0], "tool"), "buy");
     EXPECT_EQ(field_of(records_[0], "trace_id"), "0af7651916cd43dd8448eb211c80319c");
     EXPECT_EQ(field_of(records_[0], "user"), "me");
+    EXPECT_EQ(field_of(records_[0], "worker"), "w0");
+    EXPECT_EQ(field_of(records_[0], "extra.worker"), "forged");
     EXPECT_EQ(field_of(records_[0], "password"), "[redacted]");
 }
 
@@ -186,6 +188,14 @@ TEST(LogLine, IsOneLineWhateverIsInIt) {
     const auto line = to_line(r);
     EXPECT_EQ(line.find('\n'), std::string::npos);
     EXPECT_EQ(line.find('\x1b'), std::string::npos);
+}
+
+TEST(LogLine, HasNoOtherControlsEither) {
+    const log_record r{
+        {}, log_level::info, "a", "\u009b2J \u2028 \u202e \u2066 \u00e9\u20ac", {{"k 1", "v"}, {"a=b", "\u0085"}}};
+    EXPECT_EQ(to_line(r),
+              "1970-01-01T00:00:00.000Z info a: \\xc2\\x9b2J \\xe2\\x80\\xa8 \\xe2\\x80\\xae "
+              "\\xe2\\x81\\xa6 \u00e9\u20ac \"k 1\"=v \"a=b\"=\\xc2\\x85");
 }
 
 }  // namespace

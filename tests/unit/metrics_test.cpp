@@ -150,18 +150,20 @@ TEST_F(Metrics, NameTheToolOfALateCallThatIsKnown) {
 
 TEST_F(Metrics, CountWhatBecomesOfWorkersByTheirGroup) {
     tell(happened::worker_hired{"io-0", "io"});
-    EXPECT_EQ(value_of(R"(snakepit_worker_restarts_total{group="io"})"), 0) << "there before the first restart";
+    EXPECT_EQ(value_of(R"(snakepit_worker_restarts_total{group="io",reason="silent"})"), 0)
+        << "there before the first restart";
     tell(ended_by(-1, 9));
     tell(ended_by(3, 0));
     tell(ended_by(-1, 9, false, true));
     tell(ended_by(0, 0, true));
-    tell(happened::worker_restarting{"io-0", 1, 10ms});
+    tell(happened::worker_restarting{"io-0", 1, 10ms, restart_reason::silent});
     tell(happened::worker_recycled{"io-0", 3, recycle_reason::memory});
     EXPECT_EQ(value_of(R"(snakepit_worker_ends_total{group="io",how="signal",planned="false"})"), 1);
     EXPECT_EQ(value_of(R"(snakepit_worker_ends_total{group="io",how="exit",planned="false"})"), 1);
     EXPECT_EQ(value_of(R"(snakepit_worker_ends_total{group="io",how="out_of_memory",planned="false"})"), 1);
     EXPECT_EQ(value_of(R"(snakepit_worker_ends_total{group="io",how="exit",planned="true"})"), 1);
-    EXPECT_EQ(value_of(R"(snakepit_worker_restarts_total{group="io"})"), 1);
+    EXPECT_EQ(value_of(R"(snakepit_worker_restarts_total{group="io",reason="silent"})"), 1);
+    EXPECT_EQ(value_of(R"(snakepit_worker_restarts_total{group="io",reason="exit"})"), 0);
     EXPECT_EQ(value_of(R"(snakepit_worker_recycles_total{group="io",reason="memory"})"), 1);
     EXPECT_EQ(value_of(R"(snakepit_worker_recycles_total{group="io",reason="age"})"), 0);
 }

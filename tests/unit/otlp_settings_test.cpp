@@ -172,7 +172,8 @@ TEST(OtlpSettings, TakeNamesThatGrpcKnows) {
 }
 
 TEST(OtlpSettings, LeaveOutHeadersThatHttpCannotCarry) {
-    for (const char* bad : {"api key=1", "a=caf%C3%A9", "a=abc%0A", "a=x%2", "a", "=b", "trace-bin=x", "\xc3\xa9=1"}) {
+    for (const char* bad : {"api key=1", "a=caf%C3%A9", "a=abc%0A", "a=x%2", "a", "=b", "trace-bin=x", "\xc3\xa9=1",
+                            "grpclb_client_stats=x", "GRPC-Timeout=1S", "grpc-encoding=", "te=trailers", "Host=h"}) {
         const auto s = read({{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://h:1"},
                              {"OTEL_EXPORTER_OTLP_TRACES_HEADERS", std::string(bad) + ",good=1"}});
         ASSERT_TRUE(s && s->traces) << bad;
@@ -181,6 +182,26 @@ TEST(OtlpSettings, LeaveOutHeadersThatHttpCannotCarry) {
         ASSERT_EQ(s->warnings.size(), 1u) << bad;
         EXPECT_EQ(s->warnings[0].find("abc"), std::string::npos) << "it may be a secret";
     }
+}
+
+TEST(OtlpSettings, DoNotReadADeviceForACertificate) {
+    const auto s = read({{"OTEL_EXPORTER_OTLP_ENDPOINT", "https://h:1"},
+                         {"OTEL_EXPORTER_OTLP_CERTIFICATE", "/dev/zero"},
+                         {"OTEL_METRICS_EXPORTER", "none"}});
+    ASSERT_TRUE(s);
+    EXPECT_FALSE(s->traces);
+    ASSERT_EQ(s->warnings.size(), 1u);
+    EXPECT_THAT(s->warnings[0], HasSubstr("/dev/zero"));
+}
+
+TEST(OtlpSettings, KeepMetricsFromBeingExportedAllTheTime) {
+    const auto with = [](const char* ms) {
+        return read({{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://h:1"}, {"OTEL_METRIC_EXPORT_INTERVAL", ms}});
+    };
+    EXPECT_EQ(with("100")->metrics_interval, 100ms);
+    EXPECT_TRUE(with("100")->warnings.empty());
+    EXPECT_EQ(with("99")->metrics_interval, with("")->metrics_interval);
+    EXPECT_EQ(with("99")->warnings.size(), 1u);
 }
 
 TEST(OtlpSettings, KnowCompression) {

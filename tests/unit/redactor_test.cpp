@@ -1,12 +1,14 @@
 // What is replaced in texts before they are logged.
 
 #include "telemetry/redactor.hpp"
+#include "telemetry/line_redactor.hpp"
 
 #include <snakepit/log.hpp>
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <ctime>
+#include <memory>
 #include <random>
 #include <string>
 #include <vector>
@@ -47,8 +49,54 @@ const std::vector<example> private_keys = {
      "-----BEGIN CERTIFICATE-----\nMIIE\n-----END CERTIFICATE-----"},
     {"-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\ny",
      "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n#"},
+    {"MIIE\nabc=\n-----END PRIVATE KEY-----\nafter", "#\nafter"},
+    {"said: MIIE+/\r\nabc\n-----END RSA PRIVATE KEY----- x", "said: # x"},
+    {"a -----END PRIVATE KEY----- b -----END PRIVATE KEY----- c", "a # b # c"},
+    {"MIIE\n-----END CERTIFICATE-----", "MIIE\n-----END CERTIFICATE-----"},
 };
 INSTANTIATE_TEST_SUITE_P(PrivateKeys, Redactor, testing::ValuesIn(private_keys));
+
+const std::vector<example> pairs_and_elements = {
+    {"[('Authorization', 'Basic abc'), ('Accept', 'b')]", "[('Authorization', #), ('Accept', 'b')]"},
+    {"[(b'x-api-key',b'abc')]", "[(b'x-api-key',#)]"},
+    {R"(["password", "a \"b"])", R"(["password", #])"},
+    {"('token', 3)", "('token', 3)"},
+    {"no token, 'abc'", "no token, 'abc'"},
+    {R"(["token", "password": "abc"])", R"(["token", "password": #])"},
+    {"<user>bob</user><password>abc</password>", "<user>bob</user><password>#</password>"},
+    {"<db-password>a b", "<db-password>#"},
+    {"<password></password>", "<password></password>"},
+};
+INSTANTIATE_TEST_SUITE_P(PairsAndElements, Redactor, testing::ValuesIn(pairs_and_elements));
+
+TEST(LineRedactor, LeavesOutTheRestOfALongLineBehindASecret) {
+    line_redactor by(std::make_shared<const redactor>(usual()));
+    const std::string filler(10'000, 'x');
+    EXPECT_EQ(by.show(filler + " a=b ", false), filler + " a=b ");
+    EXPECT_EQ(by.show("c=d" + filler, true), "c=d" + filler);
+    EXPECT_EQ(by.show(filler + " password=", false), filler + " password=");
+    EXPECT_EQ(by.show("abc", true), "[redacted]");
+    EXPECT_EQ(by.show(filler + " token=abc", false), filler + " token=[redacted]");
+    EXPECT_EQ(by.show("def", true), "[redacted]");
+    EXPECT_EQ(by.show("ghi", true), "[redacted]");
+    EXPECT_EQ(by.show("another line", false), "another line");
+}
+
+TEST(LineRedactor, KnowsWhatIsNotShown) {
+    line_redactor by(std::make_shared<const redactor>(usual()));
+    by.pass_over("-----BEGIN PRIVATE KEY-----");
+    EXPECT_EQ(by.show("MIIE", false), "[redacted]");
+    by.pass_over("-----END PRIVATE KEY-----");
+    EXPECT_EQ(by.show("after", false), "after");
+    by.pass_over("the beginning of a long line");
+    EXPECT_EQ(by.show("its rest", true), "[redacted]");
+}
+
+TEST(LineRedactor, ReplacesNothingWithoutKeys) {
+    line_redactor by(std::make_shared<const redactor>(std::vector<std::string>()));
+    by.pass_over("-----BEGIN PRIVATE KEY-----");
+    EXPECT_EQ(by.show("password=abc", true), "password=abc");
+}
 
 TEST(Redactor, KnowsAPrivateKeyThatComesLineByLine) {
     const auto by = usual();

@@ -126,6 +126,22 @@ TEST(TelemetryIn, AFailureNeedsNoText) {
     EXPECT_THAT(heard->spans[1].attributes, Contains(Pair("error.type", attribute(std::string("_OTHER")))));
 }
 
+TEST(TelemetryIn, AFailuresTypeIsAName) {
+    const auto type_of = [](const std::string& message) {
+        auto t = two_spans();
+        t.mutable_spans()->mutable_failures(0)->set_message(message);
+        const auto heard = checked(t);
+        for (const auto& [key, value] : heard->spans[1].attributes)
+            if (key == "error.type") return std::get<std::string>(value);
+        return std::string("none");
+    };
+    EXPECT_EQ(type_of("KeyError: 'x'"), "KeyError");
+    EXPECT_EQ(type_of("shop.cart.make.<locals>.Empty"), "shop.cart.make.<locals>.Empty");
+    EXPECT_EQ(type_of("token=abc: no"), "_OTHER");
+    EXPECT_EQ(type_of("cancelled while the tool ran"), "_OTHER");
+    EXPECT_EQ(type_of(std::string(200, 'x') + ": y"), "_OTHER");
+}
+
 TEST(TelemetryIn, RefusesWhatRefersToNothing) {
     EXPECT_TRUE(is_refused([](auto& s) { s.set_places(1, 1); }));
     EXPECT_TRUE(is_refused([](auto& s) { s.set_places(1, ~0u); }));

@@ -203,6 +203,18 @@ TEST_F(Tracer, SaysWhyACallFailed) {
     EXPECT_EQ(spans_->all.size(), 2U);  // and the queue; it was sent nowhere
 }
 
+TEST_F(Tracer, HasNoNameForAToolThatThereIsNot) {
+    const tracer t({}, bus_, redactor_, spans_);
+    const auto c = call_of("");
+    t.begin(*c);
+    auto e = ended(*c);
+    e.tool = "made up, token=abc";
+    e.outcome = "unknown_tool";
+    e.attempts.clear();
+    bus_.publish([&] { return e; });
+    EXPECT_THAT(named("_OTHER").attributes, testing::Contains(testing::Pair("rpc.method", attribute("_OTHER"))));
+}
+
 TEST_F(Tracer, RecordsNothingOfWhatIsNotSampled) {
     const tracer t({0.0, true}, bus_, redactor_, spans_);
     const auto c = call_of("");

@@ -7,14 +7,19 @@
 #include <algorithm>
 #include <charconv>
 #include <climits>
+#include <cstdint>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <optional>
 #include <random>
 #include <string_view>
+#include <system_error>
 
 namespace snakepit::detail {
 namespace {
+
+constexpr std::chrono::milliseconds shortest_interval{100};  // of metrics, as that of the options
 
 std::string_view trimmed(std::string_view text) {
     const auto begin = text.find_first_not_of(" \t");
@@ -89,9 +94,10 @@ void for_each_item(std::string_view list, F f) {
 
 /// Whether gRPC or HTTP/2 says it itself: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
 bool is_transports(std::string_view header) {
-    constexpr std::string_view all[] = {"connection", "content-length",   "content-type",      "host",    "keep-alive",
-                                        "lb-token",   "proxy-connection", "transfer-encoding", "te",      "trailer",
-                                        "upgrade",    "user-agent",       "lb-cost-bin",       "accept-encoding"};
+    constexpr std::string_view all[] = {"connection",  "content-length", "content-type",     "host",
+                                        "keep-alive",  "lb-token",       "proxy-connection", "transfer-encoding",
+                                        "te",          "trailer",        "upgrade",          "user-agent",
+                                        "lb-cost-bin", "accept-encoding"};
     return header.starts_with("grpc") || std::ranges::find(all, header) != std::end(all);
 }
 
