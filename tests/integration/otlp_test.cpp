@@ -180,10 +180,16 @@ TEST_F(Otlp, MetricsAreThereByTheNamesOfTheConventionsToo) {
     EXPECT_EQ(memory["monotonic"], false);
     EXPECT_EQ(memory["unit"], "By");
     EXPECT_GT(memory["value"].get<double>(), 1e6);
+    EXPECT_EQ(memory["resource"]["snakepit.worker"], "w0");
+    EXPECT_EQ(memory["resource"]["service.name"], "shop");
+    EXPECT_FALSE(memory["resource"].contains("process.pid")) << "the host's";
+    const auto submitted = last("snakepit_calls_submitted_total", {{"group", ""}});
+    EXPECT_FALSE(submitted["resource"].contains("snakepit.worker"));
+    EXPECT_TRUE(submitted["resource"].contains("process.pid"));
     const auto cpu = last("process.cpu.time", worker);
     EXPECT_EQ(cpu["monotonic"], true);
     EXPECT_EQ(cpu["unit"], "s");
-    EXPECT_GT(cpu["begin"], last("snakepit_calls_submitted_total", {{"group", ""}})["begin"]);  // the worker's start
+    EXPECT_GT(cpu["begin"], submitted["begin"]);  // the worker's start
     EXPECT_LT(cpu["begin"], cpu["time"]);
     EXPECT_EQ(last("process.uptime", worker)["kind"], "gauge");
     EXPECT_GT(last("process.unix.file_descriptor.count", worker)["value"].get<double>(), 3);

@@ -303,9 +303,10 @@ std::string table_of(const std::vector<prometheus::MetricFamily>& families) {
     }
     table +=
         "\n## By OpenTelemetry's conventions\n\n"
-        "Over OTLP workers' processes are there by the names of OpenTelemetry's semantic conventions as well, with "
-        "the\n"
-        "attribute `snakepit.worker`: `process.memory.usage`, `process.cpu.time`, `process.uptime`,\n"
+        "Over OTLP workers' processes are there by the names of OpenTelemetry's semantic conventions as well, each as "
+        "a\n"
+        "resource of its own with the attribute `snakepit.worker`: `process.memory.usage`, `process.cpu.time`, "
+        "`process.uptime`,\n"
         "`process.unix.file_descriptor.count`, `cpython.gc.collections`, `cpython.gc.collected_objects` and\n"
         "`cpython.gc.uncollectable_objects`. With `OTEL_SEMCONV_STABILITY_OPT_IN=rpc` (or `rpc/dup`) in the "
         "environment\n"

@@ -35,6 +35,9 @@ struct convention {
     const char* name;
     const char* unit;
     bool is_up_down = false;  ///< a sum that may fall
+
+    /// Of the resource that a worker's process is.
+    [[nodiscard]] constexpr bool is_of_process() const { return !ours.starts_with("rpc_"); }
 };
 constexpr std::array conventions{
     convention{"snakepit_worker_resident_memory_bytes", "process.memory.usage", "By", true},
@@ -102,23 +105,38 @@ class metrics_writer {
 public:
     using time_point = std::chrono::system_clock::time_point;
 
-    metrics_writer(const std::vector<prometheus::MetricFamily>& families, time_point since, otlp::ScopeMetrics& to)
-        : since_(nanoseconds(since)), to_(to) {
+    metrics_writer(const std::vector<prometheus::MetricFamily>& families, time_point since)
+        : since_(nanoseconds(since)) {
         for (const auto& f : families)
             if (f.name == "snakepit_worker_age_seconds")
                 for (const auto& m : f.metric)
                     births_[label_of(m, "worker")] = now_ - static_cast<std::uint64_t>(m.gauge.value * 1e9);
     }
 
-    void put(const prometheus::MetricFamily& f) {
+    /// What is the pool's to tell.
+    void put(const prometheus::MetricFamily& f, otlp::ScopeMetrics& to) const {
         const auto known = std::ranges::find(conventions, f.name, &convention::ours);
-        if (!f.name.starts_with("rpc_")) put(f, f.name, unit_of(f.name).c_str(), nullptr);
-        if (known != conventions.end()) put(f, known->name, known->unit, &*known);
+        if (!f.name.starts_with("rpc_")) put(f, f.name, unit_of(f.name).c_str(), nullptr, to);
+        if (known != conventions.end() && !known->is_of_process()) put(f, known->name, known->unit, &*known, to);
+    }
+    /// What is that of a worker's process, by the conventions.
+    void put_of_process(const prometheus::MetricFamily& f, const std::string& worker, otlp::ScopeMetrics& to) const {
+        const auto known = std::ranges::find(conventions, f.name, &convention::ours);
+        if (known == conventions.end() || !known->is_of_process()) return;
+        auto own = f;
+        std::erase_if(own.metric, [&](const auto& m) { return label_of(m, "worker") != worker; });
+        if (!own.metric.empty()) put(own, known->name, known->unit, &*known, to);
+    }
+    [[nodiscard]] std::vector<std::string> workers() const {
+        std::vector<std::string> all;
+        for (const auto& [worker, born] : births_) all.push_back(worker);
+        return all;
     }
 
 private:
-    void put(const prometheus::MetricFamily& f, const std::string& name, const char* unit, const convention* by) {
-        auto& m = *to_.add_metrics();
+    void put(const prometheus::MetricFamily& f, const std::string& name, const char* unit, const convention* by,
+             otlp::ScopeMetrics& to) const {
+        auto& m = *to.add_metrics();
         m.set_name(name);
         m.set_description(f.help);
         m.set_unit(unit);
@@ -139,7 +157,8 @@ private:
         }
     }
     template <class Point>
-    Point& point(const prometheus::MetricFamily& f, const prometheus::ClientMetric& m, bool by_convention, Point& to) {
+    Point& point(const prometheus::MetricFamily& f, const prometheus::ClientMetric& m, bool by_convention,
+                 Point& to) const {
         put_labels(m, by_convention, to);
         to.set_start_time_unix_nano(beginning_of(f, m));
         to.set_time_unix_nano(now_);
@@ -154,7 +173,6 @@ private:
 
     const std::uint64_t now_ = nanoseconds(std::chrono::system_clock::now());
     const std::uint64_t since_;
-    otlp::ScopeMetrics& to_;
     std::map<std::string, std::uint64_t> births_;  // of incarnations, by their worker
 };
 
@@ -187,12 +205,20 @@ otlp::Resource resource_of(const resource_attributes& host, const resource_attri
 otlp::ExportMetricsServiceRequest encode(const std::vector<prometheus::MetricFamily>& families,
                                          const resource_attributes& host, std::chrono::system_clock::time_point since) {
     otlp::ExportMetricsServiceRequest request;
-    auto& of = *request.add_resource_metrics();
-    *of.mutable_resource() = resource_of(host, {});
-    auto& scope = *of.add_scope_metrics();
-    *scope.mutable_scope() = own_scope();
-    metrics_writer out(families, since, scope);
-    for (const auto& f : families) out.put(f);
+    const auto add = [&](const resource_attributes& process) -> otlp::ScopeMetrics& {
+        auto& of = *request.add_resource_metrics();
+        *of.mutable_resource() = resource_of(host, process);
+        auto& scope = *of.add_scope_metrics();
+        *scope.mutable_scope() = own_scope();
+        return scope;
+    };
+    const metrics_writer out(families, since);
+    auto& of_pool = add({});
+    for (const auto& f : families) out.put(f, of_pool);
+    for (const auto& worker : out.workers()) {
+        auto& of_process = add({{"snakepit.worker", worker}, {"process.runtime.name", "cpython"}});
+        for (const auto& f : families) out.put_of_process(f, worker, of_process);
+    }
     return request;
 }
 

@@ -81,7 +81,7 @@ class Traces(trace_service_pb2_grpc.TraceServiceServicer):
         return trace_service_pb2.ExportTraceServiceResponse()
 
 
-def _point(metric, kind, point):
+def _point(resource, metric, kind, point):
     data = getattr(metric, kind)
     return json.dumps(
         {
@@ -91,6 +91,7 @@ def _point(metric, kind, point):
             "monotonic": getattr(data, "is_monotonic", None),
             "cumulative": getattr(data, "aggregation_temporality", None) == 2,
             "attributes": _all(point.attributes),
+            "resource": _all(resource.attributes),
             "begin": point.start_time_unix_nano,
             "time": point.time_unix_nano,
             "value": point.count if kind == "histogram" else point.as_double,
@@ -105,7 +106,7 @@ class Metrics(metrics_service_pb2_grpc.MetricsServiceServicer):
         _write(
             "metrics",
             [
-                _point(metric, kind, point)
+                _point(of.resource, metric, kind, point)
                 for of in request.resource_metrics
                 for scope in of.scope_metrics
                 for metric in scope.metrics
