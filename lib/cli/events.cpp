@@ -47,7 +47,7 @@ bool is_abandoned(const admin_client& pool) {
     std::array<pollfd, 2> both{{{pool.descriptor(), POLLIN, 0}, {STDOUT_FILENO, 0, 0}}};
     while (::poll(both.data(), both.size(), -1) < 0 && errno == EINTR) {
     }
-    return both[0].revents == 0 && (both[1].revents & POLLERR) != 0;
+    return both[0].revents == 0 && (both[1].revents & (POLLERR | POLLHUP)) != 0;
 }
 
 int follow(admin_client& from, const value& request, bool json) {

@@ -104,7 +104,7 @@ int run(int argc, char** argv) {
 /// What is opened later is not to be taken for one of them, where they are closed. Writing to it fails all the same.
 void open_standard_streams() {
     int next = 0;
-    while (next >= 0 && next <= STDERR_FILENO) next = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+    while (next >= 0 && next <= STDERR_FILENO) next = ::open("/dev/null", O_RDONLY);
     if (next > STDERR_FILENO) ::close(next);
 }
 

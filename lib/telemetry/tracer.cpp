@@ -111,7 +111,10 @@ void tracer::ended(const happened::call_ended& e) const {
     whole.attributes.emplace_back("snakepit.attempts", static_cast<std::int64_t>(e.attempts.size()));
     if (!e.group.empty()) whole.attributes.emplace_back("snakepit.group", e.group);
     if (!e.worker.empty()) whole.attributes.emplace_back("snakepit.worker", e.worker);
-    if (e.hedge) whole.attributes.emplace_back("snakepit.hedge", true);
+    if (e.hedge) {
+        whole.attributes.emplace_back("snakepit.hedge", true);
+        whole.links.push_back({whole.trace_id, whole.parent_id, e.tracestate});  // the attempt that it is beside
+    }
     if (e.why) {
         whole.outcome = span::status::error;
         whole.message = redactor_->text(e.why->message());

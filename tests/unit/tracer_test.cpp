@@ -188,6 +188,20 @@ TEST_F(Tracer, LinksACallToEachOfItsAttempts) {
                                    p("dispatch", 0ms), p("wire", 7ms)));
 }
 
+TEST_F(Tracer, LinksASecondAttemptToTheFirst) {
+    const tracer t({}, bus_, redactor_, spans_);
+    const auto c = call_of("");
+    t.begin(*c);
+    auto e = ended(*c);
+    e.hedge = true;
+    e.parent_span_id = {{1, 2, 3, 4, 5, 6, 7, 8}};
+    bus_.publish([&] { return e; });
+    const auto& links = named("count").links;
+    ASSERT_EQ(links.size(), 1u);
+    EXPECT_EQ(links[0].trace_id, e.trace_id);
+    EXPECT_EQ(links[0].span_id, e.parent_span_id);
+}
+
 TEST_F(Tracer, SaysWhyACallFailed) {
     const tracer t({}, bus_, redactor_, spans_);
     const auto c = call_of("");
