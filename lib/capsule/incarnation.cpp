@@ -2,8 +2,11 @@
 
 #include "pool/profile.hpp"
 #include "process/pidfd.hpp"
+#include "process/process_facts.hpp"
+#include "process/start_failure.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <asio/co_spawn.hpp>
@@ -163,6 +166,18 @@ std::optional<value> incarnation::last_report() {
 void incarnation::kill(int signal) noexcept {
     const std::lock_guard lock(mutex_);
     if (pidfd_) send_signal(pidfd_.get(), signal);
+}
+
+/// A call that waits in C for something would be woken up by a signal. So a thread gets it that runs no tools, as soon
+/// as there is one.
+void incarnation::ask_for_dump() {
+    constexpr auto timers_of_grpc = "grpc_global_tim";
+    const std::lock_guard lock(mutex_);
+    if (!pidfd_) return;
+    pollfd end{pidfd_.get(), POLLIN, 0};
+    if (::poll(&end, 1, 0) != 0) return;  // it has ended: nobody else is to get it
+    const auto thread = thread_named(pid_, timers_of_grpc);
+    if (!thread || ::tgkill(pid_, *thread, dump_signal()) != 0) send_signal(pidfd_.get(), dump_signal());
 }
 
 std::string incarnation::output() { return out_ ? joined_output(*out_, *err_) : std::string(); }

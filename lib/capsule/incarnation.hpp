@@ -94,6 +94,8 @@ public:
     [[nodiscard]] int pid() const noexcept { return pid_; }
     /// Any thread. Through the pidfd, so never another process.
     void kill(int signal) noexcept;
+    /// Has faulthandler write the stacks of its threads.
+    void ask_for_dump();
     /// The last lines of stdout and stderr, all that was written until now.
     [[nodiscard]] std::string output();
     /// Lines that came too fast are told of at least now and then.

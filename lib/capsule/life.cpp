@@ -267,7 +267,7 @@ asio::awaitable<void> life::watch_grace(std::shared_ptr<life> self) {
 void life::dump_last_stack() {
     (void)body_->left().take_stack();  // of before
     wants_last_stack_ = true;
-    body_->kill(dump_signal());
+    body_->ask_for_dump();
 }
 
 /// A call that does not end costs the worker, but not at once the calls beside it: those that run may end, and what has

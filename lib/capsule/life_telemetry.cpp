@@ -140,7 +140,7 @@ asio::awaitable<void> life::dump_stacks(std::shared_ptr<life> self, std::uint64_
 /// Of a worker that goes on.
 void life::dump_stack() {
     (void)body_->left().take_stack();  // of before: it came too late for who had asked for it
-    if (body_->left().has_room_for_stack()) body_->kill(dump_signal());
+    if (body_->left().has_room_for_stack()) body_->ask_for_dump();
 }
 
 void life::note_stacks(std::uint64_t number, result<std::string> text) {

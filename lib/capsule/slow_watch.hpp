@@ -17,8 +17,8 @@
 namespace snakepit::detail {
 
 /** A worker tells of its slow calls (SlowCall in control.proto), as long as something lets its threads run. Of what
-    holds the GIL it cannot: then faulthandler is asked, by a signal, which needs no lock, and which no thread takes
-   that runs tools.
+    holds the GIL it cannot: then faulthandler is asked, by a signal, which needs no lock, to a thread that runs no
+   tools.
 
     @par Thread safety  the strand */
 class slow_watch : public std::enable_shared_from_this<slow_watch> {

@@ -60,6 +60,17 @@ processor_need processor_need_of(int pid) {
     return found;
 }
 
+std::optional<int> thread_named(int pid, std::string_view name) {
+    std::error_code gone;
+    for (std::filesystem::directory_iterator at(fmt::format("/proc/{}/task", pid), gone), end; !gone && at != end;
+         at.increment(gone)) {
+        std::ifstream comm(at->path() / "comm");
+        std::string its_name;
+        if (std::getline(comm, its_name) && its_name == name) return std::stoi(at->path().filename());
+    }
+    return std::nullopt;
+}
+
 std::optional<std::uint64_t> start_time_of(int pid) {
     auto fields = stat_of(pid);
     skip(fields, 19);  // starttime is the 22nd

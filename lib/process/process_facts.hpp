@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string_view>
 
 namespace snakepit::detail {
 
@@ -28,6 +29,9 @@ struct processor_need {
 
 /// Reads two files for each thread. Where the kernel does not tell (CONFIG_SCHED_INFO), nothing has waited.
 [[nodiscard]] processor_need processor_need_of(int pid);
+
+/// The id of one of its threads that has this name, of at most 15 bytes; nothing when there is none.
+[[nodiscard]] std::optional<int> thread_named(int pid, std::string_view name);
 
 /// When it was started, in the kernel's ticks since boot: with the pid it names a process for good.
 /// @return  nothing when there is no such process

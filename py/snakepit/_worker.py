@@ -200,8 +200,6 @@ def _run(launch_descriptor: int, page: int, obtain: Callable[[Launch], ModuleTyp
             welcome = control.wait_for_welcome(_WELCOME_SECONDS)
         except _control.Refused as error:
             raise StartFailed("refused", error, EXIT_REFUSED) from None
-        # From now on other threads are there to take it: a call that waits in C, with the GIL, is not to be woken up.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {_DUMP_SIGNAL})
         logs.welcome(welcome.log_level or _logs.NONE)
         control.send_telemetry()
         _grpc_settings.take_back()  # programs that tools start shall not inherit them
