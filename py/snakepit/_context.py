@@ -42,8 +42,8 @@ class CurrentCall:
         """The trace that the call belongs to, as the header `traceparent` of W3C Trace Context: to be passed on to
         whatever the tool calls.
 
-        When the trace is recorded its span is the one that this call is here. Otherwise it is the header of the host: of
-        the call's span there if it traces, though it records none of this trace, else the caller's as it came. Where
+        When the trace is recorded its span is the one that this call is here. Otherwise it is the header of the host:
+        of the call's span there if it traces, though it records none of this trace, else the caller's as it came. Where
         there is none it is a new trace of this call alone, which is not recorded.
         """
         return self._traceparent or _trace_context.made_up(self.id)
