@@ -57,7 +57,7 @@ void admin_connection::start(std::function<void()> ended) {
 
 void admin_connection::finish() {
     is_finishing_ = true;
-    if (!is_busy_) stop();
+    if (idle_since_ != clock::time_point::max()) stop();
 }
 
 void admin_connection::stop() {
@@ -86,7 +86,6 @@ asio::awaitable<void> admin_connection::serve(std::shared_ptr<admin_connection> 
     auto lines = asio::dynamic_buffer(input, longest_request + 1);
     while (!self->gone_ && !self->is_finishing_) {
         asio::error_code failed;
-        self->is_busy_ = false;
         self->idle_since_ = clock::now();
         const auto size = co_await asio::async_read_until(self->peer_, lines, '\n',
                                                           asio::redirect_error(asio::use_awaitable, failed));
@@ -96,7 +95,6 @@ asio::awaitable<void> admin_connection::serve(std::shared_ptr<admin_connection> 
             co_return;
         }
         if (failed) co_return;  // also behind the last line: one without its end is none
-        self->is_busy_ = true;
         self->idle_since_ = clock::time_point::max();
         std::string line = input.substr(0, size - 1);
         lines.consume(size);

@@ -54,7 +54,7 @@ public:
     void finish();
     /// Hangs up.
     void stop();
-    /// In future: it has been asked something, or tells of events.
+    /// The end of time: it has been asked something, or tells of events.
     [[nodiscard]] clock::time_point idle_since() const noexcept { return idle_since_; }
 
 private:
@@ -74,7 +74,6 @@ private:
     asio::cancellation_signal stop_;
     std::optional<admin::events> to_follow_;
     clock::time_point idle_since_ = clock::now();
-    bool is_busy_ = false;
     bool is_finishing_ = false;
     bool gone_ = false;
 };

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <iterator>
 #include <map>
 #include <string>
 #include <string_view>
@@ -123,8 +124,9 @@ public:
     void put_of_process(const prometheus::MetricFamily& f, const std::string& worker, otlp::ScopeMetrics& to) const {
         const auto known = std::ranges::find(conventions, f.name, &convention::ours);
         if (known == conventions.end() || !known->is_of_process()) return;
-        auto own = f;
-        std::erase_if(own.metric, [&](const auto& m) { return label_of(m, "worker") != worker; });
+        prometheus::MetricFamily own{f.name, f.help, f.type, {}};
+        std::ranges::copy_if(f.metric, std::back_inserter(own.metric),
+                             [&](const auto& m) { return label_of(m, "worker") == worker; });
         if (!own.metric.empty()) put(own, known->name, known->unit, &*known, to);
     }
     [[nodiscard]] std::vector<std::string> workers() const {
