@@ -19,10 +19,29 @@ struct subscription_entry {
 };
 
 void event_bus::list::replace(entries by) {
-    std::uint64_t kinds = 0;
-    for (const auto& e : by) kinds |= e->filter.wanted_kinds().to_ullong();
     all = std::make_shared<const entries>(std::move(by));
-    wanted.store(kinds, std::memory_order_release);
+    note_wanted();
+}
+
+void event_bus::list::note_wanted() {
+    constexpr auto calls = std::uint64_t{1} << event_filter::index_of<happened::call_ended>;
+    std::uint64_t kinds = 0;
+    for (const auto& e : *all) kinds |= e->filter.wanted_kinds().to_ullong();
+    calls_are_subscribed.store((kinds & calls) != 0, std::memory_order_release);
+    wanted.store(listeners.empty() ? kinds : kinds | calls, std::memory_order_release);
+}
+
+void event_bus::list::change_listeners(call_listener& who, bool hears) {
+    const std::lock_guard lock(mutex);
+    const std::lock_guard nobody_is_told(listeners_mutex);
+    if (hears) listeners.push_back(&who);
+    else std::erase(listeners, &who);
+    note_wanted();
+}
+
+std::shared_ptr<void> event_bus::listen(call_listener& who) {
+    list_->change_listeners(who, true);
+    return {&who, [from = list_, &who](void*) { from->change_listeners(who, false); }};
 }
 
 event_subscription event_bus::subscribe(event_filter filter, subscriber s, std::function<void()> closed) {
@@ -67,6 +86,23 @@ void event_bus::list::tell(const event& e) {
             continue;  // supervision goes on, whatever becomes of those who watch it
         }
     }
+}
+
+void event_bus::list::tell_listeners(const happened::call_ended& call) {
+    const std::lock_guard one_at_a_time(listeners_mutex);
+    for (auto* who : listeners) {
+        try {
+            who->ended(call);
+        } catch (...) {
+            continue;  // no memory: the call ends all the same
+        }
+    }
+}
+
+void event_bus::tell(happened::call_ended call) const {
+    list_->tell_listeners(call);
+    if (list_->calls_are_subscribed.load(std::memory_order_acquire))
+        tell({std::chrono::system_clock::now(), std::move(call)});
 }
 
 void event_bus::tell(const event& e) const {

@@ -13,6 +13,20 @@
 
 namespace snakepit::detail {
 
+/// Hears of the end of every call, within the pool: with less on the way than a subscriber has. A call that has come
+/// back from a worker finds little of this in the cache.
+class call_listener {
+public:
+    call_listener() = default;
+    call_listener(const call_listener&) = delete;
+    call_listener& operator=(const call_listener&) = delete;
+    /// On the thread that has ended the call, one call at a time. Must not call the bus.
+    virtual void ended(const happened::call_ended& call) = 0;
+
+protected:
+    ~call_listener() = default;
+};
+
 /** Calls every subscriber that wants an event, there and then: on the strand of the worker that it is about, of the
     pool, or on gRPC's threads. What it throws is lost. An event that nobody wants is not even made: `wants` is one
     load. What a subscriber itself gives rise to is told when all have heard of the first: no subscriber is ever called
@@ -28,6 +42,10 @@ public:
     /// From now on it wants others: each event is told by the one filter or the other. Not by two threads at once, and
     /// not of an empty subscription.
     void refilter(event_subscription& which, event_filter filter);
+    /// Before all subscribers.
+    /// @param who  outlives what is returned
+    /// @return     ends it when it is released, and waits until nothing is told any more
+    [[nodiscard]] std::shared_ptr<void> listen(call_listener& who);
 
     template <class Kind>
     [[nodiscard]] bool wants() const noexcept {
@@ -37,12 +55,15 @@ public:
     /// @param make  makes the happened::something, if somebody wants to know
     template <class Make>
     void publish(Make make) const {
-        if (wants<std::invoke_result_t<Make>>()) tell_of(std::chrono::system_clock::now(), std::move(make));
+        using kind = std::invoke_result_t<Make>;
+        if (!wants<kind>()) return;
+        if constexpr (std::is_same_v<kind, happened::call_ended>) tell(make());
+        else tell({std::chrono::system_clock::now(), make()});
     }
     /// What happened at that time, elsewhere.
     template <class Make>
     void publish_at(std::chrono::system_clock::time_point time, Make make) const {
-        if (wants<std::invoke_result_t<Make>>()) tell_of(time, std::move(make));
+        if (wants<std::invoke_result_t<Make>>()) tell({time, make()});
     }
     /// Readers have nothing more to wait for: they get what there is, then nothing.
     void close();
@@ -56,25 +77,19 @@ private:
         std::shared_ptr<const entries> all = std::make_shared<const entries>();
         bool closed = false;
         std::atomic<std::uint64_t> wanted = 0;  // a bit for each kind that somebody wants
-        void replace(entries by);               // with the mutex
+        std::atomic<bool> calls_are_subscribed = false;
+        std::mutex listeners_mutex;  // taken behind the other one
+        std::vector<call_listener*> listeners;
+        void replace(entries by);  // with the mutex
+        void note_wanted();        // likewise
+        void change_listeners(call_listener& who, bool hears);
+        void tell_listeners(const happened::call_ended& call);
         void tell(const event& e);
     };
     static_assert(event_filter::kinds <= 64);
 
-    /// Becomes what happened where the event has it: some are large, and there is one for each call.
-    template <class Make>
-    struct in_place {
-        Make make;
-        operator std::invoke_result_t<Make>() && { return std::move(make)(); }
-    };
-    template <class Make>
-    void tell_of(std::chrono::system_clock::time_point time, Make make) const {
-        event e;
-        e.time = time;
-        e.what.template emplace<std::invoke_result_t<Make>>(in_place<Make>{std::move(make)});
-        tell(e);
-    }
     void tell(const event& e) const;
+    void tell(happened::call_ended call) const;
 
     const std::shared_ptr<list> list_ = std::make_shared<list>();
 };

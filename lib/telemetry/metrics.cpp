@@ -1,6 +1,7 @@
 #include "telemetry/metrics.hpp"
 
 #include "error/names.hpp"
+#include "telemetry/time_tally.hpp"
 
 #include <absl/container/flat_hash_map.h>
 #include <prometheus/counter.h>
@@ -12,7 +13,10 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstdint>
 #include <iterator>
+#include <memory>
+#include <mutex>
 #include <string_view>
 #include <utility>
 #include <variant>
@@ -24,8 +28,6 @@ using prometheus::Counter;
 using prometheus::Histogram;
 using prometheus::Labels;
 
-const Histogram::BucketBoundaries call_buckets{50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3,
-                                               0.1,   0.25,   0.5,    1,      2.5,  5,      10,   30,    60};
 const Histogram::BucketBoundaries heartbeat_buckets{100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3,
                                                     25e-3,  50e-3,  0.1,    0.25, 0.5,    1,    5};
 
@@ -72,35 +74,70 @@ constexpr std::array<std::string_view, 3> shed_reasons{"queue_full", "deadline_e
 
 }  // namespace
 
-/// What events add to. The bus tells one subscriber one event at a time, so that this has no mutex of its own; the
-/// registry's metrics may be read meanwhile.
-class pool_metrics::counts {
+/** What events add to. What each call adds to gathers here until somebody reads.
+
+    @par Thread safety  every member from any thread */
+class pool_metrics::counts final : public call_listener {
 public:
     explicit counts(bool rpc) {
         if (!rpc) return;
-        client_ = &histogram(registry, "rpc_client_call_duration_seconds",
+        client_ = &histogram(registry_, "rpc_client_call_duration_seconds",
                              "rpc.client.call.duration of OpenTelemetry's conventions: from a call to its outcome.");
-        server_ = &histogram(registry, "rpc_server_call_duration_seconds",
+        server_ = &histogram(registry_, "rpc_server_call_duration_seconds",
                              "rpc.server.call.duration of OpenTelemetry's conventions: in the tool, in Python.");
     }
     void count(const event& e) {
+        const std::lock_guard lock(mutex_);
         std::visit([this](const auto& what) { on(what); }, e.what);
     }
-
-    prometheus::Registry registry;
+    void ended(const happened::call_ended& e) override {
+        const std::lock_guard lock(mutex_);
+        on(e);
+    }
+    [[nodiscard]] std::vector<prometheus::MetricFamily> collect() {
+        {
+            const std::lock_guard lock(mutex_);
+            for (const auto& [names, series] : tools_) series->move_on();
+        }
+        return registry_.Collect();
+    }
 
 private:
+    /// Times that go to a histogram; null: it is not wanted.
+    struct times {
+        Histogram* to = nullptr;
+        time_tally gathered{};
+
+        void add(std::chrono::nanoseconds time) noexcept {
+            if (to) gathered.add(time);
+        }
+        void move_on() {
+            if (to) gathered.move_to(*to);
+        }
+    };
     struct outcome_series {
         std::string name;
-        Counter* calls;
-        Histogram* client;  // null: not wanted, as the next
-        Histogram* server;
+        Counter* to;
+        std::uint64_t calls = 0;  // that `to` does not have yet
+        times client{};
+        times server{};
     };
     struct tool_series {
-        std::vector<outcome_series> outcomes;  // "ok" and a few more: a search is quick
-        Histogram* queued;
-        Histogram* running;
-        Histogram* total;
+        std::string tool;
+        std::string group;
+        times queued;
+        times running;
+        times total;
+        std::vector<outcome_series> outcomes{};  // "ok" and a few more: a search is quick
+
+        void move_on() {
+            for (auto* t : {&queued, &running, &total}) t->move_on();
+            for (auto& o : outcomes) {
+                o.to->Increment(static_cast<double>(std::exchange(o.calls, 0)));
+                o.client.move_on();
+                o.server.move_on();
+            }
+        }
     };
     struct group_series {
         Histogram* heartbeats;
@@ -111,28 +148,31 @@ private:
     };
 
     tool_series& series_of(std::string_view tool, const std::string& group) {
-        if (const auto known = tools_.find(text_equal::view(tool, group)); known != tools_.end()) return known->second;
-        const Labels labels{{"tool", std::string(tool)}, {"group", group}};
-        tool_series made{{},
-                         &queued_.Add(labels, call_buckets),
-                         &running_.Add(labels, call_buckets),
-                         &total_.Add(labels, call_buckets)};
-        return tools_.emplace(std::pair(std::string(tool), group), std::move(made)).first->second;
+        if (newest_ && newest_->tool == tool && newest_->group == group) return *newest_;  // mostly so
+        auto known = tools_.find(text_equal::view(tool, group));
+        if (known == tools_.end()) {
+            const Labels labels{{"tool", std::string(tool)}, {"group", group}};
+            const auto times_of = [&](auto& family) { return times{&family.Add(labels, time_tally::boundaries())}; };
+            auto made = std::make_unique<tool_series>(
+                tool_series{std::string(tool), group, times_of(queued_), times_of(running_), times_of(total_)});
+            known = tools_.emplace(std::pair(std::string(tool), group), std::move(made)).first;
+        }
+        newest_ = known->second.get();
+        return *newest_;
     }
     outcome_series& series_of(tool_series& of, const happened::call_ended& e, std::string_view tool) {
         for (auto& known : of.outcomes)
             if (known.name == e.outcome) return known;
         outcome_series made{e.outcome,
-                            &calls_.Add({{"tool", std::string(tool)}, {"group", e.group}, {"outcome", e.outcome}}),
-                            nullptr, nullptr};
+                            &calls_.Add({{"tool", std::string(tool)}, {"group", e.group}, {"outcome", e.outcome}})};
         if (client_) {
             const Labels labels{{"rpc_system_name", "snakepit"},
                                 {"rpc_method", std::string(tool)},
                                 {"rpc_status_code", e.outcome},
                                 {"error_type", e.outcome == "ok" ? std::string() : e.outcome},
                                 {"group", e.group}};
-            made.client = &client_->Add(labels, call_buckets);
-            made.server = &server_->Add(labels, call_buckets);
+            made.client.to = &client_->Add(labels, time_tally::boundaries());
+            made.server.to = &server_->Add(labels, time_tally::boundaries());
         }
         return of.outcomes.emplace_back(std::move(made));
     }
@@ -203,17 +243,17 @@ private:
         const bool is_ok = e.outcome == "ok";
         const std::string_view tool = is_ok || is_known(e) ? std::string_view(e.tool) : std::string_view();
         auto& series = series_of(tool, e.group);
-        const auto& outcome = series_of(series, e, tool);
-        outcome.calls->Increment();
+        auto& outcome = series_of(series, e, tool);
+        ++outcome.calls;
         if (!is_ok && !was_sent) count_shed(e);
         const bool has_run = was_sent && (is_ok || e.running.count() > 0);
-        const auto total = seconds(e.ended - e.submitted);
-        if (outcome.client) outcome.client->Observe(total);
-        if (outcome.server && has_run) outcome.server->Observe(seconds(e.running));
+        const auto total = e.ended - e.submitted;
+        outcome.client.add(total);
+        if (has_run) outcome.server.add(e.running);
         if (!was_sent && e.outcome != "deadline_exceeded" && e.outcome != "cancelled") return;  // refused at once
-        series.queued->Observe(seconds(e.queued));
-        series.total->Observe(total);
-        if (has_run) series.running->Observe(seconds(e.running));
+        series.queued.add(e.queued);
+        series.total.add(total);
+        if (has_run) series.running.add(e.running);
     }
     /// Whether there is such a tool: of a call that was refused before its tool was looked for the name may be
     /// anything.
@@ -230,35 +270,37 @@ private:
     template <class Other>
     void on(const Other&) {}
 
+    std::mutex mutex_;
+    prometheus::Registry registry_;
     prometheus::Family<Counter>& calls_ =
-        counter(registry, "snakepit_calls_total",
+        counter(registry_, "snakepit_calls_total",
                 "Calls that have ended, by outcome: ok, or the name of an errc. Without a tool: it was not found, or "
                 "the call was refused before it was looked for.");
     prometheus::Family<Histogram>& queued_ =
-        histogram(registry, "snakepit_call_queue_seconds", "How long calls have waited for a place at a worker.");
+        histogram(registry_, "snakepit_call_queue_seconds", "How long calls have waited for a place at a worker.");
     prometheus::Family<Histogram>& running_ =
-        histogram(registry, "snakepit_call_service_seconds", "How long calls have run in their tool, in Python.");
-    prometheus::Family<Histogram>& total_ = histogram(registry, "snakepit_call_duration_seconds",
+        histogram(registry_, "snakepit_call_service_seconds", "How long calls have run in their tool, in Python.");
+    prometheus::Family<Histogram>& total_ = histogram(registry_, "snakepit_call_duration_seconds",
                                                       "From a call to its outcome: queue, wire and Python together.");
     prometheus::Family<Counter>& slow_ =
-        counter(registry, "snakepit_slow_calls_total", "Calls that have run for longer than slow_call_threshold.");
+        counter(registry_, "snakepit_slow_calls_total", "Calls that have run for longer than slow_call_threshold.");
     prometheus::Family<Counter>& restarts_ =
-        counter(registry, "snakepit_worker_restarts_total", "Starts of workers that had died, by reason.");
+        counter(registry_, "snakepit_worker_restarts_total", "Starts of workers that had died, by reason.");
     prometheus::Family<Counter>& recycles_ =
-        counter(registry, "snakepit_worker_recycles_total", "Times a successor took over, by reason.");
-    prometheus::Family<Counter>& ends_ =
-        counter(registry, "snakepit_worker_ends_total", "Incarnations of workers that have ended: how, and on demand?");
+        counter(registry_, "snakepit_worker_recycles_total", "Times a successor took over, by reason.");
+    prometheus::Family<Counter>& ends_ = counter(registry_, "snakepit_worker_ends_total",
+                                                 "Incarnations of workers that have ended: how, and on demand?");
     prometheus::Family<Histogram>& heartbeats_ =
-        histogram(registry, "snakepit_heartbeat_latency_seconds", "From ping to pong.");
+        histogram(registry_, "snakepit_heartbeat_latency_seconds", "From ping to pong.");
     prometheus::Family<Counter>& silences_ =
-        counter(registry, "snakepit_worker_silences_total", "Times a worker began to leave heartbeats unanswered.");
-    prometheus::Family<Counter>& blocked_ = counter(registry, "snakepit_blocked_loops_total",
+        counter(registry_, "snakepit_worker_silences_total", "Times a worker began to leave heartbeats unanswered.");
+    prometheus::Family<Counter>& blocked_ = counter(registry_, "snakepit_blocked_loops_total",
                                                     "Times a worker's event loop did not turn because a tool held it.");
     prometheus::Family<Counter>& dropped_lines_ =
-        counter(registry, "snakepit_output_dropped_lines_total",
+        counter(registry_, "snakepit_output_dropped_lines_total",
                 "Lines and log records of workers that came too fast and were left out.");
     prometheus::Family<Counter>& shed_ =
-        counter(registry, "snakepit_calls_shed_total",
+        counter(registry_, "snakepit_calls_shed_total",
                 "Calls that no worker was given, by reason: the queue was full, their time was over while they waited, "
                 "or their tool is out of service.");
     prometheus::Family<prometheus::Gauge>& broken_ =
@@ -266,10 +308,11 @@ private:
             .Name("snakepit_tool_degraded")
             .Help(
                 "1 while a tool is out of service because it has ended one worker after the other; 0 since it is not.")
-            .Register(registry);
+            .Register(registry_);
     prometheus::Family<Histogram>* client_ = nullptr;  // null: OpenTelemetry's are not wanted
     prometheus::Family<Histogram>* server_ = nullptr;
-    by_names<tool_series> tools_;
+    by_names<std::unique_ptr<tool_series>> tools_;
+    tool_series* newest_ = nullptr;
     by_names<group_series> groups_;  // the second name is empty here, and in the next
     by_names<std::string> workers_;  // their groups
 };
@@ -278,19 +321,19 @@ pool_metrics::pool_metrics(event_bus& bus, std::function<pool_stats()> stats, qu
     : stats_(std::move(stats)),
       limits_(std::move(limits)),
       counts_(std::make_unique<counts>(rpc)),
-      subscription_(
-          bus.subscribe(event_filter::only<happened::worker_hired, happened::worker_left, happened::worker_ended,
-                                           happened::worker_restarting, happened::worker_recycled,
-                                           happened::heartbeat_answered, happened::worker_moved, happened::loop_blocked,
-                                           happened::output_dropped, happened::call_slow, happened::tool_degraded,
-                                           happened::tool_recovered, happened::call_ended>(),
-                        [to = counts_.get()](const event& e) { to->count(e); })) {}
+      subscription_(bus.subscribe(
+          event_filter::only<happened::worker_hired, happened::worker_left, happened::worker_ended,
+                             happened::worker_restarting, happened::worker_recycled, happened::heartbeat_answered,
+                             happened::worker_moved, happened::loop_blocked, happened::output_dropped,
+                             happened::call_slow, happened::tool_degraded, happened::tool_recovered>(),
+          [to = counts_.get()](const event& e) { to->count(e); })),
+      listening_(bus.listen(*counts_)) {}
 
 pool_metrics::~pool_metrics() = default;
 
 std::vector<prometheus::MetricFamily> pool_metrics::collect() const {
     auto all = metrics_of(stats_(), limits_);
-    std::ranges::move(counts_->registry.Collect(), std::back_inserter(all));
+    std::ranges::move(counts_->collect(), std::back_inserter(all));
     std::ranges::sort(all, {}, &prometheus::MetricFamily::name);
     return all;
 }

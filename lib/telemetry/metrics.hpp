@@ -42,6 +42,7 @@ private:
     const queue_limits limits_;
     const std::unique_ptr<counts> counts_;
     const event_subscription subscription_;
+    const std::shared_ptr<void> listening_;  // to calls
 };
 
 /// Of all groups of these options.

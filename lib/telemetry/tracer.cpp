@@ -52,11 +52,7 @@ private:
 
 tracer::tracer(sampling how, event_bus& events, std::shared_ptr<const redactor> redact_with,
                std::shared_ptr<span_sink> to)
-    : how_(how),
-      redactor_(std::move(redact_with)),
-      to_(std::move(to)),
-      calls_(events.subscribe(event_filter::only<happened::call_ended>(),
-                              [this](const event& e) { ended(std::get<happened::call_ended>(e.what)); })) {}
+    : how_(how), redactor_(std::move(redact_with)), to_(std::move(to)), listening_(events.listen(*this)) {}
 
 /// As OpenTelemetry's TraceIdRatioBased: the same decision for one trace wherever it is made.
 bool tracer::samples(const trace_id& trace) const {
@@ -88,7 +84,7 @@ void tracer::begin(call& c) const {
 
 /// The call, with a child for each thing that it waited for, each time: in the queue, at the worker until a frame took
 /// it, and for the reply. What Python did comes from the worker.
-void tracer::ended(const happened::call_ended& e) const {
+void tracer::ended(const happened::call_ended& e) {
     if (!e.sampled) return;
     const wall_clock clock;
     span whole;

@@ -22,7 +22,7 @@ struct sampling {
 /** Gives each call a span, and makes spans of the calls that have ended.
 
     @par Thread safety  every member from any thread */
-class tracer {
+class tracer final : call_listener {
 public:
     /// @param redact_with  what errors say
     /// @param to           gets the spans of what is recorded
@@ -33,12 +33,12 @@ public:
 
 private:
     [[nodiscard]] bool samples(const trace_id& trace) const;
-    void ended(const happened::call_ended& e) const;
+    void ended(const happened::call_ended& e) override;
 
     const sampling how_;
     const std::shared_ptr<const redactor> redactor_;
     const std::shared_ptr<span_sink> to_;
-    event_subscription calls_;  // the last one: it refers to what is above
+    const std::shared_ptr<void> listening_;  // the last one: it refers to what is above
 };
 
 }  // namespace snakepit::detail

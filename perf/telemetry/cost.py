@@ -15,7 +15,7 @@ import subprocess
 import sys
 
 SHORT, LONG = 2_000, 12_000
-MOST_HEARD = 8_000
+MOST_HEARD = 7_000
 
 
 def instructions(program: str, calls: int, *how: str) -> int:

@@ -5,6 +5,8 @@
 
 #include <atomic>
 #include <chrono>
+#include <memory>
+#include <new>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -111,6 +113,66 @@ TEST(EventBus, TellsNobodyWhoHasGoneWhateverOtherThreadsDo) {
             hire(bus, "b");
         }
         told = 0;
+    }
+    over = true;
+    for (auto& p : publishers) p.join();
+}
+
+class told_calls final : public call_listener {
+public:
+    explicit told_calls(std::vector<std::string>& to) : to_(to) {}
+    void ended(const happened::call_ended& call) override {
+        to_.push_back("listener:" + call.tool);
+        if (call.tool == "bad") throw std::bad_alloc();
+    }
+
+private:
+    std::vector<std::string>& to_;
+};
+
+void end_call(const event_bus& bus, std::string tool) {
+    bus.publish([&] {
+        happened::call_ended e;
+        e.tool = std::move(tool);
+        return e;
+    });
+}
+
+TEST(EventBus, TellsListenersOfCallsBeforeSubscribersHear) {
+    event_bus bus;
+    std::vector<std::string> told;
+    told_calls listener(told);
+    EXPECT_FALSE(bus.wants<happened::call_ended>());
+    auto listening = bus.listen(listener);
+    EXPECT_TRUE(bus.wants<happened::call_ended>());
+    EXPECT_FALSE(bus.wants<happened::worker_hired>());
+    end_call(bus, "a");
+    {
+        const auto ear = bus.subscribe(event_filter(), [&](const event& e) {
+            EXPECT_NE(e.time, std::chrono::system_clock::time_point());
+            told.push_back("subscriber:" + std::get<happened::call_ended>(e.what).tool);
+        });
+        end_call(bus, "bad");
+        listening.reset();
+        end_call(bus, "c");
+    }
+    EXPECT_FALSE(bus.wants<happened::call_ended>());
+    EXPECT_THAT(told, ElementsAre("listener:a", "listener:bad", "subscriber:bad", "subscriber:c"));
+}
+
+TEST(EventBus, TellsNoListenerThatHasGoneWhateverOtherThreadsDo) {
+    event_bus bus;
+    std::atomic<bool> over = false;
+    std::vector<std::thread> publishers;
+    for (int i = 0; i < 2; ++i)
+        publishers.emplace_back([&] {
+            while (!over) end_call(bus, "a");
+        });
+    for (int i = 0; i < 500; ++i) {
+        std::vector<std::string> told;  // a call after the end would write to memory that is not there
+        const auto listener = std::make_unique<told_calls>(told);
+        const auto listening = bus.listen(*listener);
+        end_call(bus, "b");
     }
     over = true;
     for (auto& p : publishers) p.join();

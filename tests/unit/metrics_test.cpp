@@ -118,6 +118,7 @@ TEST_F(Metrics, MeasureEachPartOfACallInSeconds) {
     EXPECT_DOUBLE_EQ(value_of(R"(snakepit_call_service_seconds_sum{group="io",tool="read"})"), 0.003);
     EXPECT_DOUBLE_EQ(value_of(R"(snakepit_call_duration_seconds_sum{group="io",tool="read"})"), 0.01);
     EXPECT_EQ(value_of(R"(snakepit_call_duration_seconds_bucket{group="io",tool="read",le="0.005"})"), 0);
+    EXPECT_EQ(value_of(R"(snakepit_call_duration_seconds_bucket{group="io",tool="read",le="0.01"})"), 1);  // as long
     EXPECT_EQ(value_of(R"(snakepit_call_duration_seconds_bucket{group="io",tool="read",le="0.025"})"), 1);
 }
 
@@ -273,9 +274,13 @@ TEST_F(Metrics, CountEachEventOfManyThreadsWhileTheyAreRead) {
     for (int i = 0; i < 20; ++i) EXPECT_FALSE(metrics_.collect().empty());
     for (auto& t : telling) t.join();
     double all = 0;
-    for (int i = 0; i < 8; ++i)
+    double measured = 0;
+    for (int i = 0; i < 8; ++i) {
         all += value_of(fmt::format(R"(snakepit_calls_total{{group="io",outcome="ok",tool="tool_{}"}})", i));
+        measured += value_of(fmt::format(R"(snakepit_call_service_seconds_count{{group="io",tool="tool_{}"}})", i));
+    }
     EXPECT_EQ(all, threads * calls);
+    EXPECT_EQ(measured, threads * calls);
 }
 
 const char* type_name(prometheus::MetricType type) {

@@ -57,6 +57,10 @@ public:
         to_.push_back('\0');  // room for the length of a short one
         fill();
         const auto length = to_.size() - at - 1;
+        if (length < one_byte) {
+            to_[at] = static_cast<char>(length);
+            return;
+        }
         std::uint8_t bytes[longest_varint];
         const auto* end = coded::WriteVarint64ToArray(length, bytes);
         to_.replace(at, 1, as_text(bytes), static_cast<std::size_t>(end - bytes));
@@ -66,12 +70,17 @@ private:
     using format = google::protobuf::internal::WireFormatLite;
     using coded = google::protobuf::io::CodedOutputStream;
     static constexpr std::size_t longest_varint = 10;
+    static constexpr std::uint64_t one_byte = 0x80;  // has a varint that is less, as most are
 
     static const char* as_text(const std::uint8_t* bytes) { return reinterpret_cast<const char*>(bytes); }
     void append(const std::uint8_t* begin, const std::uint8_t* end) {
         to_.append(as_text(begin), static_cast<std::size_t>(end - begin));
     }
     void varint(std::uint64_t n) {
+        if (n < one_byte) to_.push_back(static_cast<char>(n));
+        else long_varint(n);
+    }
+    [[gnu::noinline]] void long_varint(std::uint64_t n) {  // so that the short ones are written in place
         std::uint8_t bytes[longest_varint];
         append(bytes, coded::WriteVarint64ToArray(n, bytes));
     }
