@@ -247,7 +247,7 @@ struct pool_options {
     worker_output output = worker_output::keep;
     telemetry_options telemetry{};
     log_options log{};
-    /// Whether calls and events are counted for `pool::metrics` and OTLP. It costs a call about half a microsecond.
+    /// Whether calls and events are counted for `pool::metrics` and OTLP. It costs a call about a microsecond.
     bool metrics = true;
     /// Where Prometheus may scrape the pool's metrics (`pool::metrics`) as /metrics: "127.0.0.1:9464", port 0 for any
     /// that is free (`pool_stats::metrics_port`). Nobody is asked for a password there. Empty: nowhere.

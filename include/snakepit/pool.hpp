@@ -211,7 +211,7 @@ public:
 
     /// Its metrics, as Prometheus reads them (text format 0.0.4); docs/metrics.md lists them. Empty before `start()`,
     /// and when `pool_options::metrics` is false.
-    /// Takes some 10 microseconds for each worker, and does not wait. Safe on any thread.
+    /// Takes some 10 microseconds for each worker, and a few for each tool. Safe on any thread.
     [[nodiscard]] std::string metrics() const;
 
     /// What is logged from now on, see `log_options::level`. Safe on any thread.

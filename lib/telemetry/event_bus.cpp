@@ -100,9 +100,10 @@ void event_bus::list::tell_listeners(const happened::call_ended& call) {
 }
 
 void event_bus::tell(happened::call_ended call) const {
+    const bool is_subscribed = list_->calls_are_subscribed.load(std::memory_order_acquire);
+    const auto time = is_subscribed ? std::chrono::system_clock::now() : std::chrono::system_clock::time_point();
     list_->tell_listeners(call);
-    if (list_->calls_are_subscribed.load(std::memory_order_acquire))
-        tell({std::chrono::system_clock::now(), std::move(call)});
+    if (is_subscribed) tell({time, std::move(call)});
 }
 
 void event_bus::tell(const event& e) const {

@@ -30,7 +30,8 @@ protected:
 /** Calls every subscriber that wants an event, there and then: on the strand of the worker that it is about, of the
     pool, or on gRPC's threads. What it throws is lost. An event that nobody wants is not even made: `wants` is one
     load. What a subscriber itself gives rise to is told when all have heard of the first: no subscriber is ever called
-    while another is at work on the same thread, so that two threads cannot wait for each other's.
+    while another is at work on the same thread, so that two threads cannot wait for each other's. Listeners call
+   nobody, and hear of a call at once, also then.
 
     @par Thread safety  every member from any thread, also from within a subscriber */
 class event_bus {
@@ -63,6 +64,7 @@ public:
     /// What happened at that time, elsewhere.
     template <class Make>
     void publish_at(std::chrono::system_clock::time_point time, Make make) const {
+        static_assert(!std::is_same_v<std::invoke_result_t<Make>, happened::call_ended>, "calls have listeners too");
         if (wants<std::invoke_result_t<Make>>()) tell({time, make()});
     }
     /// Readers have nothing more to wait for: they get what there is, then nothing.
@@ -78,10 +80,10 @@ private:
         bool closed = false;
         std::atomic<std::uint64_t> wanted = 0;  // a bit for each kind that somebody wants
         std::atomic<bool> calls_are_subscribed = false;
-        std::mutex listeners_mutex;  // taken behind the other one
-        std::vector<call_listener*> listeners;
-        void replace(entries by);  // with the mutex
-        void note_wanted();        // likewise
+        std::mutex listeners_mutex;             // taken behind the other one
+        std::vector<call_listener*> listeners;  // changed with both mutexes, read with either
+        void replace(entries by);               // with the mutex
+        void note_wanted();                     // likewise
         void change_listeners(call_listener& who, bool hears);
         void tell_listeners(const happened::call_ended& call);
         void tell(const event& e);

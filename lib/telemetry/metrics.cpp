@@ -74,7 +74,7 @@ constexpr std::array<std::string_view, 3> shed_reasons{"queue_full", "deadline_e
 
 }  // namespace
 
-/** What events add to. What each call adds to gathers here until somebody reads.
+/** What events add to. What calls add gathers here until somebody reads.
 
     @par Thread safety  every member from any thread */
 class pool_metrics::counts final : public call_listener {
@@ -95,9 +95,14 @@ public:
         on(e);
     }
     [[nodiscard]] std::vector<prometheus::MetricFamily> collect() {
+        std::vector<tool_series*> all;  // none ever goes
         {
             const std::lock_guard lock(mutex_);
-            for (const auto& [names, series] : tools_) series->move_on();
+            for (const auto& [names, series] : tools_) all.push_back(series.get());
+        }
+        for (auto* series : all) {  // one after the other: calls wait
+            const std::lock_guard lock(mutex_);
+            series->move_on();
         }
         return registry_.Collect();
     }

@@ -48,6 +48,7 @@ struct span {
 class span_sink {
 public:
     virtual ~span_sink() = default;
+    /// Called while the bus tells its listeners: must not call the bus.
     virtual void take(const span& s) = 0;
     /// There were more, of which nothing is left. @param spans  0: there were none
     virtual void lost(std::uint64_t spans, const std::string& why) = 0;

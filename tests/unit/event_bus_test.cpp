@@ -160,6 +160,22 @@ TEST(EventBus, TellsListenersOfCallsBeforeSubscribersHear) {
     EXPECT_THAT(told, ElementsAre("listener:a", "listener:bad", "subscriber:bad", "subscriber:c"));
 }
 
+TEST(EventBus, TellsListenersAtOnceOfACallThatASubscriberHasEnded) {
+    event_bus bus;
+    std::vector<std::string> told;
+    told_calls listener(told);
+    const auto listening = bus.listen(listener);
+    const auto first = bus.subscribe(event_filter::only<happened::worker_hired>(), [&](const event&) {
+        told.push_back("first");
+        end_call(bus, "inner");
+    });
+    const auto second = bus.subscribe(event_filter(), [&](const event& e) {
+        told.push_back("second:" + std::string(std::visit([](const auto& what) { return what.name; }, e.what)));
+    });
+    hire(bus, "a");
+    EXPECT_THAT(told, ElementsAre("first", "listener:inner", "second:worker_hired", "second:call_ended"));
+}
+
 TEST(EventBus, TellsNoListenerThatHasGoneWhateverOtherThreadsDo) {
     event_bus bus;
     std::atomic<bool> over = false;

@@ -70,7 +70,7 @@ private:
     using format = google::protobuf::internal::WireFormatLite;
     using coded = google::protobuf::io::CodedOutputStream;
     static constexpr std::size_t longest_varint = 10;
-    static constexpr std::uint64_t one_byte = 0x80;  // has a varint that is less, as most are
+    static constexpr std::uint64_t one_byte = 0x80;  // is what a varint takes that is less, as most are
 
     static const char* as_text(const std::uint8_t* bytes) { return reinterpret_cast<const char*>(bytes); }
     void append(const std::uint8_t* begin, const std::uint8_t* end) {
