@@ -30,8 +30,8 @@ protected:
 /** Calls every subscriber that wants an event, there and then: on the strand of the worker that it is about, of the
     pool, or on gRPC's threads. What it throws is lost. An event that nobody wants is not even made: `wants` is one
     load. What a subscriber itself gives rise to is told when all have heard of the first: no subscriber is ever called
-    while another is at work on the same thread, so that two threads cannot wait for each other's. Listeners call
-   nobody, and hear of a call at once, also then.
+    while another is at work on the same thread, so that two threads cannot wait for each other's.
+    Listeners call nobody: they hear of a call at once, also then.
 
     @par Thread safety  every member from any thread, also from within a subscriber */
 class event_bus {

@@ -4,6 +4,7 @@
 #include "telemetry/time_tally.hpp"
 
 #include <absl/container/flat_hash_map.h>
+#include <absl/container/node_hash_map.h>
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
@@ -42,9 +43,13 @@ struct text_equal {
     using view = std::pair<std::string_view, std::string_view>;
     bool operator()(const view& a, const view& b) const { return a == b; }
 };
-/// By two names: those of a tool and its group, say.
+/// Two names: those of a tool and its group, say.
+using names = std::pair<std::string, std::string>;
 template <class T>
-using by_names = absl::flat_hash_map<std::pair<std::string, std::string>, T, text_hash, text_equal>;
+using by_names = absl::flat_hash_map<names, T, text_hash, text_equal>;
+/// The same, whose entries stay where they are.
+template <class T>
+using kept_by_names = absl::node_hash_map<names, T, text_hash, text_equal>;
 
 prometheus::Family<Counter>& counter(prometheus::Registry& in, const char* name, const char* help) {
     return prometheus::BuildCounter().Name(name).Help(help).Register(in);
@@ -98,7 +103,7 @@ public:
         std::vector<tool_series*> all;  // none ever goes
         {
             const std::lock_guard lock(mutex_);
-            for (const auto& [names, series] : tools_) all.push_back(series.get());
+            for (auto& [of, series] : tools_) all.push_back(&series);
         }
         for (auto* series : all) {  // one after the other: calls wait
             const std::lock_guard lock(mutex_);
@@ -128,8 +133,6 @@ private:
         times server{};
     };
     struct tool_series {
-        std::string tool;
-        std::string group;
         times queued;
         times running;
         times total;
@@ -153,17 +156,17 @@ private:
     };
 
     tool_series& series_of(std::string_view tool, const std::string& group) {
-        if (newest_ && newest_->tool == tool && newest_->group == group) return *newest_;  // mostly so
+        if (newest_ && text_equal()(newest_->first, text_equal::view(tool, group)))
+            return newest_->second;  // mostly so
         auto known = tools_.find(text_equal::view(tool, group));
         if (known == tools_.end()) {
             const Labels labels{{"tool", std::string(tool)}, {"group", group}};
             const auto times_of = [&](auto& family) { return times{&family.Add(labels, time_tally::boundaries())}; };
-            auto made = std::make_unique<tool_series>(
-                tool_series{std::string(tool), group, times_of(queued_), times_of(running_), times_of(total_)});
-            known = tools_.emplace(std::pair(std::string(tool), group), std::move(made)).first;
+            const tool_series made{times_of(queued_), times_of(running_), times_of(total_)};
+            known = tools_.emplace(names(tool, group), made).first;
         }
-        newest_ = known->second.get();
-        return *newest_;
+        newest_ = &*known;
+        return known->second;
     }
     outcome_series& series_of(tool_series& of, const happened::call_ended& e, std::string_view tool) {
         for (auto& known : of.outcomes)
@@ -316,8 +319,8 @@ private:
             .Register(registry_);
     prometheus::Family<Histogram>* client_ = nullptr;  // null: OpenTelemetry's are not wanted
     prometheus::Family<Histogram>* server_ = nullptr;
-    by_names<std::unique_ptr<tool_series>> tools_;
-    tool_series* newest_ = nullptr;
+    kept_by_names<tool_series> tools_;
+    kept_by_names<tool_series>::value_type* newest_ = nullptr;
     by_names<group_series> groups_;  // the second name is empty here, and in the next
     by_names<std::string> workers_;  // their groups
 };

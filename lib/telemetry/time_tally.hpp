@@ -29,11 +29,10 @@ public:
     void add(nanoseconds time) noexcept {
         ++counts_[static_cast<std::size_t>(std::ranges::lower_bound(limits, time) - limits.begin())];
         sum_ += seconds(time);
-        is_empty_ = false;
     }
     /// Nothing is left here.
     void move_to(prometheus::Histogram& histogram) {
-        if (is_empty_) return;
+        if (counts_ == decltype(counts_){}) return;
         histogram.ObserveMultiple(std::vector<double>(counts_.begin(), counts_.end()), sum_);
         *this = {};
     }
@@ -50,7 +49,6 @@ private:
     static double seconds(nanoseconds time) noexcept { return std::chrono::duration<double>(time).count(); }
 
     std::array<std::uint64_t, limits.size() + 1> counts_{};
-    bool is_empty_ = true;
     double sum_ = 0;
 };
 

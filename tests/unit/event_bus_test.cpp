@@ -3,8 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <new>
 #include <optional>
@@ -95,14 +97,30 @@ TEST(EventBus, MayEndBeforeItsSubscriptions) {
     }
 }
 
+/// Two threads that do it again and again, until the end of the scope.
+class meanwhile {
+public:
+    explicit meanwhile(const std::function<void()>& what) {
+        for (auto& t : threads_)
+            t = std::thread([this, what] {
+                while (!over_) what();
+            });
+    }
+    ~meanwhile() {
+        over_ = true;
+        for (auto& t : threads_) t.join();
+    }
+    meanwhile(const meanwhile&) = delete;
+    meanwhile& operator=(const meanwhile&) = delete;
+
+private:
+    std::atomic<bool> over_ = false;
+    std::array<std::thread, 2> threads_;
+};
+
 TEST(EventBus, TellsNobodyWhoHasGoneWhateverOtherThreadsDo) {
     event_bus bus;
-    std::atomic<bool> over = false;
-    std::vector<std::thread> publishers;
-    for (int i = 0; i < 2; ++i)
-        publishers.emplace_back([&] {
-            while (!over) hire(bus, "a");
-        });
+    const meanwhile others([&] { hire(bus, "a"); });
     std::uint64_t told = 0;
     for (int i = 0; i < 500; ++i) {
         auto alive = std::make_unique<int>(0);  // a call after the end would write to memory that is not there
@@ -114,8 +132,6 @@ TEST(EventBus, TellsNobodyWhoHasGoneWhateverOtherThreadsDo) {
         }
         told = 0;
     }
-    over = true;
-    for (auto& p : publishers) p.join();
 }
 
 class told_calls final : public call_listener {
@@ -178,20 +194,13 @@ TEST(EventBus, TellsListenersAtOnceOfACallThatASubscriberHasEnded) {
 
 TEST(EventBus, TellsNoListenerThatHasGoneWhateverOtherThreadsDo) {
     event_bus bus;
-    std::atomic<bool> over = false;
-    std::vector<std::thread> publishers;
-    for (int i = 0; i < 2; ++i)
-        publishers.emplace_back([&] {
-            while (!over) end_call(bus, "a");
-        });
+    const meanwhile others([&] { end_call(bus, "a"); });
     for (int i = 0; i < 500; ++i) {
         std::vector<std::string> told;  // a call after the end would write to memory that is not there
         const auto listener = std::make_unique<told_calls>(told);
         const auto listening = bus.listen(*listener);
         end_call(bus, "b");
     }
-    over = true;
-    for (auto& p : publishers) p.join();
 }
 
 TEST(EventBus, LosesNothingWhenAFilterChanges) {
